@@ -1,0 +1,182 @@
+"""The notebook's door: `import fittingroom as fr`, then `fr.load_data`, `fr.train`, `fr.compare`, `fr.Run`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from fittingroom.data import Dataset, load
+from fittingroom.metrics.verdict import Comparison, percent
+from fittingroom.spec.errors import FittingroomError, MissingExtra
+from fittingroom.spec.read import read_recipe
+from fittingroom.spec.recipe import Recipe
+from fittingroom.spec.records import Epoch, Metrics
+from fittingroom.store import RunFolder, Runs
+
+RecipeLike = str | Path | Recipe
+Say = Callable[[str], None]
+
+
+class Run:
+    """A finished run, for reading.
+
+    >>> run = Run("runs/readme-004-mlp_fashion-mnist_s0_0123456789")  # doctest: +SKIP
+    >>> run.metrics.test.accuracy  # doctest: +SKIP
+    0.8776
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """Raises `FittingroomError` if there is no finished run at `path`."""
+        self.folder = RunFolder(Path(path))
+        if not self.folder.done:
+            raise FittingroomError(f"{path} is not a finished run; see: fittingroom runs")
+
+    @property
+    def path(self) -> Path:
+        return self.folder.path
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.folder.recipe
+
+    @property
+    def metrics(self) -> Metrics:
+        return self.folder.metrics
+
+    @property
+    def epochs(self) -> list[Epoch]:
+        return self.folder.epochs
+
+    @property
+    def test_accuracy(self) -> float | None:
+        """A fraction; None if the test set was not read."""
+        return self.metrics.test.accuracy if self.metrics.test else None
+
+    def logits(self, split: str = "test") -> tuple[np.ndarray, np.ndarray]:
+        """Logits (N,K) float32 and labels (N,) int64 of "test" or "val". Raises `FittingroomError` if not scored."""
+        found = self.folder.predictions(split)
+        if found is None:
+            raise FittingroomError(f"{self.path} has no predictions on {split}")
+        return found
+
+    def predict(self, images_NCHW: np.ndarray) -> np.ndarray:
+        """Class probabilities (N,K) of uint8 images (N,C,H,W). Needs torch."""
+        _need_torch("Run.predict")
+        from scipy.special import softmax
+
+        from fittingroom.data import Images
+        from fittingroom.training import predict
+        from fittingroom.training.fit import restore
+
+        labels = np.zeros(len(images_NCHW), np.int64)
+        like = Images(images_NCHW, labels, self.folder.data.classes)
+        model = restore(self.recipe, self.folder.arrays("weights"), like)
+        return np.asarray(softmax(predict(model, like), axis=1))
+
+    def __repr__(self) -> str:
+        return f"<Run {self.path.name}: test {percent(self.test_accuracy)} %>"
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        m = self.metrics
+        rows = [
+            ("test accuracy", f"{percent(self.test_accuracy)} %"),
+            ("validation accuracy", f"{percent(m.val.accuracy if m.val else None)} %"),
+            ("training accuracy (clean)", f"{percent(m.train.accuracy)} %"),
+            ("epochs", str(m.epochs)),
+            ("training", f"{m.train_s:.1f} s"),
+        ]
+        cells = "".join(f"<tr><td>{escape(k)}</td><td>{escape(v)}</td></tr>" for k, v in rows)
+        return f"<b>{escape(self.path.name)}</b><table>{cells}</table>"
+
+
+def load_data(name: str = "fashion-mnist", home: str | Path | None = None) -> Dataset:
+    """A verified data set: `.train.images_NCHW` (N,C,H,W) uint8 and `.train.labels_N`; its test set stays locked.
+
+    Raises `FittingroomError` for an unknown name or when no source delivers.
+
+    >>> load_data().train.images_NCHW.shape
+    (60000, 1, 28, 28)
+    """
+    return load(name, home)
+
+
+def train(
+    recipe: RecipeLike,
+    *overrides: str,
+    data: str | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    runs: str | Path = "runs",
+    test: bool = True,
+    home: str | Path | None = None,
+) -> Run:
+    """Train one recipe ("key=value" overrides follow it) and give its run; a finished one is not trained again.
+
+    Raises `FittingroomError` for a wrong recipe, unknown data, or a loss that is not finite.
+
+    >>> run = train("readme-004-mlp", "train.epochs=1", "data.limit=2000")
+    >>> 0.5 < run.test_accuracy < 1
+    True
+    """
+    _need_torch("fittingroom.train")
+    from fittingroom.study.execute import execute
+    from fittingroom.study.plan import cores, plan
+    from fittingroom.training import choose_device, prepare_process
+
+    read = _recipe(recipe, overrides)
+    job = plan(read, load(data or read.data.name, home), seed, choose_device(device), cores(), score_test=test)
+    prepare_process(job.threads)
+    return Run(execute(job, Runs(Path(runs))).path)
+
+
+def compare(
+    recipes: Sequence[RecipeLike],
+    *overrides: str,
+    data: str | Sequence[str] | None = None,
+    seeds: int | Sequence[int] = 3,
+    device: str = "auto",
+    runs: str | Path = "runs",
+    home: str | Path | None = None,
+) -> Comparison | list[Comparison]:
+    """Train what is missing of recipes × data sets × seeds and judge it; a list for several data sets.
+
+    The result shows itself in a notebook: the verdict in words, then the table. Raises `FittingroomError`.
+
+    >>> c = compare(["readme-004-mlp"], "train.epochs=1", "data.limit=2000", seeds=2)
+    >>> c.rows[0].seeds
+    (0, 1)
+    """
+    _need_torch("fittingroom.compare")
+    from fittingroom.report.gather import gather
+    from fittingroom.study.run import plan_study, run_study
+
+    folder = Runs(Path(runs))
+    names = [data] if isinstance(data, str) else list(data or ())
+    chosen = range(seeds) if isinstance(seeds, int) else seeds
+    home_dir = Path(home) if home else None
+    study = plan_study([_recipe(r, overrides) for r in recipes], names, chosen, folder, device=device, home_dir=home_dir)
+    stories = gather(run_study(study, folder, lambda job, progress: None), folder)
+    comparisons = [story.comparison for story in stories]
+    return comparisons[0] if len(comparisons) == 1 else comparisons
+
+
+def _recipe(recipe: RecipeLike, overrides: Sequence[str]) -> Recipe:
+    if isinstance(recipe, Recipe):
+        if overrides:
+            raise FittingroomError("overrides go with a recipe's name or file; a Recipe object is changed with model_copy")
+        return recipe
+    return read_recipe(recipe, list(overrides))
+
+
+def _need_torch(what: str) -> None:
+    from importlib.util import find_spec
+
+    if find_spec("torch") is None:
+        raise MissingExtra(what, "train")
+
+
+__all__ = ["Comparison", "Run", "compare", "load_data", "train"]

@@ -1,0 +1,80 @@
+"""What a person sees while something trains: a progress bar on a terminal, plain lines elsewhere, or nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from fittingroom.study.execute import Progress as Sign
+    from fittingroom.study.plan import Job
+
+
+class Board:
+    """Listens to jobs by number. Writes to standard error, so that standard output stays for results."""
+
+    def __init__(self, jobs: Sequence[Job], quiet: bool) -> None:
+        self.console = Console(stderr=True, highlight=False)
+        self.jobs, self.quiet = jobs, quiet
+        self.live = self.console.is_terminal and not quiet
+        self.done = 0
+        self.began: dict[int, tuple[float, int]] = {}  # of each job's first sign: when, and images before it
+        self.bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=28),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(elapsed_when_finished=False),
+            console=self.console,
+            transient=True,
+            disable=not self.live,
+        )
+        self.task = self.bar.add_task("starting", total=sum(job.work for job in jobs) or 1)
+        self.share = dict.fromkeys(range(len(jobs)), 0.0)
+
+    def __enter__(self) -> Board:
+        self.bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.bar.stop()
+
+    def say(self, line: str) -> None:
+        if not self.quiet:
+            self.console.print(line, markup=False, soft_wrap=True)
+
+    def listen(self, number: int, sign: Sign | None) -> None:
+        """A sign of life of job `number`; None when it has ended."""
+        job = self.jobs[number]
+        if sign is None:
+            self.done += 1
+            self.share[number] = 1.0
+            if len(self.jobs) > 1:
+                self.say(f"{self.done} of {len(self.jobs)} runs: {job.recipe.name} on {job.recipe.data.name}, seed {job.seed}")
+        else:
+            epochs = job.recipe.train.epochs
+            self.share[number] = (sign.epoch - 1 + sign.images / sign.of) / epochs
+            images = (sign.epoch - 1) * sign.of + sign.images
+            start, before = self.began.setdefault(number, (time.monotonic(), images))
+            passed = time.monotonic() - start
+            rate = f"  {(images - before) / passed:,.0f} images/s" if passed > 0.5 else ""
+            name = job.recipe.name + (f" s{job.seed}" if len(self.jobs) > 1 else "")
+            if len(self.jobs) > 1:
+                name += f"  ({self.done} of {len(self.jobs)} runs done)"
+            loss = f"  loss {sign.loss:.3f}" if sign.loss is not None else ""
+            self.bar.update(self.task, description=f"{name}  epoch {sign.epoch}/{epochs}{loss}{rate}")
+            if sign.record and len(self.jobs) == 1:
+                e = sign.record
+                val = f"  val loss {e.val_loss:.4f} acc {100 * e.val_accuracy:.2f} %" if e.val_accuracy is not None and e.val_loss is not None else ""
+                self.say(
+                    f"epoch {e.epoch:>{len(str(epochs))}}/{epochs}  loss {e.train_loss:.4f}  "
+                    f"train acc {100 * e.clean_accuracy:.2f} %{val}  {sign.of / e.train_s:,.0f} images/s"
+                )
+        self.bar.update(self.task, completed=sum(s * j.work for s, j in zip(self.share.values(), self.jobs, strict=True)))

@@ -1,0 +1,386 @@
+"""The commands that are no group of their own. Each is short: parse, call the room that does it, show."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Optional
+
+import typer
+
+from fittingroom.cli.data import Home, Json
+
+if TYPE_CHECKING:
+    from fittingroom.metrics.verdict import Comparison
+    from fittingroom.spec.recipe import Recipe
+    from fittingroom.store import RunFolder, Runs
+
+RunsDir = Annotated[Path, typer.Option("--runs", help="The folder of runs and reports.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Report = Annotated[Optional[Path], typer.Option(help="The HTML report to write (default: in the runs folder).")]  # noqa: UP045
+Png = Annotated[Optional[Path], typer.Option("--png", help="A folder for each figure as a PNG, for slides.")]  # noqa: UP045
+Seeds = Annotated[int, typer.Option(min=1, help="Seeds 0 … N-1 for each recipe.")]
+DEMO = ("readme-004-mlp", "readme-004-cnn", "fast-fashion")
+DEMO_EPOCHS = 4  # of fast-fashion, so that the demo ends in time on two cores; said aloud
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="A recipe's name (see: fittingroom recipes) or its TOML file.")],
+    overrides: Annotated[Optional[list[str]], typer.Argument(metavar="[KEY=VALUE]...")] = None,  # noqa: UP045
+    data: Annotated[str, typer.Option(help="A data set's name instead of the recipe's.")] = "",
+    seed: Annotated[int, typer.Option(min=0, help="Decides initial weights, order, augmentation and dropout.")] = 0,
+    device: Device = "auto",
+    runs: RunsDir = Path("runs"),
+    home: Home = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run; an error if there is none.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Forget what this run has done and start over.")] = False,
+    no_test: Annotated[bool, typer.Option("--no-test", help="Do not read the test set.")] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Train one recipe with one seed. An interrupted run goes on where it stopped, to the same bytes."""
+    from fittingroom.cli import show
+    from fittingroom.cli.board import Board
+    from fittingroom.data import load
+    from fittingroom.spec.errors import FittingroomError
+    from fittingroom.spec.read import read_recipe
+    from fittingroom.store import Runs
+
+    read = read_recipe(recipe, overrides or [])
+    from fittingroom.study.execute import execute, is_finished
+    from fittingroom.study.plan import cores, plan, warnings
+    from fittingroom.training import choose_device, prepare_process
+
+    if resume and fresh:
+        raise FittingroomError("--resume goes on, --fresh starts over; give one of them")
+    folder = Runs(runs)
+    source: list[str] = []
+    loaded = load(data or read.data.name, home, say=source.append)
+    job = plan(read, loaded, seed, choose_device(device), cores(), score_test=not no_test)
+    run = job.folder(folder)
+    if resume and not (run.done or run.epochs):
+        raise FittingroomError(f"there is nothing to resume at {run.path}; leave --resume away to start")
+    prepare_process(job.threads)
+    with Board([job], quiet or as_json) as board:
+        for line in [*source, *(f"warning: {w}" for w in warnings(read, loaded))]:
+            board.say(line)
+        if run.epochs and not run.done and not fresh:
+            board.say(f"going on after epoch {len(run.epochs)} of {read.train.epochs} (--fresh starts over)")
+        elif is_finished(run, job) and not fresh:
+            board.say("this run is finished already; here is its result (--fresh trains it again)")
+        try:
+            execute(job, folder, fresh=fresh, listen=lambda sign: board.listen(0, sign))
+        except KeyboardInterrupt:
+            _stopped(f"{len(run.epochs)} of {read.train.epochs} epochs are saved in {run.path}", "--resume")
+    if as_json:
+        show.as_json(_run_facts(run))
+    else:
+        _print_run(run)
+
+
+def compare(
+    recipes: Annotated[
+        list[str], typer.Argument(metavar="RECIPE...|STUDY.toml [KEY=VALUE]...", help="Names or files; or one study file.")
+    ],
+    data: Annotated[Optional[list[str]], typer.Option(help="A data set's name; may be given several times.")] = None,  # noqa: UP045
+    seeds: Annotated[Optional[int], typer.Option(min=1, help="Seeds 0 … N-1 for each recipe (default 3).")] = None,  # noqa: UP045
+    device: Device = "auto",
+    runs: RunsDir = Path("runs"),
+    home: Home = None,
+    report: Report = None,
+    png: Png = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Train what is missing of recipes × data × seeds, then say which is better, by how much ± what, at what cost."""
+    from fittingroom.spec.errors import FittingroomError
+    from fittingroom.spec.study import Study, is_study, read_study
+
+    names = [word for word in recipes if "=" not in word]
+    overrides = [word for word in recipes if "=" in word]
+    if not names:
+        raise FittingroomError("name at least one recipe; see: fittingroom recipes")
+    studies = [name for name in names if is_study(name)]
+    if studies and len(names) > 1:
+        raise FittingroomError(f"{studies[0]} is a study, which names its recipes itself; give it alone")
+    study = read_study(Path(names[0])) if studies else Study(recipes=tuple(names))
+    folder = Path(names[0]).parent if studies else Path()
+    read = study.read(overrides, folder)
+    chosen = range(seeds or study.seeds)
+    _compare(read, data or list(study.data), chosen, device, runs, home, report, png, quiet, as_json)
+
+
+def demo(
+    runs: RunsDir = Path("runs"),
+    home: Home = None,
+    seeds: Seeds = 3,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """The main job in a few minutes: an MLP, a CNN and our fast net on Fashion-MNIST, with a verdict and a report."""
+    from fittingroom.spec.read import read_recipe
+
+    names = [*DEMO[:2], f"{DEMO[2]} (with train.epochs={DEMO_EPOCHS})"]
+    if not (quiet or as_json):
+        full = read_recipe(DEMO[2]).train.epochs
+        print(f"comparing {', '.join(names)} on fashion-mnist, {seeds} seeds each", file=sys.stderr)
+        print(f"{DEMO[2]} trains {DEMO_EPOCHS} epochs here instead of its {full}, to end in time", file=sys.stderr)
+    read = [*map(read_recipe, DEMO[:2]), read_recipe(DEMO[2], [f"train.epochs={DEMO_EPOCHS}"])]
+    _compare(read, ["fashion-mnist"], range(seeds), "auto", runs, home, runs / "demo.html", None, quiet, as_json)
+
+
+def report(
+    which: Annotated[list[str], typer.Argument(metavar="RUN...", help="Run folders, or beginnings of their names.")],
+    runs: RunsDir = Path("runs"),
+    out: Annotated[Optional[Path], typer.Option(help="The HTML file (default: report.html in the runs folder).")] = None,  # noqa: UP045
+    png: Png = None,
+    as_json: Json = False,
+) -> None:
+    """Write one HTML file about finished runs. Needs neither torch nor the data."""
+    from fittingroom.spec.errors import FittingroomError
+    from fittingroom.store import Runs
+
+    folder = Runs(runs)
+    chosen: dict[str, RunFolder] = {}
+    for word in which:
+        matches = [r for r in folder.list() if r.name.startswith(word) and r.done] or [folder.find(word)]
+        chosen |= {str(r.path.resolve()): r for r in matches}
+    if not chosen:
+        raise FittingroomError(f"no finished run; see: fittingroom runs --runs {runs}")
+    _tell(list(chosen.values()), folder, out or runs / "report.html", png, as_json)
+
+
+def runs(
+    which: Annotated[str, typer.Argument(metavar="[TEXT]", help="Only runs whose name holds this.")] = "",
+    runs: RunsDir = Path("runs"),
+    show_one: Annotated[bool, typer.Option("--show", help="Everything about the one run that fits.")] = False,
+    delete: Annotated[bool, typer.Option("--delete", help="Delete the runs that fit, after asking.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before deleting.")] = False,
+    unfinished: Annotated[bool, typer.Option("--unfinished", help="Only runs that are not finished.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List, filter, show and delete runs."""
+    from fittingroom.cli import show
+    from fittingroom.metrics.verdict import percent
+    from fittingroom.spec.errors import FittingroomError
+    from fittingroom.store import Runs
+
+    folder = Runs(runs)
+    found = [r for r in folder.list() if which in r.name and not (unfinished and r.done)]
+    if delete:
+        if not which and not unfinished:
+            raise FittingroomError("say which runs to delete: fittingroom runs TEXT --delete")
+        if not found:
+            raise FittingroomError(f'no run in {runs} has "{which}" in its name; see: fittingroom runs')
+        for r in found:
+            print(r.name, file=sys.stderr)
+        if not yes and not typer.confirm(f"delete {len(found)} run{'s' if len(found) > 1 else ''} for good?", err=True):
+            raise FittingroomError("nothing was deleted")
+        for r in found:
+            folder.delete(r)
+        print(f"deleted {len(found)}", file=sys.stderr)
+        return
+    if show_one:
+        run = folder.find(found[0].name if len(found) == 1 else which)
+        if as_json:
+            show.as_json(_run_facts(run))
+        else:
+            _print_run(run)
+            print((run.path / "recipe.toml").read_text())
+        return
+    if as_json:
+        show.as_json({"runs": [_run_facts(r) for r in found], "test_reads": folder.test_reads()})
+        return
+    lines = []
+    for r in found:
+        m = r.metrics if r.done else None
+        state = "finished" if r.done else f"{len(r.epochs)} epochs"
+        scores = [percent(s.accuracy if s else None) for s in ((m.test, m.val) if m else (None, None))]
+        lines.append([r.name, state, *scores, f"{m.train_s:.1f}" if m else "–", r.environment.started[:16].replace("T", " ")])
+    if lines:
+        show.table(["run", "state", "test %", "val %", "train s", "started (UTC)"], lines, left=2)
+    else:
+        print(f"no runs in {runs}" + (f' with "{which}" in their name' if which else ""))
+    for name, n in folder.test_reads().items():
+        print(f"the test set of {name} has been read {n} times in {runs}")
+
+
+def recipes(
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Show this one as TOML.")] = "",
+    as_json: Json = False,
+) -> None:
+    """List the recipes that come along, or show one."""
+    from fittingroom.cli import show
+    from fittingroom.spec.errors import unknown
+    from fittingroom.spec.read import read_recipe, shipped_recipes
+
+    shipped = shipped_recipes()
+    if name:
+        if name not in shipped and not Path(name).exists():
+            raise unknown("recipe", name, shipped, "fittingroom recipes")
+        if as_json:
+            show.as_json(read_recipe(name).model_dump(mode="json"))
+        else:
+            print(shipped.get(name, Path(name)).read_text(encoding="utf-8"), end="")
+        return
+    read = [read_recipe(n) for n in shipped]
+    if as_json:
+        show.as_json({"recipes": [r.model_dump(mode="json") for r in read]})
+        return
+    lines = [[r.name, r.data.name, str(r.train.epochs), r.source.split(";")[0], r.description] for r in read]
+    show.table(["recipe", "data", "epochs", "source", "what it is"], lines, left=5)
+
+
+def models(as_json: Json = False) -> None:
+    """List the networks that a recipe can name in `model.kind`."""
+    from fittingroom.models import MODELS
+
+    special = {
+        "sequential": "Any plain stack of layers, as inline tables: conv, pool, norm, act, dropout, flatten, dense, repeat.",
+        "python": 'Your own: target = "module:function", called with channels, size, classes and model.args.',
+    }
+    _print_registry("model.args", MODELS.functions, special, as_json)
+
+
+def augmentations(as_json: Json = False) -> None:
+    """List the augmentations that a recipe can name under `augment`."""
+    from fittingroom.augment import AUGMENTATIONS
+
+    _print_registry("parameters", AUGMENTATIONS.functions, {}, as_json)
+
+
+ALL = (demo, train, compare, report, runs, recipes, models, augmentations)
+
+
+# ---------------------------------------------------------------- shared by commands
+
+
+def _compare(
+    read: list[Recipe], data: list[str], seeds: range, device: str, runs_dir: Path, home: Path | None,
+    report: Path | None, png: Path | None, quiet: bool, as_json: bool,
+) -> None:  # fmt: skip
+    from fittingroom.cli.board import Board
+    from fittingroom.store import Runs
+    from fittingroom.study.run import plan_study, run_study
+
+    folder = Runs(runs_dir)
+    source: list[str] = []
+    study = plan_study(read, data, seeds, folder, device=device, home_dir=home, say=source.append)
+    with Board(study.waiting, quiet or as_json) as board:
+        for line in [*source, *(f"warning: {w}" for w in study.warnings)]:
+            board.say(line)
+        here = len(study.jobs) - len(study.waiting)
+        board.say(
+            f"{len(study.jobs)} runs: {here} finished, {len(study.waiting)} to train"
+            + (f", {study.workers} at a time" if study.workers > 1 else "")
+        )
+        try:
+            finished = run_study(study, folder, board.listen)
+        except KeyboardInterrupt:
+            _stopped(f"whole epochs and finished runs are saved in {runs_dir}")
+    name = "-".join(dict.fromkeys(recipe.name for recipe in read))[:80]
+    _tell(finished, folder, report or runs_dir / f"{name}.html", png, as_json)
+
+
+def _tell(finished: list[RunFolder], folder: Runs, path: Path, png: Path | None, as_json: bool) -> None:
+    """Write the report, then print tables and verdicts, or the same as JSON."""
+    from fittingroom.cli import show
+    from fittingroom.report.gather import gather
+    from fittingroom.report.page import write_report
+
+    stories = gather(finished, folder)
+    written = write_report(stories, folder, path, png)
+    if as_json:
+        comparisons = [s.comparison.model_dump(mode="json") for s in stories]
+        show.as_json({"comparisons": comparisons, "report": str(written), "test_reads": folder.test_reads()})
+        return
+    for story in stories:
+        _print_comparison(story.comparison)
+    print(f"report: {written}")
+
+
+def _print_comparison(comparison: Comparison) -> None:
+    from rich.panel import Panel
+    from rich.text import Text
+
+    from fittingroom.cli import show
+
+    screen = show.console()
+    head, *lines = comparison.table()
+    wide = 170
+    if screen.is_terminal and screen.width < wide:  # a narrow terminal gets two tables instead of torn cells
+        show.table(head[:7], [line[:7] for line in lines])
+        show.table([head[0], *head[7:]], [[line[0], *line[7:]] for line in lines])
+    else:
+        show.table(head, lines)
+    screen.print()
+    if screen.is_terminal:
+        screen.print(Panel(Text(comparison.verdict), title="verdict", title_align="left", border_style="green"))
+    else:
+        print(f"verdict: {comparison.verdict}")
+
+
+def _run_facts(run: RunFolder) -> dict[str, Any]:
+    """A run as plain data; accuracies are fractions."""
+    facts: dict[str, Any] = {"run": str(run.path), "done": run.done, **run.identity, "epochs_done": len(run.epochs)}
+    if run.done:
+        m = run.metrics
+        facts |= {
+            "test_accuracy": m.test.accuracy if m.test else None,
+            "val_accuracy": m.val.accuracy if m.val else None,
+            "train_accuracy": m.train.accuracy,
+            "metrics": m.model_dump(mode="json"),
+            "parameters": run.structure.parameters,
+            "flops": run.structure.flops,
+        }
+    return facts
+
+
+def _print_run(run: RunFolder) -> None:
+    from fittingroom.metrics.verdict import human, percent
+
+    if not run.done:
+        print(f"{run.name}: not finished, {len(run.epochs)} epochs are saved")
+        return
+    m, s = run.metrics, run.structure
+    if m.test:
+        plus = f", averaged over views {percent(m.test_averaged.accuracy)} %" if m.test_averaged else ""
+        print(f"test accuracy        {percent(m.test.accuracy)} %  ({m.test.n:,} images, ECE {percent(m.test.ece)} %{plus})")
+    else:
+        print("test accuracy        not read (--no-test)")
+    print(f"validation accuracy  {percent(m.val.accuracy if m.val else None)} %")
+    print(f"training accuracy    {percent(m.train.accuracy)} %  (clean, {m.train.n:,} images)")
+    print(f"weights of epoch     {m.selected_epoch} of {m.epochs}")
+    print(f"training             {m.train_s:.1f} s, and {m.eval_s:.1f} s of evaluation")
+    print(f"model                {s.parameters:,} parameters, {human(s.flops)} FLOPs an image")
+    print(f"run folder           {run.path}")
+
+
+def _print_registry(what: str, functions: dict[str, Any], special: dict[str, str], as_json: bool) -> None:
+    import inspect
+
+    from fittingroom.cli import show
+
+    found = {
+        name: {
+            "summary": (inspect.getdoc(f) or "").split("\n")[0],
+            what: {p.name: p.default for p in inspect.signature(f).parameters.values() if p.kind is p.KEYWORD_ONLY},
+        }
+        for name, f in functions.items()
+    } | {name: {"summary": text, what: {}} for name, text in special.items()}
+    if as_json:
+        show.as_json(found)
+        return
+    lines = [[n, " ".join(f"{k}={v}" for k, v in dict(e[what]).items()), str(e["summary"])] for n, e in found.items()]
+    show.table(["name", f"{what} with defaults", "what it is"], lines, left=3)
+
+
+def _stopped(saved: str, flag: str = "") -> NoReturn:
+    """After Ctrl-C: what is safe, and how to go on."""
+    import shlex
+
+    words = [word for word in sys.argv[1:] if word not in ("--resume", "--fresh")]
+    again = shlex.join(["fittingroom", *words, *([flag] if flag else [])])
+    print(f"\nstopped; {saved}. Go on with:\n  {again}", file=sys.stderr)
+    raise typer.Exit(130)

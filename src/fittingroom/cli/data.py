@@ -1,0 +1,71 @@
+"""`fittingroom data`: what there is, bring it, look at it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+app = typer.Typer(help="Data sets: list them, fetch and verify them, look at them.", no_args_is_help=True)
+Home = Annotated[
+    Optional[Path],  # noqa: UP045 – typer reads annotations
+    typer.Option("--home", help="Where data live (default: FITTINGROOM_HOME or the platform's cache folder)."),
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, nothing else.")]
+
+
+@app.command("list")
+def list_(home: Home = None, as_json: Json = False) -> None:
+    """The data sets that are known, and whether they are here."""
+    from fittingroom.cli import show
+    from fittingroom.data import catalog
+
+    where = catalog.home(home)
+    entries = [catalog.entry(name, where) for name in catalog.catalog(where)]
+    here = {e.name: (where / "data" / e.name / e.files.test_labels.name).exists() for e in entries}
+    if as_json:
+        show.as_json({"home": str(where), "datasets": [e.model_dump(mode="json") | {"here": here[e.name]} for e in entries]})
+        return
+    show.table(
+        ["name", "title", "classes", "here", "licence"],
+        [[e.name, e.title, str(len(e.classes)), "yes" if here[e.name] else "no", e.licence] for e in entries],
+        left=5,
+    )
+    print(f"\nin {where}; another data set is a TOML file in {where / 'datasets'} (docs/data.md)")
+
+
+@app.command()
+def get(name: str, home: Home = None, as_json: Json = False) -> None:
+    """Fetch and verify a data set; says which source delivered."""
+    from fittingroom.cli import show
+    from fittingroom.data import load
+
+    data = load(name, home, say=(lambda line: None) if as_json else print)
+    folder = data.home_dir / "data" / data.name
+    if as_json:
+        show.as_json({"name": data.name, "digest": data.digest, "folder": str(folder), "source": data.acquired})
+    else:
+        print(f"{data.title} is in {folder} ({len(data.train):,} training and {data.test.n:,} test images, hashes verified)")
+
+
+@app.command(name="show")
+def show_(
+    name: str,
+    out: Annotated[Optional[Path], typer.Option(help="The page to write (default: runs/data-NAME.html).")] = None,  # noqa: UP045
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Write one HTML page about a data set: samples, balance, pixels, mean images, duplicates."""
+    from fittingroom.cli import show
+    from fittingroom.data import load
+    from fittingroom.report.data_page import write_data_page
+
+    data = load(name, home, say=(lambda line: None) if as_json else print)
+    path, facts = write_data_page(data, out or Path("runs") / f"data-{data.name}.html")
+    if as_json:
+        show.as_json(facts | {"page": str(path)})
+        return
+    for key, value in facts.items():
+        print(f"{key.replace('_', ' ')}: {value}")
+    print(f"page: {path}")

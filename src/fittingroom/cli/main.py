@@ -1,0 +1,81 @@
+"""The entry point: one place where mistakes become messages and exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from fittingroom.cli import commands, data
+from fittingroom.spec.errors import FittingroomError, MissingExtra
+
+app = typer.Typer(
+    name="fittingroom",
+    help="Fits, compares and ships small image classifiers, with error bars.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in commands.ALL:
+    app.command(context_settings={"allow_interspersed_args": True})(command)
+app.add_typer(data.app, name="data")
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=lambda v: _version(v))
+    ] = False,
+) -> None:
+    """Fits, compares and ships small image classifiers, with error bars."""
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(version("fittingroom"))
+        raise typer.Exit
+
+
+def run() -> NoReturn:
+    """What the command `fittingroom` calls: the user's mistakes end with one message and exit code 2."""
+    signal.signal(signal.SIGTERM, _interrupt)  # a service manager's stop is treated like Ctrl-C
+    try:
+        app(standalone_mode=False)
+        code = 0
+    except typer.Exit as leave:
+        code = leave.exit_code
+    except FittingroomError as error:
+        code = _say(str(error))
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] != "torch":
+            raise
+        code = _say(str(MissingExtra("this command", "train")))
+    except (KeyboardInterrupt, typer.Abort):
+        print("\nstopped", file=sys.stderr)
+        code = 130
+    except BrokenPipeError:  # the reader of our output has gone: `fittingroom runs | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # click's usage errors have one
+            raise
+        code = _say(error.format_message())
+    sys.exit(code)
+
+
+def _say(message: str) -> int:
+    from rich.console import Console
+    from rich.text import Text
+
+    Console(stderr=True, highlight=False, soft_wrap=True).print(Text("error: ", style="bold red") + Text(message))
+    return 2
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt

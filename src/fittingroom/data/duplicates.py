@@ -1,0 +1,76 @@
+"""Exact and near duplicates, without comparing every pair.
+
+A projection on orthonormal directions never lengthens a distance, so two images closer than the threshold are also closer
+in the projection. A k-d tree finds those candidates, the full pixels decide.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from fittingroom.store.atomic import atomic
+
+NEAR_RMS = 8.0  # grey levels of 255; judged on the pairs that `data show` prints: docs/log.md 2026-11-20
+DIRECTIONS = 24  # of the projection; more = fewer false candidates, slower tree
+
+
+def near_pairs(images_NCHW: np.ndarray, rms: float = NEAR_RMS) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs (P,2) of rows i < j whose pixels differ by at most `rms` (root mean square, grey levels), and that distance (P,).
+
+    Exact duplicates have distance 0. Sorted by distance.
+
+    >>> a = np.random.default_rng(0).integers(0, 255, (4, 1, 6, 6), dtype=np.uint8)
+    >>> a[3] = a[1]; near_pairs(a)[0].tolist()
+    [[1, 3]]
+    """
+    from scipy.spatial import cKDTree
+
+    flat = images_NCHW.reshape(len(images_NCHW), -1).astype(np.float32)
+    if len(flat) < 2:
+        return np.zeros((0, 2), np.int64), np.zeros(0, np.float32)
+    centred = flat - flat.mean(0)
+    sample = centred[:: max(1, len(flat) // 4000)]
+    _, directions = np.linalg.eigh(sample.T @ sample)  # orthonormal, the widest last
+    tree = cKDTree(centred @ directions[:, -DIRECTIONS:])
+    slack = 1e-3  # rounding of the projection must not lose a pair
+    candidates = tree.query_pairs(rms * np.sqrt(flat.shape[1]) + slack, output_type="ndarray")
+    distances = np.concatenate(
+        [np.zeros(0, np.float32)]
+        + [
+            np.sqrt(np.mean((flat[block[:, 0]] - flat[block[:, 1]]) ** 2, axis=1))
+            for block in np.array_split(candidates, len(candidates) // 20_000 + 1)
+        ]
+    )
+    near = distances <= rms
+    pairs, distances = np.sort(candidates[near].astype(np.int64), axis=1), distances[near]
+    order = np.lexsort((pairs[:, 1], pairs[:, 0], distances))
+    return pairs[order], distances[order]
+
+
+def groups(n: int, pairs: np.ndarray) -> np.ndarray:
+    """For each of `n` images the number of its group (N,): images joined by a chain of `pairs` share one.
+
+    >>> groups(4, np.array([[1, 3]])).tolist()
+    [0, 1, 2, 1]
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    ones = np.ones(len(pairs), bool)
+    graph = coo_array((ones, (pairs[:, 0], pairs[:, 1])), shape=(n, n))
+    return np.asarray(connected_components(graph, directed=False)[1])
+
+
+def cached_groups(images_NCHW: np.ndarray, digest: str, home_dir: Path) -> np.ndarray:
+    """`groups` of a data set's training images, computed once a data set and kept beside it."""
+    file = home_dir / "duplicates" / f"{digest[:16]}-rms{NEAR_RMS:g}.npz"
+    if file.exists():
+        with np.load(file, allow_pickle=False) as cached:
+            pairs = cached["pairs"]
+    else:
+        pairs, _ = near_pairs(images_NCHW)
+        with atomic(file) as out:
+            np.savez_compressed(out, pairs=pairs)
+    return groups(len(images_NCHW), pairs)

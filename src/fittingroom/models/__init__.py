@@ -1,0 +1,18 @@
+"""Networks, one family a file. Every one takes (N,C,H,W) float images and gives (N,K) logits.
+
+To add one: write a function with the parameters `channels, size, classes` (then keyword-only ones of its own) in a file
+here, decorate it with `@MODELS.register`, import it below. Registration alone puts it through the conformance test.
+"""
+
+from fittingroom.models.build import Classifier, build, describe
+from fittingroom.models.fastnet import fastnet
+from fittingroom.models.registry import MODELS
+from fittingroom.models.resnet import resnet10, resnet18, resnet20
+from fittingroom.models.sequential import sequential
+from fittingroom.models.vgg import vgg
+from fittingroom.models.wide_resnet import wide_resnet
+
+__all__ = [
+    "MODELS", "Classifier", "build", "describe", "fastnet", "resnet10", "resnet18", "resnet20", "sequential", "vgg",
+    "wide_resnet",
+]  # fmt: skip

@@ -1,0 +1,1 @@
+"""Records to figures, tables and one HTML file. Reads run folders; no torch, no data set."""

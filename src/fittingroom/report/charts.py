@@ -1,0 +1,341 @@
+"""Figures: functions from records to Altair charts, each drawn for light and dark, as SVG or PNG."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+import numpy as np
+import vl_convert
+
+from fittingroom.metrics.verdict import human
+from fittingroom.report.gather import Story
+from fittingroom.spec.records import DataFacts, Structure
+
+# Okabe & Ito (2008), colours that colour-blind readers tell apart; markers and dashes say the same again
+COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8c6d1f", "#7a7a7a"]
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
+WIDTH = 420
+Chart = Any  # Altair's chart classes share no useful base
+
+
+def svg(chart: Chart, dark: bool = False) -> str:
+    """A chart as a stand-alone SVG with a transparent background."""
+    return str(vl_convert.vegalite_to_svg(json.dumps(_themed(chart, dark, "transparent"))))
+
+
+def png(chart: Chart, scale: float = 2.0) -> bytes:
+    """A chart as a PNG on white, for slides."""
+    return bytes(vl_convert.vegalite_to_png(json.dumps(_themed(chart, False, "white")), scale=scale))
+
+
+def _themed(chart: Chart, dark: bool, background: str) -> dict[str, Any]:
+    ink, faint, grid = ("#e8e6e1", "#a9a59c", "#3a3a38") if dark else ("#1f2328", "#5b6068", "#e4e4e0")
+    axis = {"labelColor": ink, "titleColor": ink, "gridColor": grid, "domainColor": faint, "tickColor": faint}
+    spec: dict[str, Any] = chart.to_dict()
+    spec["background"] = background
+    spec["config"] = {
+        "font": FONT,
+        "view": {"stroke": None},
+        "axis": axis | {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal", "labelLimit": 200},
+        "legend": {"labelColor": ink, "titleColor": ink, "labelFontSize": 12, "titleFontSize": 12, "labelLimit": 240},
+        "header": {"labelColor": ink, "titleColor": ink, "labelFontSize": 12},
+        "title": {"color": ink, "fontSize": 13, "fontWeight": "normal", "anchor": "start"},
+        "text": {"color": ink, "fontSize": 12},
+        "rule": {"color": faint},
+        "range": {"category": COLOURS},
+    }
+    return spec
+
+
+def _recipes(story: Story) -> list[str]:
+    return [row.recipe for row in story.comparison.rows]
+
+
+def _colour(story: Story) -> alt.Color:
+    return alt.Color("recipe:N", sort=_recipes(story), title=None, scale=alt.Scale(domain=_recipes(story)))
+
+
+# ---------------------------------------------------------------- the verdict
+
+
+def accuracy(story: Story) -> Chart:
+    """Test accuracy of each run as a dot, the recipe's mean and 95 % interval as a bar."""
+    rows = [
+        {"recipe": r.recipe, "mean": 100 * r.test, "low": 100 * r.test_low, "high": 100 * r.test_high}
+        for r in story.comparison.rows
+    ]
+    dots = [
+        {"recipe": name, "accuracy": 100 * float(run.right_N.mean()), "seed": run.seed}
+        for name, runs in story.runs.items()
+        for run in runs
+    ]
+    y = alt.Y("recipe:N", sort=_recipes(story), title=None)
+    colour = _colour(story).legend(None)
+    scale = alt.Scale(zero=False, nice=True)
+    bars = alt.Chart(alt.Data(values=rows)).encode(y=y, color=colour)
+    interval = bars.mark_rule(strokeWidth=3).encode(
+        x=alt.X("low:Q", title="test accuracy (%), dots: seeds, bar: mean and 95 % interval", scale=scale), x2="high:Q"
+    )
+    mean = bars.mark_tick(thickness=3, size=22).encode(x="mean:Q")
+    seeds = alt.Chart(alt.Data(values=dots)).mark_circle(size=46, opacity=0.75, yOffset=13)
+    return (interval + mean + seeds.encode(x="accuracy:Q", y=y, color=colour)).properties(
+        width=WIDTH, height=alt.Step(46)
+    )
+
+
+def differences(story: Story) -> Chart:
+    """Each pair's difference of test accuracies with its 95 % interval, beside zero."""
+    rows = [
+        {
+            "pair": f"{p.better} − {p.worse}",
+            "difference": 100 * p.difference,
+            "low": 100 * p.low,
+            "high": 100 * p.high,
+            "verdict": "real difference" if p.resolved else "not resolved",
+        }
+        for p in story.comparison.pairs
+    ]
+    base = alt.Chart(alt.Data(values=rows)).encode(
+        y=alt.Y("pair:N", sort=None, title=None, axis=alt.Axis(labelLimit=320)),
+        color=alt.Color(
+            "verdict:N",
+            title=None,
+            legend=alt.Legend(orient="bottom"),
+            scale=alt.Scale(domain=["real difference", "not resolved"], range=[COLOURS[0], COLOURS[4]]),
+        ),
+    )
+    interval = base.mark_rule(strokeWidth=3).encode(
+        x=alt.X("low:Q", title="difference of test accuracy (points) with 95 % interval"), x2="high:Q"
+    )
+    points = base.mark_point(filled=True, size=90, opacity=1).encode(
+        x="difference:Q", shape=alt.Shape("verdict:N", legend=None)
+    )
+    zero = alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(strokeDash=[4, 3]).encode(x="zero:Q")
+    return (zero + interval + points).properties(width=WIDTH - 80, height=alt.Step(34))
+
+
+# ---------------------------------------------------------------- training
+
+
+def curves(story: Story, quantity: str) -> Chart:
+    """Training (clean, dashed) and validation (solid) `quantity` ("loss" or "accuracy") per epoch, bands over seeds."""
+    factor = 100 if quantity == "accuracy" else 1
+    rows = []
+    for name, runs in story.runs.items():
+        for part, field in (("validation", f"val_{quantity}"), ("training", f"clean_{quantity}")):
+            for epoch in range(1, max(len(r.epochs) for r in runs) + 1):
+                values = [getattr(r.epochs[epoch - 1], field) for r in runs if len(r.epochs) >= epoch]
+                known = [factor * v for v in values if v is not None]
+                if known:
+                    rows.append({
+                        "recipe": name, "part": part, "epoch": epoch,
+                        "mean": float(np.mean(known)), "low": min(known), "high": max(known),
+                    })  # fmt: skip
+    title = "accuracy (%)" if quantity == "accuracy" else "loss (nats)"
+    most = max(row["epoch"] for row in rows)
+    ticks = alt.Axis(tickMinStep=1, grid=False, tickCount=min(most, 10))
+    base = alt.Chart(alt.Data(values=rows)).encode(
+        x=alt.X("epoch:Q", title="epoch", axis=ticks, scale=alt.Scale(domain=[1, max(2, most)])),
+        color=_colour(story).legend(alt.Legend(orient="bottom", columns=2, symbolType="stroke")),
+    )
+    y = alt.Y("mean:Q", title=title, scale=alt.Scale(zero=False))
+    dash = alt.StrokeDash(
+        "part:N",
+        title=None,
+        scale=alt.Scale(domain=["validation", "training"], range=[[1, 0], [5, 3]]),
+        legend=alt.Legend(orient="bottom", symbolType="stroke"),
+    )
+    band = base.mark_area(opacity=0.18).encode(y=alt.Y("low:Q", title=title), y2="high:Q", detail="part:N")
+    line = base.mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=18)).encode(y=y, strokeDash=dash)
+    return (band + line).properties(width=WIDTH, height=250)
+
+
+def cost(story: Story, against: str) -> Chart:
+    """Test accuracy (with its interval) over a cost: "flops", "train_s", "parameters" or "latency_1_s". Logarithmic."""
+    titles = {
+        "flops": "FLOPs of one prediction",
+        "train_s": "training seconds of one run",
+        "parameters": "parameters",
+        "latency_1_s": "milliseconds for one image",
+    }
+    rows = [
+        {
+            "recipe": r.recipe,
+            "cost": getattr(r, against) * (1e3 if against.startswith("latency") else 1),
+            "mean": 100 * r.test,
+            "low": 100 * r.test_low,
+            "high": 100 * r.test_high,
+        }
+        for r in story.comparison.rows
+        if getattr(r, against) is not None
+    ]
+    costs = [row["cost"] for row in rows] or [1.0]
+    domain = [min(costs) / 2, max(costs) * 2]
+    base = alt.Chart(alt.Data(values=rows)).encode(
+        x=alt.X(
+            "cost:Q",
+            title=titles[against] + " (log scale)",
+            scale=alt.Scale(type="log", domain=domain, nice=False),
+            axis=alt.Axis(format="~s", tickCount=5),
+        ),
+        color=_colour(story).legend(alt.Legend(orient="bottom", columns=2)),
+    )
+    bars = base.mark_rule(strokeWidth=2).encode(
+        y=alt.Y("low:Q", title="test accuracy (%)", scale=alt.Scale(zero=False)), y2="high:Q"
+    )
+    points = base.mark_point(filled=True, size=120, opacity=1).encode(
+        y="mean:Q", shape=alt.Shape("recipe:N", sort=_recipes(story), legend=None)
+    )
+    return (bars + points).properties(width=WIDTH, height=240)
+
+
+# ---------------------------------------------------------------- mistakes
+
+
+def confusion(counts_KK: np.ndarray, classes: Sequence[str], dark: bool = False) -> Chart:
+    """True classes down, predictions across; the number is the mean count, the colour its share of the true class."""
+    shares = counts_KK / np.maximum(counts_KK.sum(1, keepdims=True), 1)
+    rows = [
+        {"true": i, "predicted": j, "count": float(counts_KK[i, j]), "share": 100 * float(shares[i, j])}
+        for i in range(len(classes))
+        for j in range(len(classes))
+    ]
+    names = json.dumps([c if len(c) <= 16 else c[:15] + "…" for c in classes])
+    label = f"{names}[datum.value]"
+    order = list(range(len(classes)))
+    base = alt.Chart(alt.Data(values=rows)).encode(
+        x=alt.X(
+            "predicted:O", title="predicted", sort=order, axis=alt.Axis(labelExpr=label, labelAngle=-45, orient="top")
+        ),
+        y=alt.Y("true:O", title="true", sort=order, axis=alt.Axis(labelExpr=label)),
+    )
+    empty = "#232321" if dark else "#f4f3ef"
+    full = "#6fb7e9" if dark else "#0b4f86"
+    cells = base.mark_rect().encode(
+        color=alt.Color(
+            "share:Q",
+            title="% of the true class",
+            scale=alt.Scale(type="sqrt", domain=[0, 100], range=[empty, full], interpolate="lab"),
+            legend=alt.Legend(orient="bottom", gradientLength=180, format=".0f", values=[0, 5, 25, 50, 100]),
+        )
+    )
+    on_full, on_empty = ("#10151a", "#e8e6e1") if dark else ("#ffffff", "#1f2328")
+    text = base.transform_filter("datum.count >= 0.5").mark_text(fontSize=10).encode(
+        text=alt.Text("count:Q", format=",.0f"),
+        color=alt.condition("datum.share > 30", alt.value(on_full), alt.value(on_empty)),
+    )
+    step = 34 if len(classes) <= 12 else 22
+    return (cells + text).properties(width=alt.Step(step), height=alt.Step(step * 0.8))
+
+
+# ---------------------------------------------------------------- structure
+
+
+def structure(built: Structure, data: DataFacts) -> Chart:
+    """The model as a picture: a bar for each layer, as wide as its output is large, with shape and parameters."""
+    layers = [{"layer": "input", "shape": data.shape, "parameters": 0, "kind": "input"}]
+    layers += [
+        {"layer": f"{layer.name} {layer.kind}", "shape": layer.shape, "parameters": layer.parameters, "kind": _family(layer.kind)}
+        for layer in built.layers
+    ]
+    rows = [
+        {
+            "order": i,
+            "layer": row["layer"],
+            "kind": row["kind"],
+            "values": int(np.prod(row["shape"])),
+            "label": "×".join(map(str, row["shape"]))
+            + (f", {human(row['parameters'])} parameters" if row["parameters"] else ""),
+        }
+        for i, row in enumerate(layers)
+    ]
+    names = json.dumps([row["layer"] for row in rows])
+    most = max(int(row["values"]) for row in rows)
+    base = alt.Chart(alt.Data(values=rows)).encode(
+        y=alt.Y("order:O", title=None, axis=alt.Axis(labelExpr=f"{names}[datum.value]", ticks=False, domain=False)),
+    )
+    bars = base.mark_bar(cornerRadius=2).encode(
+        x=alt.X(
+            "values:Q",
+            title="values that leave the layer, for one image (log scale)",
+            scale=alt.Scale(type="log", domain=[1, most * 400], nice=False),
+            axis=alt.Axis(values=[10.0**k for k in range(1, len(str(most)) + 1)], format="~s"),
+        ),
+        x2=alt.datum(1),
+        color=alt.Color(
+            "kind:N",
+            title=None,
+            scale=alt.Scale(domain=list(_FAMILIES), range=list(_FAMILIES.values())),
+            legend=alt.Legend(orient="bottom", columns=4),
+        ),
+    )
+    labels = base.mark_text(align="left", dx=6, fontSize=11).encode(x="values:Q", text="label:N")
+    return (bars + labels).properties(width=WIDTH, height=alt.Step(20))
+
+
+_FAMILIES = {
+    "input": "#7a7a7a",
+    "convolution": COLOURS[0],
+    "dense": COLOURS[1],
+    "normalisation": COLOURS[2],
+    "pooling": COLOURS[4],
+    "activation": COLOURS[3],
+    "dropout": COLOURS[5],
+    "other": COLOURS[6],
+}
+
+
+def _family(kind: str) -> str:
+    for part, family in (
+        ("Conv", "convolution"), ("Linear", "dense"), ("Norm", "normalisation"), ("Pool", "pooling"), ("Drop", "dropout"),
+        ("LU", "activation"), ("Tanh", "activation"), ("Sigmoid", "activation"),
+    ):  # fmt: skip
+        if part in kind:
+            return family
+    return "other"
+
+
+# ---------------------------------------------------------------- data
+
+
+def balance(counts: dict[str, Sequence[int]], classes: Sequence[str]) -> Chart:
+    """Images of each class in each split."""
+    rows = [
+        {"class": i, "split": split, "images": int(n)} for split, values in counts.items() for i, n in enumerate(values)
+    ]
+    names = json.dumps(list(classes))
+    return (
+        alt.Chart(alt.Data(values=rows))
+        .mark_bar()
+        .encode(
+            x=alt.X("images:Q", title="images"),
+            y=alt.Y("class:O", title=None, axis=alt.Axis(labelExpr=f"{names}[datum.value]")),
+            yOffset=alt.YOffset("split:N", sort=list(counts)),
+            color=alt.Color("split:N", title=None, sort=list(counts), legend=alt.Legend(orient="bottom")),
+        )
+        .properties(width=WIDTH, height=alt.Step(14))
+    )
+
+
+def pixels(histogram: dict[str, np.ndarray]) -> Chart:
+    """Share of pixels at each grey level, by split; 32 bins."""
+    rows = [
+        {"split": split, "level": 8 * i, "end": 8 * i + 8, "share": 100 * float(share)}
+        for split, shares in histogram.items()
+        for i, share in enumerate(shares)
+    ]
+    return (
+        alt.Chart(alt.Data(values=rows))
+        .mark_line(interpolate="step-after", strokeWidth=2)
+        .encode(
+            x=alt.X("level:Q", title="pixel value", scale=alt.Scale(domain=[0, 255], nice=False)),
+            y=alt.Y("share:Q", title="share of pixels (%, log scale)", scale=alt.Scale(type="log")),
+            color=alt.Color("split:N", title=None, sort=list(histogram), legend=alt.Legend(orient="bottom")),
+            strokeDash=alt.StrokeDash("split:N", sort=list(histogram), legend=None),
+        )
+        .transform_filter("datum.share > 0")
+        .properties(width=WIDTH, height=200)
+    )

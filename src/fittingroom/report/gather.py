@@ -1,0 +1,135 @@
+"""Finished runs to comparisons: what the verdict needs, read from the run folders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from fittingroom.metrics.scores import confusion
+from fittingroom.metrics.verdict import Comparison, Evidence, compare
+from fittingroom.spec.errors import FittingroomError
+from fittingroom.spec.recipe import Recipe
+from fittingroom.spec.records import Cost, DataFacts, Environment, Epoch, Metrics, Structure
+from fittingroom.store import RunFolder, Runs
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A finished run, read into memory once."""
+
+    folder: RunFolder
+    recipe: Recipe
+    seed: int
+    data: DataFacts
+    metrics: Metrics
+    environment: Environment
+    structure: Structure
+    epochs: tuple[Epoch, ...]
+    logits_NK: np.ndarray  # of the test images
+    labels_N: np.ndarray
+    cost: Cost | None
+
+    @cached_property
+    def right_N(self) -> np.ndarray:
+        return np.asarray(self.logits_NK.argmax(1) == self.labels_N)
+
+
+@dataclass(frozen=True)
+class Story:
+    """All that is known of one data set's comparison: the verdict, and the runs behind it by recipe, best first."""
+
+    comparison: Comparison
+    runs: dict[str, list[LoadedRun]]
+    thumbnails_NCHW: np.ndarray | None
+
+    @property
+    def data(self) -> DataFacts:
+        return self.any_run.data
+
+    @property
+    def any_run(self) -> LoadedRun:
+        return next(iter(self.runs.values()))[0]
+
+    @property
+    def labels_N(self) -> np.ndarray:
+        return self.any_run.labels_N
+
+    def confusion(self, recipe: str) -> np.ndarray:
+        """Mean counts (K,K) over the recipe's seeds; rows are true classes."""
+        return np.asarray(np.mean([confusion(r.logits_NK, r.labels_N) for r in self.runs[recipe]], axis=0))
+
+
+def gather(folders: Sequence[RunFolder], runs: Runs) -> list[Story]:
+    """One story for each data set among `folders`.
+
+    Unfinished runs and runs without a test score are refused, and so are runs of one recipe name that differ in more
+    than their seed. Raises `FittingroomError`.
+    """
+    loaded = [_load(folder, runs) for folder in folders]
+    stories = []
+    for digest in dict.fromkeys(run.data.digest for run in loaded):
+        mine = [run for run in loaded if run.data.digest == digest]
+        _refuse_mixtures(mine)
+        comparison = compare(mine[0].data.name, [_evidence(run) for run in mine])
+        by_recipe = {
+            row.recipe: sorted((r for r in mine if r.recipe.name == row.recipe), key=lambda r: r.seed)
+            for row in comparison.rows
+        }
+        stories.append(Story(comparison, by_recipe, runs.thumbnails(digest)))
+    return stories
+
+
+def _load(folder: RunFolder, runs: Runs) -> LoadedRun:
+    if not folder.done:
+        raise FittingroomError(f"{folder.path} is not finished; go on with: fittingroom train {folder.path}/recipe.toml --resume")
+    predictions = folder.predictions("test")
+    if predictions is None:
+        raise FittingroomError(f"{folder.path} was trained with --no-test; train it again without, to score it")
+    cost = folder.identity.get("cost_key")
+    return LoadedRun(
+        folder=folder,
+        recipe=folder.recipe,
+        seed=folder.seed,
+        data=folder.data,
+        metrics=folder.metrics,
+        environment=folder.environment,
+        structure=folder.structure,
+        epochs=tuple(folder.epochs),
+        logits_NK=predictions[0],
+        labels_N=predictions[1],
+        cost=runs.cost(cost) if cost else None,
+    )
+
+
+def _evidence(run: LoadedRun) -> Evidence:
+    return Evidence(
+        recipe=run.recipe.name,
+        seed=run.seed,
+        right_N=run.right_N,
+        metrics=run.metrics,
+        structure=run.structure,
+        environment=run.environment,
+        cost=run.cost,
+    )
+
+
+def _refuse_mixtures(runs: Sequence[LoadedRun]) -> None:
+    """One name, one recipe: a mean over different experiments means nothing."""
+    first: dict[str, LoadedRun] = {}
+    for run in runs:
+        other = first.setdefault(run.recipe.name, run)
+        same_threads = other.environment.threads == run.environment.threads
+        twice = other is not run and other.seed == run.seed
+        if other.recipe.deciding() != run.recipe.deciding() or (twice and same_threads):
+            raise FittingroomError(
+                f'two different experiments are called "{run.recipe.name}": {other.folder.name} and {run.folder.name}; '
+                "report them apart, or give one a name of its own"
+            )
+        if twice:
+            raise FittingroomError(
+                f"{other.folder.name} and {run.folder.name} are the same recipe and seed on other numbers of threads; "
+                "name one of them only"
+            )

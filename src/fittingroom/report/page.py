@@ -1,0 +1,332 @@
+"""Stories to one HTML file: verdict first, no network, light and dark, for screens, phones and paper."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import tomli_w
+from scipy.special import softmax
+
+from fittingroom.metrics.verdict import human, percent
+from fittingroom.report import charts
+from fittingroom.report.gather import LoadedRun, Story
+from fittingroom.report.pictures import data_uri, png_bytes, sheet
+from fittingroom.spec.read import read_recipe, shipped_recipes
+from fittingroom.spec.recipe import Recipe
+from fittingroom.store import Runs
+from fittingroom.store.atomic import write
+
+GALLERY = 16  # images in each
+Draw = Callable[[bool], charts.Chart]  # dark → chart
+
+
+def write_report(stories: Sequence[Story], runs: Runs, path: Path, png_dir: Path | None = None) -> Path:
+    """Write one HTML file for `stories`, and each figure as a PNG into `png_dir` if given; the HTML's path."""
+    title = "fittingroom: " + ", ".join(story.data.title for story in stories)
+    html = render("page.html", title=title, stories=[_context(story, runs) for story in stories])
+    write(path, html)
+    if png_dir:
+        for story in stories:
+            for name, draw in figures(story):
+                write(png_dir / f"{story.data.name}-{name}.png", charts.png(draw(False)))
+    return path
+
+
+def render(template: str, **context: Any) -> str:
+    """A page of this room, with the style inside and everything escaped."""
+    folder = Path(str(resources.files("fittingroom") / "report"))
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    date = datetime.datetime.now().strftime("%-d %B %Y")
+    css = (folder / "style.css").read_text(encoding="utf-8")
+    return environment.get_template(template).render(css=css, date=date, **context)
+
+
+def figures(story: Story) -> Iterator[tuple[str, Draw]]:
+    """Every figure of a story by name."""
+
+    def same(make: Callable[..., charts.Chart], *args: Any) -> Draw:
+        return lambda dark: make(*args)
+
+    yield "accuracy", same(charts.accuracy, story)
+    if story.comparison.pairs:
+        yield "differences", same(charts.differences, story)
+    yield "accuracy_curves", same(charts.curves, story, "accuracy")
+    yield "loss_curves", same(charts.curves, story, "loss")
+    for against, _ in costs(story):
+        yield against, same(charts.cost, story, against)
+    for recipe, runs in story.runs.items():
+        yield f"confusion-{recipe}", lambda dark, r=recipe: charts.confusion(story.confusion(r), story.data.classes, dark)
+        yield f"structure-{recipe}", same(charts.structure, runs[0].structure, story.data)
+
+
+def costs(story: Story) -> list[tuple[str, str]]:
+    """The cost figures that can be drawn, with captions."""
+    marked = any(row.at_once > 1 for row in story.comparison.rows)
+    beside = " Measured while other runs shared the machine: read it as a rough figure." if marked else ""
+    captions = {
+        "train_s": "Training time of one run, evaluation not counted." + beside,
+        "flops": "Computing cost of one prediction (a multiply-add counts as two).",
+        "latency_1_s": "Time for one image, measured alone on this machine.",
+    }
+    known = [name for name in captions if any(getattr(row, name) is not None for row in story.comparison.rows)]
+    return [(name, captions[name]) for name in known]
+
+
+# ---------------------------------------------------------------- the page's parts
+
+
+def _context(story: Story, runs: Runs) -> dict[str, Any]:
+    drawn = {name: _both(draw) for name, draw in figures(story)}
+    first = story.comparison.verdict.split(". ", 1)
+    commands, study = _commands(story)
+    return {
+        "data": story.data,
+        "verdict": [first[0].rstrip(".") + ".", *([first[1]] if len(first) > 1 else [])],
+        "answers": _answers(story),
+        "charts": {"differences": None, **drawn},
+        "table": story.comparison.table(),
+        "table_note": _table_note(story),
+        "clean_n": f"{story.any_run.epochs[0].clean_n:,}",
+        "costs": costs(story),
+        "mistakes": [_mistakes(story, recipe, drawn[f"confusion-{recipe}"]) for recipe in story.runs],
+        "only": _only(story),
+        "has_pictures": story.thumbnails_NCHW is not None,
+        "models": [_model(recipe, r[0], drawn[f"structure-{recipe}"]) for recipe, r in story.runs.items()],
+        "samples": _samples(story),
+        "reads": _reads(story, runs),
+        "commands": commands,
+        "study": study,
+        "runs": [_run_cells(run) for r in story.runs.values() for run in r],
+        "recipes": [{"name": name, "toml": _toml(r[0].recipe)} for name, r in story.runs.items()],
+    }
+
+
+def _both(draw: Draw) -> dict[str, str]:
+    return {
+        mode: data_uri(charts.svg(draw(dark), dark).encode(), "image/svg+xml")
+        for mode, dark in (("light", False), ("dark", True))
+    }
+
+
+def _answers(story: Story) -> list[dict[str, str]]:
+    """The questions that a person came with."""
+    rows, pairs = story.comparison.rows, story.comparison.pairs
+    best = rows[0]
+    spread = f" ± {percent(best.test_sd)}" if best.test_sd is not None else ""
+    answers = [
+        {
+            "question": "Which is best?" if len(rows) > 1 else "How good is it?",
+            "answer": f"{best.recipe}" if len(rows) > 1 else f"{percent(best.test)}{spread} %",
+            "detail": f"{percent(best.test)}{spread} % of unseen images right, {len(best.seeds)} seeds"
+            if len(rows) > 1
+            else f"of unseen images right, {len(best.seeds)} seeds",
+        }
+    ]
+    if pairs:
+        next_best = next(p for p in pairs if {p.better, p.worse} == {rows[0].recipe, rows[1].recipe})
+        answers += [
+            {
+                "question": "By how much?",
+                "answer": f"{100 * next_best.difference:+.2f} points",
+                "detail": f"over {next_best.worse}; 95 % interval {100 * next_best.low:+.2f} to {100 * next_best.high:+.2f}",
+            },
+            {
+                "question": "Is that real?",
+                "answer": "Yes" if next_best.resolved else "Not established",
+                "detail": "it would hold for other seeds and other test images"
+                if next_best.resolved
+                else f"limited by: {next_best.limit}",
+            },
+        ]
+    cheapest = min(rows, key=lambda r: r.train_s)
+    answers.append(
+        {
+            "question": "What does it cost?",
+            "answer": f"{best.train_s:.0f} s training",
+            "detail": f"{human(best.parameters)} parameters, {human(best.flops)} FLOPs an image"
+            + (f"; {cheapest.recipe} takes {cheapest.train_s:.0f} s" if cheapest.recipe != best.recipe else ""),
+        }
+    )
+    worst = _confused(story, best.recipe)[0]
+    answers.append({"question": "Where does it fail?", "answer": f"{worst[1]} → {worst[2]}", "detail": _confusion_words(worst)})
+    return answers
+
+
+def _table_note(story: Story) -> str:
+    rows = story.comparison.rows
+    note = (
+        "± sd is between seeds. The interval covers other seeds and other test images. "
+        "Gap: training minus validation accuracy. "
+        "Images/s (training) and the times of one image and of 256 were measured alone, on every core. "
+        "ECE: expected calibration error, 15 bins."
+    )
+    if any(row.at_once > 1 for row in rows):
+        note += f" Training seconds marked “at once” were measured beside other runs, with {rows[0].threads} thread each."
+    averaged = [f"{r.recipe} {percent(r.test_averaged)} %" for r in rows if r.test_averaged is not None]
+    if averaged:
+        note += " With averaging over views at test time, reported apart: " + ", ".join(averaged) + "."
+    return note
+
+
+def _confused(story: Story, recipe: str, most: int = 4) -> list[tuple[float, str, str, float]]:
+    """The most frequent confusions: mean count, true class, predicted class, share of the true class."""
+    counts = story.confusion(recipe)
+    classes = story.data.classes
+    off = counts * (1 - np.eye(len(classes)))
+    order = np.argsort(-off, axis=None, kind="stable")[:most]
+    pairs = [np.unravel_index(i, off.shape) for i in order]
+    return [(float(off[i, j]), classes[i], classes[j], float(off[i, j] / max(1, counts[i].sum()))) for i, j in pairs]
+
+
+def _confusion_words(pair: tuple[float, str, str, float]) -> str:
+    count, true, predicted, share = pair
+    return f"{count:.0f} of the {true} images ({100 * share:.1f} %) are taken for {predicted}"
+
+
+def _mistakes(story: Story, recipe: str, drawn: Mapping[str, str]) -> dict[str, Any]:
+    counts, classes = story.confusion(recipe), story.data.classes
+    recall = np.diag(counts) / np.maximum(counts.sum(1), 1)
+    precision = np.diag(counts) / np.maximum(counts.sum(0), 1)
+    mostly = (counts * (1 - np.eye(len(classes)))).argmax(1)
+    p_NK = _mean_probabilities(story, recipe)
+    predicted_N, confidence_N = p_NK.argmax(1), p_NK.max(1)
+    wrong = np.flatnonzero(predicted_N != story.labels_N)
+    worst = wrong[np.argsort(-confidence_N[wrong], kind="stable")][:GALLERY]
+    lines = {int(i): [f"said {classes[predicted_N[i]]}", f"{100 * confidence_N[i]:.0f} % sure"] for i in worst}
+    return {
+        "recipe": recipe,
+        "confusion": drawn,
+        "pairs": [_confusion_words(pair) for pair in _confused(story, recipe)],
+        "classes": [
+            {"name": c, "recall": percent(recall[k], 1), "precision": percent(precision[k], 1), "mostly": classes[mostly[k]]}
+            for k, c in enumerate(classes)
+        ],
+        "gallery": _gallery(story, lines),
+    }
+
+
+def _only(story: Story) -> list[dict[str, Any]]:
+    """Images that the best gets right (most seeds) and another doesn't, and the reverse; the clearest first."""
+    best, *others = story.runs
+    found = []
+    for other in others:
+        for right, wrong in ((best, other), (other, best)):
+            p_right, p_wrong = _mean_probabilities(story, right), _mean_probabilities(story, wrong)
+            labels = story.labels_N
+            rows = np.flatnonzero((p_right.argmax(1) == labels) & (p_wrong.argmax(1) != labels))
+            margin = p_right[rows, labels[rows]] - p_wrong[rows, labels[rows]]
+            clearest = rows[np.argsort(-margin, kind="stable")][: GALLERY // 2]
+            lines = {int(i): [f"{wrong} said {story.data.classes[p_wrong[i].argmax()]}"] for i in clearest}
+            found.append({"right": right, "wrong": wrong, "gallery": _gallery(story, lines)})
+    return found
+
+
+def _mean_probabilities(story: Story, recipe: str) -> np.ndarray:
+    return np.asarray(np.mean([softmax(r.logits_NK.astype(np.float64), axis=1) for r in story.runs[recipe]], axis=0))
+
+
+def _gallery(story: Story, lines: Mapping[int, list[str]]) -> list[dict[str, Any]]:
+    if story.thumbnails_NCHW is None:
+        return []
+    classes = story.data.classes
+    return [
+        {
+            "row": row,
+            "image": data_uri(png_bytes(story.thumbnails_NCHW[row])),
+            "true": classes[story.labels_N[row]],
+            "lines": said,
+        }
+        for row, said in lines.items()
+    ]
+
+
+def _model(recipe: str, run: LoadedRun, drawn: Mapping[str, str]) -> dict[str, Any]:
+    built = run.structure
+    return {
+        "recipe": recipe,
+        "description": run.recipe.description,
+        "structure": drawn,
+        "summary": f"{built.parameters:,} parameters, {human(built.flops)} FLOPs an image. Each bar is a layer's output.",
+    }
+
+
+def _samples(story: Story) -> list[dict[str, str]]:
+    """One image of each class, then as each recipe's training sees them."""
+    plain = story.any_run.folder.samples()["plain"]
+    columns = len(plain)
+    found = [{"image": data_uri(png_bytes(sheet(plain, columns))), "caption": "As they are: " + ", ".join(story.data.classes)}]
+    for recipe, runs in story.runs.items():
+        if runs[0].recipe.augment:
+            views = runs[0].folder.samples()["augmented"]
+            each = len(views) // columns
+            by_row = views.reshape(columns, each, *views.shape[1:]).swapaxes(0, 1).reshape(views.shape)
+            kinds = ", ".join(step.kind for step in runs[0].recipe.augment)
+            found.append({"image": data_uri(png_bytes(sheet(by_row, columns))), "caption": f"As {recipe} saw them: {kinds}"})
+    plain_ones = [name for name, runs in story.runs.items() if not runs[0].recipe.augment]
+    if plain_ones:
+        found[0]["caption"] += f". {', '.join(plain_ones)} trained on them unchanged."
+    return found
+
+
+def _reads(story: Story, runs: Runs) -> str:
+    reads = runs.test_reads().get(story.data.name, 0)
+    used = sum(len(r) for r in story.runs.values())
+    return (
+        f"The test set of {story.data.title} has been read {reads} time{'s' if reads != 1 else ''} in this runs folder "
+        f"({used} run{'s' if used != 1 else ''} shown here, one reading each). The more often it is read and the best picked, "
+        "the more the best score flatters."
+    )
+
+
+def _run_cells(run: LoadedRun) -> list[str]:
+    e = run.environment
+    hardware = e.cpu if e.device == "cpu" else e.device_name
+    return [
+        run.folder.name, str(run.folder.identity["digest"])[:12], run.data.digest[:12], f"{hardware}, {e.cores} cores",
+        str(e.threads), e.torch, run.recipe.train.precision, e.started.replace("T", " ").replace("+00:00", " UTC"),
+    ]  # fmt: skip
+
+
+def _commands(story: Story) -> tuple[str, str]:
+    """The command that repeats the comparison, and the study file it needs if the recipes are not the shipped ones."""
+    entries, plain = [], True
+    for name, runs in story.runs.items():
+        recipe, folder = runs[0].recipe, runs[0].folder
+        if name in shipped_recipes():
+            changes = _changes(read_recipe(name), recipe)
+            entries.append({"recipe": name, "set": changes} if changes else {"recipe": name})
+            plain = plain and not changes
+        else:
+            entries.append({"recipe": str(folder.path / "recipe.toml"), "name": name})
+            plain = False
+    seeds = max(len(runs) for runs in story.runs.values())
+    if plain:
+        return f"fittingroom compare {' '.join(story.runs)} --data {story.data.name} --seeds {seeds}", ""
+    return "fittingroom compare study.toml", tomli_w.dumps({"seeds": seeds, "data": [story.data.name], "recipes": entries})
+
+
+def _changes(shipped: Recipe, used: Recipe) -> list[str]:
+    """The overrides that make `used` of `shipped`, but for what resolving sets (data set, precision)."""
+    def leaves(tree: Any, path: str = "") -> dict[str, Any]:
+        if isinstance(tree, dict):
+            return {k: v for key, value in tree.items() for k, v in leaves(value, f"{path}.{key}".lstrip(".")).items()}
+        return {path: tree}
+
+    before, after = leaves(shipped.deciding()), leaves(used.deciding())
+    resolved = {"data.name", "train.precision"}
+    changed = [key for key in after if key not in resolved and before.get(key) != after[key] and after[key] is not None]
+    return [tomli_w.dumps({"x": after[key]}).strip().replace("x = ", f"{key}=", 1) for key in changed]
+
+
+def _toml(recipe: Recipe) -> str:
+    return tomli_w.dumps(recipe.model_dump(mode="json", exclude_none=True))
+
+

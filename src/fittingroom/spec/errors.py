@@ -1,0 +1,52 @@
+"""The one exception family for users' mistakes: got, nearest, next."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class FittingroomError(Exception):
+    """A mistake that the user can mend. The command line prints it without a traceback and exits with code 2.
+
+    >>> raise FittingroomError("got this; do that")
+    Traceback (most recent call last):
+    ...
+    fittingroom.spec.errors.FittingroomError: got this; do that
+    """
+
+
+class NotFinite(FittingroomError):
+    """Training met a NaN or an infinity. The weights of the last whole epoch are untouched."""
+
+
+class NotFree(FittingroomError):
+    """Something else holds what we need: another process trains this very run, say."""
+
+
+class MissingExtra(FittingroomError):
+    """An optional part is not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f'{what} needs an extra; install it with: pip install "fittingroom[{extra}]"')
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name most like `name`, or None if nothing is like it.
+
+    >>> nearest("resnet8", ["resnet18", "vgg"])
+    'resnet18'
+    """
+    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return found[0] if found else None
+
+
+def unknown(kind: str, name: str, known: Iterable[str], see: str) -> FittingroomError:
+    """The error for a name that does not exist: what was found, the nearest right thing, where to look.
+
+    >>> str(unknown("model", "resnet8", ["resnet18", "vgg"], "fittingroom models"))
+    'unknown model "resnet8"; nearest: "resnet18"; see: fittingroom models'
+    """
+    like = nearest(name, known)
+    hint = f'; nearest: "{like}"' if like else ""
+    return FittingroomError(f'unknown {kind} "{name}"{hint}; see: {see}')

@@ -1,0 +1,131 @@
+"""Turns recipe names, files and overrides into recipes, and names all faults of one at once."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from fittingroom.spec.errors import FittingroomError, nearest, unknown
+from fittingroom.spec.overrides import apply_overrides
+from fittingroom.spec.recipe import LAYER_KINDS, Recipe
+
+T = TypeVar("T", bound=BaseModel)
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """Names and files of the recipes that come with fittingroom, sorted by name.
+
+    >>> "fast-fashion" in shipped_recipes()
+    True
+    """
+    folder = Path(str(resources.files("fittingroom") / "recipes"))
+    return {p.stem: p for p in sorted(folder.glob("*.toml"))}
+
+
+def read_recipe(name_or_file: str | Path, overrides: list[str] | None = None) -> Recipe:
+    """A recipe by shipped name or by path of a TOML file, with `key=value` overrides applied.
+
+    Raises `FittingroomError` that names the file and every fault in it.
+
+    >>> read_recipe("readme-004-mlp", ["train.epochs=1"]).train.epochs
+    1
+    """
+    text = str(name_or_file)
+    shipped = shipped_recipes()
+    path = shipped.get(text) or Path(text).expanduser()
+    if text not in shipped and not path.suffix and not path.exists():
+        raise unknown("recipe", text, shipped, "fittingroom recipes (or give the path of a .toml file)")
+    return parse_recipe(apply_overrides(read_toml(path), overrides or []), where=text, default_name=path.stem)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The content of a TOML file; `FittingroomError` if it is missing, unreadable or not TOML."""
+    try:
+        return tomllib.loads(path.read_bytes().decode())
+    except FileNotFoundError:
+        raise FittingroomError(f"no such file: {path}") from None
+    except OSError as error:
+        raise FittingroomError(f"cannot read {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise FittingroomError(f"{path} is not TOML: {error}") from None
+
+
+def parse_recipe(tree: dict[str, Any], where: str = "recipe", default_name: str = "unnamed") -> Recipe:
+    """A recipe from plain data, for example from `tomllib`. See `Recipe`."""
+    return parse(Recipe, {"name": default_name, **tree}, where, "fittingroom recipes NAME")
+
+
+def parse(kind: type[T], tree: Any, where: str, see: str) -> T:
+    """`tree` as a `kind`, strictly. All faults in one `FittingroomError`, each with its path."""
+    try:  # by way of JSON, where a strict model takes arrays as tuples and nothing else is converted
+        return kind.model_validate_json(json.dumps(tree, default=str))
+    except ValidationError as error:
+        faults = [_fault(kind, tree, e) for e in error.errors()]
+        raise FittingroomError("\n".join([f"{where}: {_count(len(faults), 'fault')} (see: {see})", *faults])) from None
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
+def _fault(kind: type[BaseModel], tree: Any, error: Any) -> str:
+    """One line for one pydantic error: path, what was found, what would be right."""
+    keys = _plain_path(tree, error["loc"])
+    path = ".".join(map(str, keys)) or "recipe"
+    context = error.get("ctx", {})
+    found = error["input"]
+    shown = f"{found!r} " if isinstance(found, str | int | float | bool) else ""
+    match error["type"]:
+        case "extra_forbidden":
+            return f"  {path}: no such key" + _like(str(keys[-1]), _known_keys(kind, tree, keys[:-1]))
+        case "missing":
+            return f"  {path}: missing"
+        case "value_error":
+            return f"  {path}: {str(context['error'])}"
+        case "layer_kind":
+            return f"  {path}: {error['msg']}" + _like(next(iter(found), ""), LAYER_KINDS if found else ())
+        case "literal_error":
+            return f"  {path}: {shown}must be {context['expected']}"
+        case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
+            sign = {"greater_than": ">", "greater_than_equal": "≥", "less_than": "<", "less_than_equal": "≤"}
+            return f"  {path}: {shown}must be {sign[error['type']]} {next(iter(context.values()))}"
+        case _:
+            return f"  {path}: {shown}{error['msg'].replace('Input should', 'must')}"
+
+
+def _plain_path(tree: Any, loc: tuple[str | int, ...]) -> list[str | int]:
+    """Pydantic's location without the names of union members, which are no keys of the user's file."""
+    path: list[str | int] = []
+    for i, part in enumerate(loc):
+        last = i == len(loc) - 1
+        if isinstance(tree, dict) and (part in tree or last) and not (last and part in LAYER_KINDS and part not in tree):
+            path.append(part)
+            tree = tree.get(part)
+        elif isinstance(tree, list | tuple) and isinstance(part, int) and part < len(tree):
+            path.append(part)
+            tree = tree[part]
+    return path
+
+
+def _known_keys(kind: type[BaseModel], tree: Any, keys: list[str | int]) -> list[str]:
+    """The keys that a table at path `keys` may have."""
+    here: Any = kind
+    for key in keys:
+        tree = tree[key]
+        if isinstance(key, int) and isinstance(tree, dict):
+            layer = next((LAYER_KINDS[k] for k in LAYER_KINDS if k in tree), None)
+            here = layer if layer is not None else here
+        elif isinstance(here, type) and key in here.model_fields:
+            annotation = here.model_fields[str(key)].annotation
+            here = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else here
+    return list(here.model_fields)
+
+
+def _like(name: str, known: Any) -> str:
+    like = nearest(name, known)
+    return f'; nearest: "{like}"' if like else ""

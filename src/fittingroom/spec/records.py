@@ -1,0 +1,117 @@
+"""Facts that cross rooms: what an epoch, a run and a machine were. Plain, frozen, written as JSON."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Record(BaseModel):
+    """Frozen facts. Unknown keys of a newer version are kept out of the way rather than refused."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class Epoch(Record):
+    """One pass over the training images. Accuracies are fractions, losses mean cross-entropy in nats.
+
+    `train_*` are running figures, measured while the weights move, under augmentation and dropout. `clean_*` are measured
+    after the epoch, in evaluation mode, without augmentation, on a fixed sample of `clean_n` training images: only these
+    make the gap to `val_*` mean something. `val_*` are None where nothing is held out.
+    """
+
+    epoch: int  # from 1
+    lr: float  # at the last step
+    train_loss: float
+    train_accuracy: float
+    clean_loss: float
+    clean_accuracy: float
+    clean_n: int
+    val_loss: float | None
+    val_accuracy: float | None
+    train_s: float
+    eval_s: float
+
+
+TIMINGS = ("train_s", "eval_s")  # the fields of Epoch that may differ between two runs of the same bytes
+
+
+class Environment(Record):
+    """The machine and the versions that a run was made with."""
+
+    fittingroom: str
+    python: str
+    torch: str
+    platform: str
+    cpu: str
+    cores: int
+    device: str
+    device_name: str
+    threads: int
+    at_once: int  # how many runs shared the machine, this one counted: seconds of more than one are marked
+    started: str  # ISO 8601, UTC
+
+
+class DataFacts(Record):
+    """What a run was trained and scored on."""
+
+    name: str
+    title: str
+    digest: str
+    classes: tuple[str, ...]
+    shape: tuple[int, int, int]  # channels, height, width
+    n_train: int
+    n_val: int
+    n_test: int
+    may_flip: bool
+    split: str  # in words
+    acquired: str  # from where, in words
+
+
+class LayerFacts(Record):
+    """One layer as built: `shape` is its output for one image."""
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    parameters: int
+
+
+class Structure(Record):
+    """A built model."""
+
+    layers: tuple[LayerFacts, ...]
+    parameters: int
+    flops: int  # of one image's prediction, a multiply-add counted as two
+
+
+class Scores(Record):
+    """Accuracy (fraction), mean cross-entropy (nats) and expected calibration error (fraction) on one split."""
+
+    n: int
+    accuracy: float
+    loss: float
+    ece: float
+
+
+class Metrics(Record):
+    """The end of a run. `test` is None after `--no-test`, `val` where nothing was held out."""
+
+    train: Scores
+    val: Scores | None
+    test: Scores | None
+    test_averaged: Scores | None  # over the views of recipe.score.average
+    epochs: int  # trained
+    selected_epoch: int  # whose weights were scored
+    train_s: float  # optimisation only, without evaluation
+    eval_s: float  # evaluation after each epoch
+    peak_memory_bytes: int  # of the process, which may have made other runs before
+
+
+class Cost(Record):
+    """Measured alone on the machine, in a short calibration, with every core."""
+
+    train_images_per_s: float | None  # None where an epoch is a single step
+    latency_1_s: float  # median prediction of one image
+    latency_256_s: float  # median prediction of a batch of 256
+    threads: int
+    device: str

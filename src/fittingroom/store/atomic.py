@@ -1,0 +1,91 @@
+"""A file is there whole or not at all: temporary file, fsync, rename."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from fittingroom.spec.errors import FittingroomError
+
+
+@contextlib.contextmanager
+def atomic(path: Path) -> Iterator[BinaryIO]:
+    """A file opened for writing that takes the name `path` only when the block ends well.
+
+    A full disk or a missing permission becomes a `FittingroomError` with the path; nothing half-written stays.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with atomic(Path(folder) / "a") as file:
+    ...         _ = file.write(b"whole")
+    ...     (Path(folder) / "a").read_bytes()
+    b'whole'
+    """
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            umask = os.umask(0)
+            os.umask(umask)
+            Path(temporary).chmod(0o666 & ~umask)
+            Path(temporary).replace(path)
+            _sync_folder(path.parent)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+
+def write(path: Path, content: str | bytes) -> None:
+    """Write `content` (text as UTF-8) to `path` atomically."""
+    with atomic(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append one line and make it last, for logs of facts that are read line by line."""
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turns what the operating system refuses at `path` into a message with the path and a remedy."""
+    try:
+        yield
+    except OSError as error:
+        remedies = {
+            errno.ENOSPC: "no space left on the disk; free some, or choose another place with --runs or --home",
+            errno.EDQUOT: "the disk quota is used up; free some, or choose another place with --runs or --home",
+            errno.EACCES: "no permission to write here; choose another place with --runs or --home",
+            errno.EPERM: "no permission to write here; choose another place with --runs or --home",
+            errno.EROFS: "the file system is read-only; choose another place with --runs or --home",
+            errno.ENOTDIR: "a part of this path is a file, not a folder",
+            errno.EEXIST: "a part of this path is a file, not a folder",
+            errno.EISDIR: "this is a folder; give a file name",
+        }
+        if error.errno not in remedies:
+            raise
+        raise FittingroomError(f"cannot write {path}: {remedies[error.errno]}") from None
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # a folder cannot be opened there
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,282 @@
+"""One run, one folder; many runs, one runs folder that counts every reading of a test set."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import filelock
+import numpy as np
+import tomli_w
+from pydantic import BaseModel, ValidationError
+from safetensors.numpy import load_file
+from safetensors.numpy import save as tensors_to_bytes
+
+from fittingroom.spec.errors import FittingroomError, NotFree, unknown
+from fittingroom.spec.read import parse_recipe, read_toml
+from fittingroom.spec.recipe import Recipe
+from fittingroom.spec.records import Cost, DataFacts, Environment, Epoch, Metrics, Structure
+from fittingroom.store.atomic import append_line, atomic, explained, write
+
+T = TypeVar("T", bound=BaseModel)
+Arrays = Mapping[str, np.ndarray]
+
+
+class RunFolder:
+    """The plain files of one run. Readers trust nothing without `DONE`, which is written last.
+
+    `recipe.toml run.json env.json data.json structure.json epochs.jsonl checkpoint.safetensors best.safetensors
+    weights.safetensors predictions.npz samples.npz metrics.json DONE`
+
+    >>> RunFolder(Path("runs/none")).done
+    False
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __repr__(self) -> str:
+        return f"RunFolder({str(self.path)!r})"
+
+    # ------------------------------------------------------------ what a reader asks
+
+    @property
+    def done(self) -> bool:
+        return (self.path / "DONE").exists()
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def recipe(self) -> Recipe:
+        return parse_recipe(read_toml(self.path / "recipe.toml"), where=str(self.path / "recipe.toml"))
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Seed, digest and the rest of `run.json`."""
+        return dict(self._json("run.json"))
+
+    @property
+    def seed(self) -> int:
+        return int(self.identity["seed"])
+
+    @property
+    def environment(self) -> Environment:
+        return self._record(Environment, "env.json")
+
+    @property
+    def data(self) -> DataFacts:
+        return self._record(DataFacts, "data.json")
+
+    @property
+    def structure(self) -> Structure:
+        return self._record(Structure, "structure.json")
+
+    @property
+    def metrics(self) -> Metrics:
+        return self._record(Metrics, "metrics.json")
+
+    @property
+    def epochs(self) -> list[Epoch]:
+        """The epochs so far, oldest first. A line cut off by a kill is not an epoch."""
+        path = self.path / "epochs.jsonl"
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
+        return [Epoch.model_validate_json(line) for line in lines]
+
+    def predictions(self, split: str) -> tuple[np.ndarray, np.ndarray] | None:
+        """Stored logits (N,K) float32 and labels (N,) int64 of "val", "test" or "test_averaged"; None if not scored."""
+        with np.load(self._present("predictions.npz"), allow_pickle=False) as file:
+            if f"{split}_logits" not in file:
+                return None
+            return file[f"{split}_logits"], file[f"{split}_labels"]
+
+    def samples(self) -> dict[str, np.ndarray]:
+        """Images of each class as they are (`plain`) and as training saw them (`augmented`), (R,C,H,W) uint8."""
+        with np.load(self._present("samples.npz"), allow_pickle=False) as file:
+            return {key: file[key] for key in file}
+
+    def arrays(self, name: str) -> dict[str, np.ndarray]:
+        """The tensors of `name`.safetensors; empty if the file is not there."""
+        path = self.path / f"{name}.safetensors"
+        if not path.exists():
+            return {}
+        try:
+            return load_file(path)
+        except Exception as error:  # safetensors raises its own, undocumented kinds
+            raise FittingroomError(f"{path} is not readable ({error}); delete {self.path} and train again") from None
+
+    # ------------------------------------------------------------ what a writer does
+
+    def begin(
+        self, recipe: Recipe, identity: Mapping[str, Any], env: Environment, data: DataFacts, structure: Structure
+    ) -> None:
+        """Write what is known before the first step. The recipe is the resolved one."""
+        write(self.path / "recipe.toml", tomli_w.dumps(recipe.model_dump(mode="json", exclude_none=True)))
+        write(self.path / "run.json", json.dumps(dict(identity), indent=2) + "\n")
+        for name, record in {"env": env, "data": data, "structure": structure}.items():
+            write(self.path / f"{name}.json", record.model_dump_json(indent=2) + "\n")
+
+    def append(self, epoch: Epoch) -> None:
+        append_line(self.path / "epochs.jsonl", epoch.model_dump_json())
+
+    def keep_epochs(self, n: int) -> None:
+        """Drop the lines after epoch `n`: a kill can come between an epoch's line and its checkpoint."""
+        kept = [epoch.model_dump_json() + "\n" for epoch in self.epochs[:n]]
+        write(self.path / "epochs.jsonl", "".join(kept))
+
+    def write_arrays(self, name: str, arrays: Arrays) -> None:
+        """Write `name`.safetensors atomically."""
+        content = tensors_to_bytes({key: np.ascontiguousarray(value) for key, value in arrays.items()})
+        write(self.path / f"{name}.safetensors", content)
+
+    def write_npz(self, name: str, arrays: Arrays) -> None:
+        with atomic(self.path / f"{name}.npz") as file:
+            np.savez_compressed(file, **dict(arrays))
+
+    def write_metrics(self, metrics: Metrics) -> None:
+        write(self.path / "metrics.json", metrics.model_dump_json(indent=2) + "\n")
+
+    def finish(self) -> None:
+        """Declare the run done and drop what only a resume needs."""
+        write(self.path / "DONE", datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds") + "\n")
+        for name in ("checkpoint", "best"):
+            (self.path / f"{name}.safetensors").unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Forget an unfinished attempt, so that training starts from nothing."""
+        for file in self.path.glob("*"):
+            if file.name != ".lock" and file.is_file():
+                file.unlink()
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Held while training, so that no two processes write one run."""
+        with explained(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            with filelock.FileLock(self.path / ".lock", timeout=0):
+                yield
+        except filelock.Timeout:
+            raise NotFree(f"another process is training {self.path}; wait for it, or stop it first") from None
+
+    # ------------------------------------------------------------
+
+    def _present(self, name: str) -> Path:
+        path = self.path / name
+        if not path.exists():
+            raise FittingroomError(f"{self.path} has no {name}; is it a run folder? see: fittingroom runs")
+        return path
+
+    def _json(self, name: str) -> Any:
+        path = self._present(name)
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise FittingroomError(f"{path} is damaged ({error}); delete the run and train again") from None
+
+    def _record(self, kind: type[T], name: str) -> T:
+        try:
+            return kind.model_validate(self._json(name))
+        except ValidationError as error:
+            raise FittingroomError(f"{self.path / name} is damaged: {error.errors()[0]['msg']}") from None
+
+
+class Runs:
+    """A folder of run folders, with its log of test readings (`test_reads.jsonl`) and thumbnails of what was scored.
+
+    >>> len(Runs(Path("no such folder")).list())
+    0
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def folder(self, recipe: str, dataset: str, seed: int, digest: str) -> RunFolder:
+        """Where a run of this identity lives, whether it exists or not."""
+        return RunFolder(self.path / f"{_safe(recipe)}_{_safe(dataset)}_s{seed}_{digest[:10]}")
+
+    def list(self) -> list[RunFolder]:
+        """Every run folder, finished or not, by name."""
+        found = self.path.glob("*/run.json") if self.path.is_dir() else ()
+        return [RunFolder(file.parent) for file in sorted(found)]
+
+    def find(self, name: str) -> RunFolder:
+        """A run by folder name, an unambiguous beginning of one, or a path; `FittingroomError` otherwise."""
+        if (Path(name) / "run.json").exists():
+            return RunFolder(Path(name))
+        runs = self.list()
+        matches = [r for r in runs if r.name == name] or [r for r in runs if r.name.startswith(name)]
+        if len(matches) > 1:
+            raise FittingroomError(f'"{name}" could be {len(matches)} runs: ' + ", ".join(r.name for r in matches[:4]))
+        if not matches:
+            raise unknown("run", name, [r.name for r in runs], f"fittingroom runs --runs {self.path}")
+        return matches[0]
+
+    def delete(self, run: RunFolder) -> None:
+        """Remove a run folder. `DONE` goes first, so that a deletion cut short leaves nothing that looks finished."""
+        with run.lock():
+            (run.path / "DONE").unlink(missing_ok=True)
+        shutil.rmtree(run.path)
+
+    # ------------------------------------------------------------ the test set's log and pictures
+
+    def log_test_read(self, run: str, dataset: str, digest: str) -> None:
+        """Note that `run` is about to read the test set. Written before the reading, and never taken back."""
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        append_line(
+            self.path / "test_reads.jsonl",
+            json.dumps({"time": now, "run": run, "dataset": dataset, "digest": digest}),
+        )
+
+    def test_reads(self) -> dict[str, int]:
+        """How often each data set's test part was read for scoring in this runs folder."""
+        path = self.path / "test_reads.jsonl"
+        counts: dict[str, int] = {}
+        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+            with contextlib.suppress(json.JSONDecodeError, KeyError):
+                name = str(json.loads(line)["dataset"])
+                counts[name] = counts.get(name, 0) + 1
+        return counts
+
+    def thumbnails_file(self, digest: str) -> Path:
+        return self.path / "thumbnails" / f"{digest[:16]}.npz"
+
+    def write_thumbnails(self, digest: str, images_NCHW: np.ndarray) -> None:
+        """Keep the scored test images for the reports' galleries, once a data set."""
+        path = self.thumbnails_file(digest)
+        if not path.exists():
+            with atomic(path) as file:
+                np.savez_compressed(file, images=images_NCHW)
+
+    def thumbnails(self, digest: str) -> np.ndarray | None:
+        """The test images (N,C,H,W) uint8 that runs on this data were scored on, or None."""
+        path = self.thumbnails_file(digest)
+        if not path.exists():
+            return None
+        with np.load(path, allow_pickle=False) as file:
+            return np.asarray(file["images"])
+
+    # ------------------------------------------------------------ measured cost
+
+    def cost(self, key: str) -> Cost | None:
+        path = self.path / "costs" / f"{key[:16]}.json"
+        return Cost.model_validate_json(path.read_text()) if path.exists() else None
+
+    def write_cost(self, key: str, cost: Cost) -> None:
+        write(self.path / "costs" / f"{key[:16]}.json", cost.model_dump_json(indent=2) + "\n")
+
+
+def _safe(name: str) -> str:
+    """A name as one path component: letters, digits, `-` and `.` stay. The digest keeps two such names apart.
+
+    >>> _safe("T-shirt/top ../é")
+    'T-shirt-top-é'
+    """
+    return re.sub(r"[^\w.-]+|\.{2,}", "-", name).strip("-.").replace("--", "-")[:60] or "unnamed"

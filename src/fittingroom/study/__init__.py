@@ -1,0 +1,1 @@
+"""Where training meets the store: plan runs, execute them, several at once, measure their cost."""

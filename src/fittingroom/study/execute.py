@@ -1,0 +1,212 @@
+"""One job from start to DONE, resumable at every moment. The only place that unlocks a test set for scoring."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fittingroom.augment import pipeline
+from fittingroom.data import Dataset, Images, LockedTest, load, prepare
+from fittingroom.metrics.scores import scores
+from fittingroom.models import describe
+from fittingroom.spec.recipe import Recipe
+from fittingroom.spec.records import DataFacts, Environment, Epoch, Metrics
+from fittingroom.store import RunFolder, Runs
+from fittingroom.study.plan import Job, cores, cpu_name
+from fittingroom.training import fit, predict
+from fittingroom.training.device import device_name
+from fittingroom.training.fit import Tick, clean_sample, network, restore, scored_weights
+from fittingroom.training.predict import to_float
+
+TICK_S = 0.1  # between two signs of life inside an epoch
+VIEWS = 5  # augmented views of each sample image
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A sign of life of one run: `images` of `of` are done in epoch `epoch`; `record` comes with a finished epoch."""
+
+    epoch: int
+    images: int
+    of: int
+    loss: float | None
+    record: Epoch | None = None
+
+
+Listen = Callable[[Progress], None]
+
+
+def execute(job: Job, runs: Runs, *, at_once: int = 1, fresh: bool = False, listen: Listen = lambda p: None) -> RunFolder:
+    """Train and score `job`, going on after its last whole epoch if it was interrupted; the finished run.
+
+    A finished run is given back as it is (but scored on test now, if it was not and `job` asks for it). `fresh` forgets
+    what is there. Raises `NotFree` if another process trains it, `NotFinite` if the loss does not stay finite.
+    """
+    run = job.folder(runs)
+    if is_finished(run, job) and not fresh:
+        return run
+    with run.lock():
+        if fresh:
+            run.clear()
+        if not is_finished(run, job):  # another process may have been faster
+            data = load(job.recipe.data.name, job.home_dir)
+            if not run.done:
+                _train(job, run, data, at_once, listen)
+            if job.score_test and run.metrics.test is None:
+                _score_test(job, run, runs, data.test, data)
+            run.finish()
+    return run
+
+
+def is_finished(run: RunFolder, job: Job) -> bool:
+    """Whether `run` holds all that `job` asks for."""
+    return run.done and not (job.score_test and run.metrics.test is None)
+
+
+def _train(job: Job, run: RunFolder, data: Dataset, at_once: int, listen: Listen) -> None:
+    """All of a run but its test score: epochs, checkpoints, chosen weights, predictions on validation, metrics."""
+    recipe = job.recipe
+    train, val = prepare(data, recipe.data)
+    checkpoint = run.arrays("checkpoint")
+    if not checkpoint:
+        run.clear()
+        facts = data_facts(data, recipe, len(train), len(val) if val else 0)
+        structure = describe(network(recipe, train, job.seed), train.shape)
+        run.begin(recipe, job.identity, environment(job.device, job.threads, at_once), facts, structure)
+        run.write_npz("samples", samples(recipe, train))
+    run.keep_epochs(int(checkpoint["epoch"]) if checkpoint else 0)
+    epochs = run.epochs
+    tick = _ticker(listen, epochs, len(train))
+    snapshots = fit(recipe, train, val, seed=job.seed, device=job.device, resume=checkpoint or None, tick=tick)
+    while not stops_early(recipe, epochs) and (snapshot := next(snapshots, None)):
+        epochs.append(snapshot.epoch)
+        run.append(snapshot.epoch)
+        if recipe.train.select == "best_val" and best_epoch(epochs) == snapshot.epoch.epoch:
+            run.write_arrays("best", snapshot.weights())
+        run.write_arrays("checkpoint", snapshot.state())  # last: what comes before it is made again if this is missing
+        listen(Progress(snapshot.epoch.epoch, len(train), len(train), snapshot.epoch.train_loss, snapshot.epoch))
+    best = recipe.train.select == "best_val"
+    weights = run.arrays("best") if best else scored_weights(run.arrays("checkpoint"))
+    run.write_arrays("weights", weights)
+    model = restore(recipe, weights, data.train, job.device)
+    val_logits = predict(model, val, job.device) if val else None
+    run.write_npz("predictions", {"val_logits": val_logits, "val_labels": val.labels_N} if val else {})
+    clean = clean_sample(train)
+    run.write_metrics(
+        Metrics(
+            train=scores(predict(model, clean, job.device), clean.labels_N),
+            val=scores(val_logits, val.labels_N) if val else None,
+            test=None,
+            test_averaged=None,
+            epochs=len(epochs),
+            selected_epoch=best_epoch(epochs) if best else len(epochs),
+            train_s=sum(e.train_s for e in epochs),
+            eval_s=sum(e.eval_s for e in epochs),
+            peak_memory_bytes=_peak_memory_bytes(),
+        )
+    )
+
+
+def _score_test(job: Job, run: RunFolder, runs: Runs, locked: LockedTest, data: Dataset) -> None:
+    """Score the chosen weights on the test set, once: the reading is logged before it happens."""
+    model = restore(job.recipe, run.arrays("weights"), data.train, job.device)
+    test = locked.unlock(announce=partial(runs.log_test_read, run.name, data.name, data.digest))
+    logits = {"test": predict(model, test, job.device)}
+    if job.recipe.score.average != "none":
+        logits["test_averaged"] = predict(model, test, job.device, job.recipe.score)
+    kept = run.predictions("val")
+    arrays = {"val_logits": kept[0], "val_labels": kept[1]} if kept else {}
+    for split, values in logits.items():
+        arrays |= {f"{split}_logits": values, f"{split}_labels": test.labels_N}
+    run.write_npz("predictions", arrays)
+    runs.write_thumbnails(data.digest, test.images_NCHW)
+    run.write_metrics(
+        run.metrics.model_copy(update={name: scores(values, test.labels_N) for name, values in logits.items()})
+    )
+
+
+def best_epoch(epochs: list[Epoch]) -> int:
+    """The epoch with the best validation accuracy; of several, the one with the lowest validation loss, then the first."""
+    return max(epochs, key=lambda e: (e.val_accuracy or 0.0, -(e.val_loss or 0.0), -e.epoch)).epoch
+
+
+def stops_early(recipe: Recipe, epochs: list[Epoch]) -> bool:
+    """Whether the validation loss has not improved for `train.patience` epochs."""
+    losses = [e.val_loss for e in epochs if e.val_loss is not None]
+    patience = recipe.train.patience
+    return bool(patience and losses) and len(losses) - 1 - int(np.argmin(losses)) >= patience
+
+
+def samples(recipe: Recipe, train: Images) -> dict[str, np.ndarray]:
+    """One image of each class (K,C,H,W), and `VIEWS` views of each as training sees them (K·VIEWS,C,H,W), all uint8."""
+    _, first = np.unique(train.labels_N, return_index=True)
+    plain = train.take(first).images_NCHW
+    views = to_float(torch.from_numpy(np.repeat(plain, VIEWS, axis=0)))
+    targets = torch.nn.functional.one_hot(torch.from_numpy(np.repeat(train.labels_N[first], VIEWS))).float()
+    augmented, _ = pipeline(recipe.augment)(views, targets, torch.Generator().manual_seed(0))
+    return {"plain": plain, "augmented": (augmented * 255).round().clamp(0, 255).to(torch.uint8).numpy()}
+
+
+def environment(device: str, threads: int, at_once: int) -> Environment:
+    """This machine and these versions. No host name, no user name: run folders are shared."""
+    return Environment(
+        fittingroom=version("fittingroom"),
+        python=platform.python_version(),
+        torch=torch.__version__,
+        platform=platform.platform(),
+        cpu=cpu_name(),
+        cores=cores(),
+        device=device,
+        device_name=device_name(device),
+        threads=threads,
+        at_once=at_once,
+        started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
+
+
+def data_facts(data: Dataset, recipe: Recipe, n_train: int, n_val: int) -> DataFacts:
+    held_out = (
+        f"{n_val:,} of train held out for validation, stratified, near duplicates on one side, "
+        f"split seed {recipe.data.split_seed}"
+    )
+    return DataFacts(
+        name=data.name,
+        title=data.title,
+        digest=data.digest,
+        classes=data.classes,
+        shape=data.train.shape,
+        n_train=n_train,
+        n_val=n_val,
+        n_test=data.test.n,
+        may_flip=data.may_flip,
+        split=held_out if n_val else "no validation part",
+        acquired=data.acquired,
+    )
+
+
+def _ticker(listen: Listen, epochs: list[Epoch], of: int) -> Tick:
+    """Passes on what `fit` ticks, a few times a second: reading the loss makes an accelerator wait."""
+    last = time.monotonic()
+
+    def tick(images: int, loss_sum: Tensor) -> None:
+        nonlocal last
+        if time.monotonic() - last >= TICK_S:
+            listen(Progress(len(epochs) + 1, images, of, loss_sum.item() / images))
+            last = time.monotonic()
+
+    return tick
+
+
+def _peak_memory_bytes() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if platform.system() == "Darwin" else 1024 * peak  # bytes there, KiB elsewhere

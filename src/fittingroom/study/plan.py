@@ -1,0 +1,115 @@
+"""A study is a list of jobs; a job's digest says whether its result is there already."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fittingroom.augment import pipeline
+from fittingroom.data import Dataset
+from fittingroom.models import build, describe
+from fittingroom.models.build import source_of
+from fittingroom.spec.digest import NUMERICS, digest
+from fittingroom.spec.recipe import Recipe
+from fittingroom.store import RunFolder, Runs
+from fittingroom.training import choose_precision
+
+FLIPS = {"hflip", "vflip"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to be: a resolved recipe, a seed, a device kind, a number of threads, and the data's digest."""
+
+    recipe: Recipe
+    seed: int
+    device: str
+    threads: int
+    data_digest: str
+    home_dir: Path
+    work: float = 1.0  # FLOPs of the whole training, roughly: for order and progress, not for results
+    score_test: bool = True
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """All that decides the result, and its digest."""
+        deciding = {
+            "recipe": self.recipe.deciding(),
+            "data": self.data_digest,
+            "seed": self.seed,
+            "device": self.device,
+            "threads": self.threads if self.device == "cpu" else None,
+            "model_source": source_of(self.recipe.model),
+            "numerics": NUMERICS,
+        }
+        return {
+            "digest": digest(deciding),
+            "recipe": self.recipe.name,
+            "dataset": self.recipe.data.name,
+            **{key: deciding[key] for key in ("seed", "device", "threads", "numerics")},
+            "cost_key": self.cost_key,
+        }
+
+    @cached_property
+    def cost_key(self) -> str:
+        """Names a measurement of cost: the recipe (not its seed), the data and the machine."""
+        machine = [cpu_name(), cores(), torch.__version__, self.device]
+        return digest({"recipe": self.recipe.deciding(), "data": self.data_digest, "machine": machine})
+
+
+    def folder(self, runs: Runs) -> RunFolder:
+        """Where this job's run is, or will be."""
+        return runs.folder(self.recipe.name, self.recipe.data.name, self.seed, self.identity["digest"])
+
+
+def plan(recipe: Recipe, data: Dataset, seed: int, device: str, threads: int, score_test: bool = True) -> Job:
+    """Resolve `recipe` for `data` and this machine, and refuse before training what could not be trained.
+
+    Raises `FittingroomError` for a model or an augmentation that does not fit.
+    """
+    resolved = recipe.model_copy(
+        update={
+            "data": recipe.data.model_copy(update={"name": data.name}),
+            "train": recipe.train.model_copy(update={"precision": choose_precision(recipe.train.precision, device)}),
+        }
+    )
+    flops = describe(build(resolved.model, data.train.shape, len(data.classes)), data.train.shape).flops
+    pipeline(resolved.augment)
+    work = float(3 * flops * resolved.train.epochs * (resolved.data.limit or len(data.train)))
+    return Job(resolved, seed, device, threads, data.digest, data.home_dir, work, score_test)
+
+
+def warnings(recipe: Recipe, data: Dataset) -> list[str]:
+    """What a careful colleague would say about this recipe on these data."""
+    flips = sorted({step.kind for step in recipe.augment} & FLIPS)
+    averaged = ["score.average"] if "flip" in recipe.score.average else []
+    if data.may_flip or not (flips or averaged):
+        return []
+    return [f"{recipe.name} mirrors images ({', '.join(flips + averaged)}), but a mirrored image of {data.title} is another thing"]
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads_each(runs: int) -> int:
+    """Threads for each of `runs` trainings: one where a run can have a core of its own, more only when cores are left.
+
+    It depends on the size of the study alone, not on what is finished, so a study run again finds its runs.
+    """
+    return max(1, cores() // runs)
+
+
+def cpu_name() -> str:
+    """The processor's model name."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor() or platform.machine()

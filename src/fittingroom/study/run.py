@@ -1,0 +1,66 @@
+"""A whole study: plan every run, train what is missing, measure what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fittingroom.data import load
+from fittingroom.spec.recipe import Recipe
+from fittingroom.store import RunFolder, Runs
+from fittingroom.study.cost import measured_cost
+from fittingroom.study.execute import Progress, is_finished
+from fittingroom.study.launch import launch
+from fittingroom.study.plan import Job, cores, plan, threads_each, warnings
+from fittingroom.training import choose_device
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The jobs of a study, in the order in which they were asked for, and which of them are finished."""
+
+    jobs: tuple[Job, ...]
+    waiting: tuple[Job, ...]  # the longest first, so that no core idles at the end
+    warnings: tuple[str, ...]
+    workers: int
+
+
+def plan_study(
+    recipes: Sequence[Recipe],
+    datasets: Sequence[str],
+    seeds: Sequence[int],
+    runs: Runs,
+    *,
+    device: str = "auto",
+    home_dir: Path | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Plan:
+    """Resolve every recipe × data set × seed. Without `datasets`, each recipe goes with its own.
+
+    Raises `FittingroomError` for whatever could not be trained, before anything is.
+    """
+    chosen = choose_device(device)
+    pairs = [(recipe, name) for recipe in recipes for name in (datasets or [recipe.data.name])]
+    loaded = {name: load(name, home_dir, say) for name in dict.fromkeys(name for _, name in pairs)}
+    threads = threads_each(len(pairs) * len(seeds)) if chosen == "cpu" else cores()
+    jobs = tuple(plan(recipe, loaded[name], seed, chosen, threads) for recipe, name in pairs for seed in seeds)
+    waiting = [job for job in jobs if not is_finished(job.folder(runs), job)]
+    told = dict.fromkeys(line for recipe, name in pairs for line in warnings(recipe, loaded[name]))
+    workers = max(1, cores() // threads) if chosen == "cpu" else 1
+    return Plan(jobs, tuple(sorted(waiting, key=lambda j: -j.work)), tuple(told), min(workers, max(1, len(waiting))))
+
+
+def run_study(study: Plan, runs: Runs, listen: Callable[[int, Progress | None], None]) -> list[RunFolder]:
+    """Train what is waiting (`listen` hears of it by its number in `study.waiting`), then measure each recipe's cost.
+
+    The finished runs of all jobs, in the study's order. If some runs fail, the others are still finished, and one
+    `FittingroomError` names the failures.
+    """
+    launch(study.waiting, runs, study.workers, listen)
+    finished = [job.folder(runs) for job in study.jobs]
+    for job, run in zip(study.jobs, finished, strict=True):
+        measured_cost(job, run, runs)
+    return finished
+
+

@@ -1,0 +1,223 @@
+"""The training loop. It yields facts, and hands out its state as plain arrays when asked.
+
+No disk, no logger, no progress bar, no test set: who wants those iterates over `fit` and stops when it likes.
+
+    for snapshot in fit(recipe, train, val, seed=0):
+        print(snapshot.epoch.val_accuracy)
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fittingroom.augment import pipeline
+from fittingroom.data import Images
+from fittingroom.metrics.scores import accuracy, log_loss
+from fittingroom.models import build
+from fittingroom.spec.errors import NotFinite
+from fittingroom.spec.recipe import Recipe
+from fittingroom.spec.records import Epoch
+from fittingroom.training.optim import Optimizer
+from fittingroom.training.predict import predict, to_float, to_tensor
+from fittingroom.training.schedule import lr_factor
+
+CLEAN_N = 5_000  # training images on which the clean accuracy of an epoch is taken: its standard error is under 0.7 points
+Tick = Callable[[int, Tensor], None]  # images done in this epoch, loss sum so far (still on the device)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The end of an epoch: its facts, and the training's state, valid until the next epoch begins."""
+
+    epoch: Epoch
+    model: nn.Module  # the one to score: with averaged weights where the recipe averages
+    state: Callable[[], dict[str, np.ndarray]]  # everything that a resume needs
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """The scored model's parameters and buffers by name."""
+        return to_arrays(self.model)
+
+
+def fit(
+    recipe: Recipe,
+    train: Images,
+    val: Images | None,
+    *,
+    seed: int,
+    device: str = "cpu",
+    resume: dict[str, np.ndarray] | None = None,
+    tick: Tick = lambda images, loss_sum: None,
+) -> Iterator[Snapshot]:
+    """Train `recipe` (resolved: its precision is not "auto") and yield a `Snapshot` after each epoch.
+
+    An epoch's randomness (order, augmentation, dropout) is a function of `seed` and the epoch's number, so a training
+    resumed from `Snapshot.state()` gives the same bytes as one that was never interrupted.
+
+    Raises `NotFinite` when the loss is NaN or infinite: on a CPU before that step touches the weights, on other devices
+    at the end of the epoch (one look a step would stall them); the state handed out before stays good.
+
+    >>> from fittingroom.spec.read import read_recipe
+    >>> rng = np.random.default_rng(0)
+    >>> images = Images(rng.integers(0, 255, (64, 1, 28, 28), np.uint8), rng.integers(0, 10, 64), tuple("0123456789"))
+    >>> recipe = read_recipe("readme-004-mlp", ["train.epochs=2", "train.precision=fp32"])
+    >>> [s.epoch.epoch for s in fit(recipe, images, None, seed=0)]
+    [1, 2]
+    """
+    assert recipe.train.precision != "auto"
+    spec, n, k = recipe.train, len(train), len(train.classes)
+    model = network(recipe, train, seed).to(device).to(memory_format=torch.channels_last)
+    averaged = copy.deepcopy(model) if spec.ema else None
+    scored = averaged or model
+    optimizer = Optimizer(recipe.optimizer, model.parameters())
+    augment = pipeline(recipe.augment)
+    pixels = to_tensor(train.images_NCHW).to(device)
+    labels = torch.from_numpy(train.labels_N).to(device)
+    clean = clean_sample(train)
+    steps_per_epoch = math.ceil(n / spec.batch_size)
+    first_epoch = 1
+    if resume is not None:
+        first_epoch = int(resume["epoch"]) + 1
+        _load(resume, model, averaged, optimizer)
+
+    def state() -> dict[str, np.ndarray]:
+        parts = {"model": to_arrays(model), "optimizer": optimizer.arrays()}
+        if averaged is not None:
+            parts["averaged"] = to_arrays(averaged)
+        flat = {f"{part}/{name}": value for part, arrays in parts.items() for name, value in arrays.items()}
+        return flat | {"epoch": np.array(number)}
+
+    model.train()
+    for number in range(first_epoch, spec.epochs + 1):
+        started = time.perf_counter()
+        generator = torch.Generator(device).manual_seed(_mixed(seed, number))
+        torch.manual_seed(_mixed(seed, number) + 1)  # dropout draws from torch's own generator
+        order = torch.randperm(n, generator=generator, device=device)
+        loss_sum = torch.zeros((), device=device)
+        correct = torch.zeros((), dtype=torch.int64, device=device)
+        for i, rows in enumerate(order.split(spec.batch_size)):
+            if len(rows) == 1 and n > 1:
+                break  # BatchNorm has no variance of a single image
+            target_N = labels[rows]
+            images, targets = augment(to_float(pixels[rows]), F.one_hot(target_N, k).float(), generator)
+            with torch.autocast(device, torch.bfloat16, enabled=spec.precision == "bf16"):
+                logits = model(images.contiguous(memory_format=torch.channels_last))
+            loss = F.cross_entropy(logits.float(), targets, label_smoothing=spec.label_smoothing)
+            if device == "cpu" and not math.isfinite(loss.item()):
+                raise _not_finite(number, i + 1, recipe)
+            loss.backward()
+            if spec.clip_norm:
+                nn.utils.clip_grad_norm_(model.parameters(), spec.clip_norm)
+            step = (number - 1) * steps_per_epoch + i
+            factor = lr_factor(recipe.schedule, step, spec.epochs * steps_per_epoch, steps_per_epoch)
+            optimizer.step(factor)
+            model.zero_grad(set_to_none=True)
+            if averaged is not None:
+                _average(averaged, model, min(spec.ema, (1 + step) / (10 + step)))  # young averages forget faster
+            with torch.no_grad():  # the host does not wait for these
+                loss_sum += loss.detach() * len(rows)
+                correct += (logits.argmax(1) == target_N).sum()
+            tick(min((i + 1) * spec.batch_size, n), loss_sum)
+        train_loss = loss_sum.item() / n
+        if not math.isfinite(train_loss):
+            raise _not_finite(number, None, recipe)
+        trained = time.perf_counter()
+        clean_logits = predict(scored, clean, device)
+        val_logits = predict(scored, val, device) if val else None
+        yield Snapshot(
+            Epoch(
+                epoch=number,
+                lr=recipe.optimizer.lr * factor,
+                train_loss=train_loss,
+                train_accuracy=correct.item() / n,
+                clean_loss=log_loss(clean_logits, clean.labels_N),
+                clean_accuracy=accuracy(clean_logits, clean.labels_N),
+                clean_n=len(clean),
+                val_loss=log_loss(val_logits, val.labels_N) if val and val_logits is not None else None,
+                val_accuracy=accuracy(val_logits, val.labels_N) if val and val_logits is not None else None,
+                train_s=trained - started,
+                eval_s=time.perf_counter() - trained,
+            ),
+            scored,
+            state,
+        )
+
+
+def network(recipe: Recipe, train: Images, seed: int) -> nn.Module:
+    """The untrained network of a recipe, with the training images' mean and deviation inside."""
+    values = train.images_NCHW.reshape(len(train), train.shape[0], -1)
+    mean_C = values.mean((0, 2), dtype=np.float64) / 255
+    square_C = np.einsum("nci,nci->c", values, values, dtype=np.float64) / (255.0**2 * values[:, 0].size)
+    sd_C = np.sqrt(np.maximum(square_C - mean_C**2, 0))
+    sd_C[sd_C < 1e-3] = 1.0  # a constant channel is left as it is
+    return build(recipe.model, train.shape, len(train.classes), seed=seed, mean_C=mean_C, sd_C=sd_C)
+
+
+def clean_sample(train: Images) -> Images:
+    """The fixed sample of training images on which the clean accuracy is taken."""
+    return train.take(np.random.default_rng(0).permutation(len(train))[:CLEAN_N])
+
+
+def restore(recipe: Recipe, weights: dict[str, np.ndarray], like: Images, device: str = "cpu") -> nn.Module:
+    """A trained network from stored weights, for images and classes like those of `like`, in evaluation mode."""
+    model = build(recipe.model, like.shape, len(like.classes)).to(device).to(memory_format=torch.channels_last)
+    load_arrays(model, weights)
+    return model.eval()
+
+
+def scored_weights(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The weights to score out of `Snapshot.state()`: the averaged ones where there are any."""
+    return _part(state, "averaged") or _part(state, "model")
+
+
+def to_arrays(model: nn.Module) -> dict[str, np.ndarray]:
+    """A model's parameters and buffers as arrays, by name."""
+    return {name: value.detach().cpu().numpy().copy() for name, value in model.state_dict().items()}
+
+
+def load_arrays(model: nn.Module, arrays: dict[str, np.ndarray]) -> None:
+    """Put `arrays` into the model in place, which keeps each tensor's memory format."""
+    with torch.no_grad():
+        for name, value in model.state_dict().items():
+            value.copy_(torch.from_numpy(arrays[name]))
+
+
+def _load(state: dict[str, np.ndarray], model: nn.Module, averaged: nn.Module | None, optimizer: Optimizer) -> None:
+    load_arrays(model, _part(state, "model"))
+    if averaged is not None:
+        load_arrays(averaged, _part(state, "averaged"))
+    optimizer.load(_part(state, "optimizer"))
+
+
+def _part(state: dict[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
+    return {key.removeprefix(f"{name}/"): value for key, value in state.items() if key.startswith(f"{name}/")}
+
+
+@torch.no_grad()
+def _average(averaged: nn.Module, model: nn.Module, decay: float) -> None:
+    """Exponential moving average of parameters; buffers (BatchNorm's statistics) are averages already and are copied."""
+    torch._foreach_lerp_(list(averaged.parameters()), list(model.parameters()), 1 - decay)
+    for old, new in zip(averaged.buffers(), model.buffers(), strict=True):
+        old.copy_(new)
+
+
+def _mixed(seed: int, epoch: int) -> int:
+    """A generator seed for one epoch; SplitMix-like, so that neighbours don't share streams."""
+    return (seed * 0x9E3779B97F4A7C15 + epoch * 0xBF58476D1CE4E5B9) % (1 << 62)
+
+
+def _not_finite(epoch: int, step: int | None, recipe: Recipe) -> NotFinite:
+    place = f"epoch {epoch}" + (f", step {step}" if step else "")
+    lower = recipe.optimizer.lr / 10
+    return NotFinite(
+        f"the loss became NaN or infinite in {place}; the weights of the epoch before are untouched; "
+        f"try: optimizer.lr={lower:g}, or train.clip_norm=1, or train.precision=fp32"
+    )

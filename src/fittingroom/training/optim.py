@@ -1,0 +1,115 @@
+"""Optimizers from recipes: torch's own, with weight decay on matrices and kernels only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fittingroom.spec.recipe import OptimizerSpec
+
+
+class Optimizer:
+    """One or two torch optimizers that step as one. State goes in and out as plain arrays."""
+
+    def __init__(self, spec: OptimizerSpec, parameters: Iterable[nn.Parameter]) -> None:
+        matrices, rest = [], []
+        for p in parameters:
+            if p.requires_grad:
+                (matrices if p.ndim >= 2 else rest).append(p)
+        self.parts: list[tuple[torch.optim.Optimizer, float]]  # with the peak learning rate of each
+        if spec.kind == "muon":
+            muon = FlatMuon(matrices, spec) if matrices else None
+            others = _torch_optimizer(spec.rest, spec, spec.rest_lr, [], rest) if rest else None
+            self.parts = [(o, lr) for o, lr in ((muon, spec.lr), (others, spec.rest_lr)) if o is not None]
+        else:
+            self.parts = [(_torch_optimizer(spec.kind, spec, spec.lr, matrices, rest), spec.lr)]
+
+    def step(self, lr_factor: float) -> None:
+        for optimizer, lr in self.parts:
+            for group in optimizer.param_groups:
+                group["lr"] = lr * lr_factor
+            optimizer.step()
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All state, by "part.parameter.name"; parameters are numbered in order."""
+        return {
+            f"{i}.{j}.{name}": torch.as_tensor(value).detach().cpu().numpy()
+            for i, (optimizer, _) in enumerate(self.parts)
+            for j, p in enumerate(_parameters(optimizer))
+            for name, value in optimizer.state[p].items()
+            if value is not None
+        }
+
+    def load(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take over what `arrays` gave, with each tensor laid out in memory like its parameter."""
+        for key, value in arrays.items():
+            i, j, name = key.split(".", 2)
+            optimizer = self.parts[int(i)][0]
+            p = _parameters(optimizer)[int(j)]
+            tensor = torch.from_numpy(value.copy())
+            like = torch.empty_like(p, dtype=tensor.dtype) if tensor.shape == p.shape else torch.empty_like(tensor)
+            optimizer.state[p][name] = like.copy_(tensor)
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    return [p for group in optimizer.param_groups for p in group["params"]]
+
+
+def _torch_optimizer(
+    kind: str, spec: OptimizerSpec, lr: float, matrices: list[nn.Parameter], rest: list[nn.Parameter]
+) -> torch.optim.Optimizer:
+    decay = 0.0 if spec.kind == "muon" else spec.weight_decay
+    groups = [{"params": matrices, "weight_decay": decay}, {"params": rest, "weight_decay": 0.0}]
+    groups = [g for g in groups if g["params"]]
+    momentum, betas = spec.momentum, (spec.beta1, spec.beta2)
+    match kind:
+        case "sgd":
+            return torch.optim.SGD(groups, lr, momentum=momentum, nesterov=spec.nesterov, fused=True)
+        case "adam":
+            return torch.optim.Adam(groups, lr, betas=betas, fused=True)
+        case "adamw":
+            return torch.optim.AdamW(groups, lr, betas=betas, fused=True)
+        case "adadelta":
+            return torch.optim.Adadelta(groups, lr, foreach=True)
+        case "rmsprop":
+            return torch.optim.RMSprop(groups, lr, momentum=momentum, foreach=True)
+    raise AssertionError(kind)
+
+
+class FlatMuon(torch.optim.Muon):
+    """torch's Muon (Jordan 2024), which takes matrices only, given every kernel as a (filters, fan-in) view of itself.
+
+    The order of the columns, which channels_last changes, does not change an orthogonalisation.
+    """
+
+    def __init__(self, parameters: list[nn.Parameter], spec: OptimizerSpec) -> None:
+        self.originals = parameters
+        views = [nn.Parameter(_flat(p.detach())) for p in parameters]
+        super().__init__(
+            views,
+            lr=spec.lr,
+            weight_decay=spec.weight_decay,
+            momentum=spec.momentum or 0.95,
+            nesterov=spec.nesterov,
+            adjust_lr_fn="match_rms_adamw",  # one scale for all shapes (Liu et al. 2025, arXiv:2502.16982)
+        )
+
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        for view, original in zip(_parameters(self), self.originals, strict=True):
+            if original.grad is not None:
+                view.grad = _flat(original.grad.contiguous(memory_format=_format(original)))
+        super().step()
+
+
+def _flat(kernel: Tensor) -> Tensor:
+    """A (filters, …) tensor as a matrix that shares its memory."""
+    if kernel.ndim == 2 or kernel.is_contiguous():
+        return kernel.view(len(kernel), -1)
+    return kernel.permute(0, 2, 3, 1).view(len(kernel), -1)
+
+
+def _format(tensor: Tensor) -> torch.memory_format:
+    return torch.contiguous_format if tensor.is_contiguous() else torch.channels_last

@@ -1,0 +1,60 @@
+"""Images to logits, in float32 and evaluation mode, whatever the training used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fittingroom.data import Images
+from fittingroom.spec.recipe import ScoreSpec
+
+BATCH = 500  # the largest that stays in the cache of common CPUs for the shipped models; measured: docs/log.md
+
+
+def to_tensor(images_NCHW: np.ndarray) -> Tensor:
+    """The same memory as a tensor; a copy where NumPy says that it must not be written to (a file's bytes)."""
+    return torch.from_numpy(np.require(images_NCHW, requirements=["C", "W"]))
+
+
+def to_float(images_NCHW: Tensor) -> Tensor:
+    """uint8 (0 … 255) to float32 (0 … 1)."""
+    return images_NCHW.to(torch.float32) / 255
+
+
+@torch.inference_mode()
+def predict(model: nn.Module, images: Images | np.ndarray, device: str = "cpu", score: ScoreSpec | None = None) -> np.ndarray:
+    """Logits (N,K) float32 of uint8 images (N,C,H,W), averaged over the views of `score` if given.
+
+    The model is put back into the mode (training or not) in which it came.
+
+    >>> from fittingroom.models import build
+    >>> from fittingroom.spec.recipe import ModelSpec
+    >>> model = build(ModelSpec(kind="resnet20"), (1, 8, 8), 3)
+    >>> predict(model, np.zeros((5, 1, 8, 8), np.uint8)).shape
+    (5, 3)
+    """
+    pixels = to_tensor(images.images_NCHW if isinstance(images, Images) else images)
+    was_training = model.training
+    model.eval()
+    parts = []
+    for batch in pixels.split(BATCH):
+        x = to_float(batch.to(device)).contiguous(memory_format=torch.channels_last)
+        views = [model(view) for view in _views(x, score.average if score else "none")]
+        parts.append((sum(views[1:], views[0]) / len(views)).float().cpu())
+    model.train(was_training)
+    return torch.cat(parts).numpy() if parts else np.zeros((0, 0), np.float32)
+
+
+def _views(images_NCHW: Tensor, average: str) -> Iterator[Tensor]:
+    """The picture itself, then mirrored and/or moved by one pixel in the four directions."""
+    mirrored = [images_NCHW, images_NCHW.flip(3)] if "flip" in average else [images_NCHW]
+    for view in mirrored:
+        yield view
+        if "shift" in average:
+            padded = torch.nn.functional.pad(view, (1, 1, 1, 1))
+            height, width = view.shape[2:]
+            for dy, dx in ((0, 1), (2, 1), (1, 0), (1, 2)):
+                yield padded[:, :, dy : dy + height, dx : dx + width]
