@@ -158,7 +158,9 @@ def compare(
     names = [data] if isinstance(data, str) else list(data or ())
     chosen = range(seeds) if isinstance(seeds, int) else seeds
     home_dir = Path(home) if home else None
-    study = plan_study([_recipe(r, overrides) for r in recipes], names, chosen, folder, device=device, home_dir=home_dir)
+    study = plan_study(
+        [_recipe(r, overrides) for r in recipes], names, chosen, folder, device=device, home_dir=home_dir
+    )
     stories = gather(run_study(study, folder, lambda job, progress: None), folder)
     comparisons = [story.comparison for story in stories]
     return comparisons[0] if len(comparisons) == 1 else comparisons
@@ -167,7 +169,9 @@ def compare(
 def _recipe(recipe: RecipeLike, overrides: Sequence[str]) -> Recipe:
     if isinstance(recipe, Recipe):
         if overrides:
-            raise FittingroomError("overrides go with a recipe's name or file; a Recipe object is changed with model_copy")
+            raise FittingroomError(
+                "overrides go with a recipe's name or file; a Recipe object is changed with model_copy"
+            )
         return recipe
     return read_recipe(recipe, list(overrides))
 

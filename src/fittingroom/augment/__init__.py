@@ -5,14 +5,14 @@ generator, and gives new images and targets; it never changes what it was given.
 To add one: write the function in a file of its own, decorate it with `@AUGMENTATIONS.register`, import it here.
 """
 
-from fittingroom.augment.registry import AUGMENTATIONS, Augmentation, pipeline, uniform
-from fittingroom.augment.flip import hflip, vflip
-from fittingroom.augment.shift import shift
 from fittingroom.augment.affine import affine
 from fittingroom.augment.colour import colour
-from fittingroom.augment.noise import noise
 from fittingroom.augment.erase import erase
+from fittingroom.augment.flip import hflip, vflip
 from fittingroom.augment.mix import cutmix, mixup
+from fittingroom.augment.noise import noise
+from fittingroom.augment.registry import AUGMENTATIONS, Augmentation, pipeline, uniform
+from fittingroom.augment.shift import shift
 
 __all__ = [
     "AUGMENTATIONS", "Augmentation", "affine", "colour", "cutmix", "erase", "hflip", "mixup", "noise", "pipeline", "shift",

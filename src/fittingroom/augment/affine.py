@@ -27,7 +27,7 @@ def affine(
 
     Bilinear, black outside. Each image draws its own numbers.
     """
-    n, _, height, width = images_NCHW.shape
+    n = len(images_NCHW)
     angle_N = uniform(n, -degrees, degrees, generator) * (math.pi / 180)
     scale_N = uniform(n, 1 - scale, 1 + scale, generator)
     shear_N = torch.tan(uniform(n, -shear, shear, generator) * (math.pi / 180))

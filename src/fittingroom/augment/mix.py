@@ -15,7 +15,9 @@ Alpha = Annotated[float, Field(gt=0)]
 
 
 @AUGMENTATIONS.register
-def mixup(images_NCHW: Tensor, targets_NK: Tensor, generator: Generator, *, alpha: Alpha = 0.2) -> tuple[Tensor, Tensor]:
+def mixup(
+    images_NCHW: Tensor, targets_NK: Tensor, generator: Generator, *, alpha: Alpha = 0.2
+) -> tuple[Tensor, Tensor]:
     """Blend each image with another of the batch (Zhang et al. 2018, arXiv:1710.09412), ratio from Beta(alpha, alpha)."""
     share = _beta(alpha, generator)
     other = _others(len(images_NCHW), generator)
@@ -23,7 +25,9 @@ def mixup(images_NCHW: Tensor, targets_NK: Tensor, generator: Generator, *, alph
 
 
 @AUGMENTATIONS.register
-def cutmix(images_NCHW: Tensor, targets_NK: Tensor, generator: Generator, *, alpha: Alpha = 1.0) -> tuple[Tensor, Tensor]:
+def cutmix(
+    images_NCHW: Tensor, targets_NK: Tensor, generator: Generator, *, alpha: Alpha = 1.0
+) -> tuple[Tensor, Tensor]:
     """Paste a rectangle of another image of the batch (Yun et al. 2019, arXiv:1905.04899); targets mix by area."""
     _, _, height, width = images_NCHW.shape
     side = math.sqrt(1 - _beta(alpha, generator))

@@ -43,7 +43,9 @@ class Board:
         self.bar.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.bar.stop()
 
     def say(self, line: str) -> None:
@@ -57,7 +59,9 @@ class Board:
             self.done += 1
             self.share[number] = 1.0
             if len(self.jobs) > 1:
-                self.say(f"{self.done} of {len(self.jobs)} runs: {job.recipe.name} on {job.recipe.data.name}, seed {job.seed}")
+                self.say(
+                    f"{self.done} of {len(self.jobs)} runs: {job.recipe.name} on {job.recipe.data.name}, seed {job.seed}"
+                )
         else:
             epochs = job.recipe.train.epochs
             self.share[number] = (sign.epoch - 1 + sign.images / sign.of) / epochs
@@ -72,9 +76,15 @@ class Board:
             self.bar.update(self.task, description=f"{name}  epoch {sign.epoch}/{epochs}{loss}{rate}")
             if sign.record and len(self.jobs) == 1:
                 e = sign.record
-                val = f"  val loss {e.val_loss:.4f} acc {100 * e.val_accuracy:.2f} %" if e.val_accuracy is not None and e.val_loss is not None else ""
+                val = (
+                    f"  val loss {e.val_loss:.4f} acc {100 * e.val_accuracy:.2f} %"
+                    if e.val_accuracy is not None and e.val_loss is not None
+                    else ""
+                )
                 self.say(
                     f"epoch {e.epoch:>{len(str(epochs))}}/{epochs}  loss {e.train_loss:.4f}  "
                     f"train acc {100 * e.clean_accuracy:.2f} %{val}  {sign.of / e.train_s:,.0f} images/s"
                 )
-        self.bar.update(self.task, completed=sum(s * j.work for s, j in zip(self.share.values(), self.jobs, strict=True)))
+        self.bar.update(
+            self.task, completed=sum(s * j.work for s, j in zip(self.share.values(), self.jobs, strict=True))
+        )

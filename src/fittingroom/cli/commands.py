@@ -33,7 +33,9 @@ def train(
     device: Device = "auto",
     runs: RunsDir = Path("runs"),
     home: Home = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run; an error if there is none.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted run; an error if there is none.")
+    ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget what this run has done and start over.")] = False,
     no_test: Annotated[bool, typer.Option("--no-test", help="Do not read the test set.")] = False,
     quiet: Quiet = False,
@@ -81,7 +83,8 @@ def train(
 
 def compare(
     recipes: Annotated[
-        list[str], typer.Argument(metavar="RECIPE...|STUDY.toml [KEY=VALUE]...", help="Names or files; or one study file.")
+        list[str],
+        typer.Argument(metavar="RECIPE...|STUDY.toml [KEY=VALUE]...", help="Names or files; or one study file."),
     ],
     data: Annotated[Optional[list[str]], typer.Option(help="A data set's name; may be given several times.")] = None,  # noqa: UP045
     seeds: Annotated[Optional[int], typer.Option(min=1, help="Seeds 0 … N-1 for each recipe (default 3).")] = None,  # noqa: UP045
@@ -133,7 +136,7 @@ def demo(
 def report(
     which: Annotated[list[str], typer.Argument(metavar="RUN...", help="Run folders, or beginnings of their names.")],
     runs: RunsDir = Path("runs"),
-    out: Annotated[Optional[Path], typer.Option(help="The HTML file (default: report.html in the runs folder).")] = None,  # noqa: UP045
+    out: Annotated[Path | None, typer.Option(help="The HTML file (default: report.html in the runs folder).")] = None,
     png: Png = None,
     as_json: Json = False,
 ) -> None:
@@ -197,7 +200,9 @@ def runs(
         m = r.metrics if r.done else None
         state = "finished" if r.done else f"{len(r.epochs)} epochs"
         scores = [percent(s.accuracy if s else None) for s in ((m.test, m.val) if m else (None, None))]
-        lines.append([r.name, state, *scores, f"{m.train_s:.1f}" if m else "–", r.environment.started[:16].replace("T", " ")])
+        lines.append(
+            [r.name, state, *scores, f"{m.train_s:.1f}" if m else "–", r.environment.started[:16].replace("T", " ")]
+        )
     if lines:
         show.table(["run", "state", "test %", "val %", "train s", "started (UTC)"], lines, left=2)
     else:
@@ -346,7 +351,9 @@ def _print_run(run: RunFolder) -> None:
     m, s = run.metrics, run.structure
     if m.test:
         plus = f", averaged over views {percent(m.test_averaged.accuracy)} %" if m.test_averaged else ""
-        print(f"test accuracy        {percent(m.test.accuracy)} %  ({m.test.n:,} images, ECE {percent(m.test.ece)} %{plus})")
+        print(
+            f"test accuracy        {percent(m.test.accuracy)} %  ({m.test.n:,} images, ECE {percent(m.test.ece)} %{plus})"
+        )
     else:
         print("test accuracy        not read (--no-test)")
     print(f"validation accuracy  {percent(m.val.accuracy if m.val else None)} %")
@@ -362,17 +369,14 @@ def _print_registry(what: str, functions: dict[str, Any], special: dict[str, str
 
     from fittingroom.cli import show
 
-    found = {
-        name: {
-            "summary": (inspect.getdoc(f) or "").split("\n")[0],
-            what: {p.name: p.default for p in inspect.signature(f).parameters.values() if p.kind is p.KEYWORD_ONLY},
-        }
-        for name, f in functions.items()
-    } | {name: {"summary": text, what: {}} for name, text in special.items()}
+    found: dict[str, tuple[str, dict[str, Any]]] = {name: (text, {}) for name, text in special.items()}
+    for name, f in functions.items():
+        parameters = {p.name: p.default for p in inspect.signature(f).parameters.values() if p.kind is p.KEYWORD_ONLY}
+        found[name] = ((inspect.getdoc(f) or "").split("\n")[0], parameters)
     if as_json:
-        show.as_json(found)
+        show.as_json({name: {"summary": text, what: parameters} for name, (text, parameters) in found.items()})
         return
-    lines = [[n, " ".join(f"{k}={v}" for k, v in dict(e[what]).items()), str(e["summary"])] for n, e in found.items()]
+    lines = [[name, " ".join(f"{k}={v}" for k, v in p.items()), text] for name, (text, p) in found.items()]
     show.table(["name", f"{what} with defaults", "what it is"], lines, left=3)
 
 

@@ -25,7 +25,9 @@ def list_(home: Home = None, as_json: Json = False) -> None:
     entries = [catalog.entry(name, where) for name in catalog.catalog(where)]
     here = {e.name: (where / "data" / e.name / e.files.test_labels.name).exists() for e in entries}
     if as_json:
-        show.as_json({"home": str(where), "datasets": [e.model_dump(mode="json") | {"here": here[e.name]} for e in entries]})
+        show.as_json(
+            {"home": str(where), "datasets": [e.model_dump(mode="json") | {"here": here[e.name]} for e in entries]}
+        )
         return
     show.table(
         ["name", "title", "classes", "here", "licence"],
@@ -46,7 +48,9 @@ def get(name: str, home: Home = None, as_json: Json = False) -> None:
     if as_json:
         show.as_json({"name": data.name, "digest": data.digest, "folder": str(folder), "source": data.acquired})
     else:
-        print(f"{data.title} is in {folder} ({len(data.train):,} training and {data.test.n:,} test images, hashes verified)")
+        print(
+            f"{data.title} is in {folder} ({len(data.train):,} training and {data.test.n:,} test images, hashes verified)"
+        )
 
 
 @app.command(name="show")

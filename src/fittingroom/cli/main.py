@@ -25,21 +25,22 @@ for command in commands.ALL:
 app.add_typer(data.app, name="data")
 
 
-@app.callback()
-def main(
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=lambda v: _version(v))
-    ] = False,
-) -> None:
-    """Fits, compares and ships small image classifiers, with error bars."""
-
-
 def _version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
         print(version("fittingroom"))
         raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=_version),
+    ] = False,
+) -> None:
+    """Fits, compares and ships small image classifiers, with error bars."""
 
 
 def run() -> NoReturn:

@@ -34,6 +34,7 @@ from fittingroom.store.atomic import atomic, explained, write
 
 TIMEOUT_S = 30  # of one read from a mirror, not of the whole download
 Say = Callable[[str], None]
+Readable = IO[bytes] | gzip.GzipFile
 
 
 class SourceFailed(Exception):
@@ -142,8 +143,8 @@ def _open_source(source: Any, entry: DatasetEntry, scratch: Path, folder: Path) 
     return describe(source)
 
 
-def _from_folder(folder: Path) -> Callable[[FileEntry], IO[bytes]]:
-    def opener(file: FileEntry) -> IO[bytes]:
+def _from_folder(folder: Path) -> Callable[[FileEntry], Readable]:
+    def opener(file: FileEntry) -> Readable:
         plain, packed = folder / file.name, folder / f"{file.name}.gz"
         if plain.is_file():
             return plain.open("rb")
@@ -163,8 +164,8 @@ class _HttpsOnly(urllib.request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _from_https(source: HttpsSource) -> Callable[[FileEntry], IO[bytes]]:
-    def opener(file: FileEntry) -> IO[bytes]:
+def _from_https(source: HttpsSource) -> Callable[[FileEntry], Readable]:
+    def opener(file: FileEntry) -> Readable:
         url = f"{source.base}/{file.name}{'.gz' if source.gzipped else ''}"
         request = urllib.request.Request(url, headers={"User-Agent": "fittingroom"})
         try:
@@ -176,7 +177,7 @@ def _from_https(source: HttpsSource) -> Callable[[FileEntry], IO[bytes]]:
     return opener
 
 
-def _verified_copy(stream: IO[bytes], file: FileEntry, target: Path) -> None:
+def _verified_copy(stream: Readable, file: FileEntry, target: Path) -> None:
     """Copy to a temporary file; it becomes `target` only with the right hash. Reads one byte too many at most."""
     checksum, size = hashlib.sha256(), 0
     with atomic(target) as out:
@@ -196,7 +197,7 @@ def _verified_copy(stream: IO[bytes], file: FileEntry, target: Path) -> None:
             raise SourceFailed(f"{file.name} is another file ({amount} bytes, SHA-256 {checksum.hexdigest()[:12]}…)")
 
 
-def _blocks(stream: IO[bytes]) -> Iterator[bytes]:
+def _blocks(stream: Readable) -> Iterator[bytes]:
     while block := stream.read(1 << 20):
         yield block
 

@@ -25,25 +25,29 @@ POWER = 0.80
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its 95 % interval and p-value against zero. With one seed the interval knows nothing of seeds."""
+    """A mean with its standard error and p-value against zero. With one seed the error knows nothing of seeds."""
 
     mean: float
-    low: float
-    high: float
-    p: float
+    error: float  # standard error of the mean
     df: float
+    p: float
     seeds: int
     images: int
     var_seed: float  # variance components, not below 0; NaN with one seed
     var_image: float
     var_rest: float
 
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """The confidence interval at `level`."""
+        half = float(stats.t.ppf((1 + level) / 2, self.df)) * self.error
+        return self.mean - half, self.mean + half
 
-def estimate(x_SN: np.ndarray, level: float = 0.95) -> Estimate:
+
+def estimate(x_SN: np.ndarray) -> Estimate:
     """The mean of `x_SN` (S seeds, N images; 0/1 for right or wrong, -1/0/1 for a difference) as an `Estimate`.
 
     >>> e = estimate(np.array([[1, 0, 1, 1], [1, 1, 1, 0]]))
-    >>> e.mean, e.low < 0.75 < e.high
+    >>> e.mean, e.interval()[0] < 0.75 < e.interval()[1]
     (0.75, True)
     """
     x_SN = np.asarray(x_SN, np.float64)
@@ -51,7 +55,7 @@ def estimate(x_SN: np.ndarray, level: float = 0.95) -> Estimate:
     mean = float(x_SN.mean())
     if s == 1:
         variance, df = float(x_SN[0].var(ddof=1)) / n if n > 1 else 0.0, float(max(1, n - 1))
-        return _with_interval(mean, variance, df, s, n, (math.nan,) * 3, level)
+        return _estimate(mean, variance, df, s, n, (math.nan,) * 3)
     seed_S, image_N = x_SN.mean(1) - mean, x_SN.mean(0) - mean
     rest_SN = x_SN - mean - seed_S[:, None] - image_N[None, :]
     ms_seed = n * float(seed_S @ seed_S) / (s - 1)
@@ -68,16 +72,15 @@ def estimate(x_SN: np.ndarray, level: float = 0.95) -> Estimate:
     total = sum(ms for ms, _ in shares)
     spread = sum(ms**2 / dof for ms, dof in shares if dof)
     df = total**2 / spread if spread and total > 0 else float(s - 1)
-    return _with_interval(mean, variance, max(1.0, df), s, n, components, level)
+    return _estimate(mean, variance, max(1.0, df), s, n, components)
 
 
-def _with_interval(
-    mean: float, variance: float, df: float, s: int, n: int, components: tuple[float, float, float], level: float
+def _estimate(
+    mean: float, variance: float, df: float, s: int, n: int, components: tuple[float, float, float]
 ) -> Estimate:
     error = math.sqrt(variance)
-    half = float(stats.t.ppf((1 + level) / 2, df)) * error
     p = float(2 * stats.t.sf(abs(mean) / error, df)) if error else float(mean == 0)
-    return Estimate(mean, mean - half, mean + half, p, df, s, n, *components)
+    return Estimate(mean, error, df, p, s, n, *components)
 
 
 def seeds_needed(e: Estimate) -> int | None:
@@ -98,15 +101,22 @@ def seeds_needed(e: Estimate) -> int | None:
     return MOST_SEEDS + 1
 
 
-def holm(p_values: list[float]) -> list[float]:
-    """Holm's (1979) step-down adjustment of several p-values, in the order given.
+def holm(p_values: list[float], alpha: float = 0.05) -> list[tuple[float, float]]:
+    """Holm's (1979) step-down test of several pairs: for each the adjusted p-value and the level of its interval.
 
-    >>> holm([0.01, 0.04, 0.03])
+    The k-th smallest of m p-values is held against alpha / (m - k + 1); from the first that fails on, all fail, at that
+    one's level. An interval drawn at its pair's level holds zero exactly if the adjusted p-value is not below alpha, so
+    picture and verdict never contradict each other.
+
+    >>> [round(p, 2) for p, _ in holm([0.01, 0.04, 0.03])]
     [0.03, 0.06, 0.06]
     """
-    order = np.argsort(p_values)
-    adjusted, running = [0.0] * len(p_values), 0.0
-    for rank, i in enumerate(order):
-        running = max(running, min(1.0, (len(p_values) - rank) * p_values[i]))
-        adjusted[int(i)] = running
-    return adjusted
+    m = len(p_values)
+    found, running, stuck = [(1.0, 1 - alpha)] * m, 0.0, 0
+    for rank, i in enumerate(np.argsort(p_values, kind="stable")):
+        step = stuck or m - rank
+        running = max(running, min(1.0, (m - rank) * p_values[i]))
+        if running >= alpha:
+            stuck = step
+        found[int(i)] = (running, 1 - alpha / step)
+    return found

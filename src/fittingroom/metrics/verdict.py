@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
+from pydantic import ConfigDict
 
 from fittingroom.metrics.crossed import MOST_SEEDS, Estimate, estimate, holm, seeds_needed
 from fittingroom.spec.errors import FittingroomError
@@ -44,7 +45,7 @@ class Pair(Record):
     difference: float
     low: float
     high: float
-    p: float  # adjusted by Holm for the number of pairs
+    p: float  # adjusted for the number of pairs, as the interval is: see `crossed.holm`
     resolved: bool
     only_better: float  # test images that only `better` gets right, mean over seeds
     only_worse: float
@@ -79,7 +80,7 @@ class Comparison(Record):
 class Evidence(Record):
     """All that the verdict needs of one finished run; `right_N` says which test images it gets right."""
 
-    model_config = {**Record.model_config, "arbitrary_types_allowed": True}
+    model_config = ConfigDict(arbitrary_types_allowed=True)
 
     recipe: str
     seed: int
@@ -104,17 +105,19 @@ def compare(dataset: str, evidence: Sequence[Evidence]) -> Comparison:
     raw = [_difference(by_name[a.recipe], by_name[b.recipe]) for a, b in combinations(rows, 2)]
     adjusted = holm([e.p for e, *_ in raw])
     pairs = tuple(
-        _pair(a.recipe, b.recipe, *found, p=p)
-        for (a, b), found, p in zip(combinations(rows, 2), raw, adjusted, strict=True)
+        _pair(a.recipe, b.recipe, *found, p=p, level=level)
+        for (a, b), found, (p, level) in zip(combinations(rows, 2), raw, adjusted, strict=True)
     )
     images = len(evidence[0].right_N)
-    return Comparison(dataset=dataset, images=images, rows=tuple(rows), pairs=pairs, verdict=_sentence(dataset, rows, pairs))
+    return Comparison(
+        dataset=dataset, images=images, rows=tuple(rows), pairs=pairs, verdict=_sentence(dataset, rows, pairs)
+    )
 
 
 def _row(name: str, runs: Sequence[Evidence]) -> Row:
     right_SN = np.stack([e.right_N for e in runs])
     whole = estimate(right_SN)
-    tests = right_SN.mean(1)
+    tests, (low, high) = right_SN.mean(1), whole.interval()
 
     def mean(values: Sequence[float | None]) -> float | None:
         known = [v for v in values if v is not None]
@@ -130,8 +133,8 @@ def _row(name: str, runs: Sequence[Evidence]) -> Row:
         seeds=tuple(e.seed for e in runs),
         test=whole.mean,
         test_sd=float(tests.std(ddof=1)) if len(runs) > 1 else None,
-        test_low=max(0.0, whole.low),
-        test_high=min(1.0, whole.high),
+        test_low=max(0.0, low),
+        test_high=min(1.0, high),
         train=train,
         val=mean([m.val.accuracy if m.val else None for m in metrics]),
         ece=ece,
@@ -167,15 +170,16 @@ def _difference(better: Sequence[Evidence], worse: Sequence[Evidence]) -> tuple[
     )
 
 
-def _pair(better: str, worse: str, e: Estimate, only_better: float, only_worse: float, p: float) -> Pair:
+def _pair(better: str, worse: str, e: Estimate, only_better: float, only_worse: float, p: float, level: float) -> Pair:
+    low, high = e.interval(level)
     resolved = e.seeds > 1 and p < 0.05
     needed = None if resolved else seeds_needed(e)
     return Pair(
         better=better,
         worse=worse,
         difference=e.mean,
-        low=e.low,
-        high=e.high,
+        low=low,
+        high=high,
         p=p,
         resolved=resolved,
         only_better=only_better,

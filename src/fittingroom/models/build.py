@@ -6,6 +6,7 @@ import importlib
 import inspect
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -71,7 +72,7 @@ def build(
         body, np.zeros(channels) if mean_C is None else mean_C, np.ones(channels) if sd_C is None else sd_C
     )
     _check_output(model, spec, shape, classes)
-    return model
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def describe(model: nn.Module, shape: tuple[int, int, int]) -> Structure:
@@ -114,7 +115,9 @@ def _from_python(spec: ModelSpec, channels: int, size: tuple[int, int], classes:
     module_name, _, function_name = spec.target.partition(":")
     function = getattr(_import(module_name), function_name, None)
     if not callable(function):
-        raise FittingroomError(f'model.target: {module_name} has no function "{function_name}"; write "module:function"')
+        raise FittingroomError(
+            f'model.target: {module_name} has no function "{function_name}"; write "module:function"'
+        )
     try:
         body = function(channels=channels, size=size, classes=classes, **spec.args)
     except TypeError as error:
@@ -126,7 +129,7 @@ def _from_python(spec: ModelSpec, channels: int, size: tuple[int, int], classes:
     return body
 
 
-def _import(module_name: str) -> object:
+def _import(module_name: str) -> ModuleType:
     here = str(Path.cwd())
     if here not in sys.path:  # as `python -m` would: a model beside the recipe is found
         sys.path.insert(0, here)
@@ -141,11 +144,13 @@ def _check_output(model: nn.Module, spec: ModelSpec, shape: tuple[int, int, int]
     model.eval()
     try:
         with torch.no_grad():
-            found = tuple(model(torch.zeros(2, *shape)).shape)
+            logits = model(torch.zeros(2, *shape))
     except RuntimeError as error:
         c, h, w = shape
         raise FittingroomError(f"model {spec.kind} does not take {c}×{h}×{w} images: {error}") from None
     finally:
         model.train(was_training)
-    if found != (2, classes):
-        raise FittingroomError(f"model {spec.kind} gives {found[1:]} for an image; it must give ({classes},) logits")
+    found = logits.shape[1:] if isinstance(logits, Tensor) else type(logits).__name__
+    if found != (classes,):
+        given = tuple(found) if isinstance(logits, Tensor) else found
+        raise FittingroomError(f"model {spec.kind} gives {given} for an image; it must give ({classes},) logits")

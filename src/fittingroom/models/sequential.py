@@ -74,7 +74,9 @@ def _module(layer: Layer, shape: Shape, path: str) -> tuple[nn.Module, Shape]:
 
     flat = len(shape.dims) == 1
     if flat and isinstance(layer, Conv | Pool):
-        raise refuse(f"a {'convolution' if isinstance(layer, Conv) else 'pooling'} needs an image", "move flatten behind it")
+        raise refuse(
+            f"a {'convolution' if isinstance(layer, Conv) else 'pooling'} needs an image", "move flatten behind it"
+        )
     match layer:
         case Conv():
             channels, height, width = shape.dims
@@ -91,7 +93,14 @@ def _module(layer: Layer, shape: Shape, path: str) -> tuple[nn.Module, Shape]:
                     f'use kernel ≤ {min(height, width)}, or padding = "same"',
                 )
             conv = nn.Conv2d(
-                channels, layer.conv, layer.kernel, layer.stride, layer.padding, layer.dilation, layer.groups, layer.bias
+                channels,
+                layer.conv,
+                layer.kernel,
+                layer.stride,
+                layer.padding,
+                layer.dilation,
+                layer.groups,
+                layer.bias,
             )
             return conv, Shape((layer.conv, *out))
         case Pool():
@@ -105,7 +114,8 @@ def _module(layer: Layer, shape: Shape, path: str) -> tuple[nn.Module, Shape]:
                 raise refuse(f"padding = {layer.padding} is more than half of size = {layer.size}", "lower it")
             if min(out) < 1:
                 raise refuse(
-                    f"a {layer.size}×{layer.size} pooling does not fit", f"use size ≤ {min(height, width)}, or fewer poolings"
+                    f"a {layer.size}×{layer.size} pooling does not fit",
+                    f"use size ≤ {min(height, width)}, or fewer poolings",
                 )
             pool = nn.MaxPool2d if layer.pool == "max" else nn.AvgPool2d
             return pool(layer.size, stride, layer.padding), Shape((channels, *out))
@@ -127,7 +137,9 @@ def _module(layer: Layer, shape: Shape, path: str) -> tuple[nn.Module, Shape]:
             return nn.Flatten(), Shape((math.prod(shape.dims),))
         case Dense():
             if not flat:
-                raise refuse("a dense layer needs a vector", "put {flatten = true} (or a global pooling and it) in front")
+                raise refuse(
+                    "a dense layer needs a vector", "put {flatten = true} (or a global pooling and it) in front"
+                )
             return nn.Linear(shape.dims[0], layer.dense, layer.bias), Shape((layer.dense,))
     raise AssertionError(layer)
 

@@ -9,7 +9,14 @@ from fittingroom.models.registry import MODELS, Depth, Rate, Size, Width
 
 @MODELS.register
 def vgg(
-    channels: int, size: Size, classes: int, *, width: Width = 32, stages: Depth = 3, dense: Width = 128, dropout: Rate = 0.5
+    channels: int,
+    size: Size,
+    classes: int,
+    *,
+    width: Width = 32,
+    stages: Depth = 3,
+    dense: Width = 128,
+    dropout: Rate = 0.5,
 ) -> nn.Module:
     """`stages` × [two 3×3 convolutions, max pooling], doubling the channels from `width`, then one dense layer."""
     layers: list[nn.Module] = []
@@ -22,5 +29,11 @@ def vgg(
         if min(height, wide) >= 2:  # more stages than the image has halvings: the rest keeps its size
             layers.append(nn.MaxPool2d(2))
             height, wide = height // 2, wide // 2
-    head = [nn.Flatten(), nn.Linear(before * height * wide, dense), nn.ReLU(), nn.Dropout(dropout), nn.Linear(dense, classes)]
+    head = [
+        nn.Flatten(),
+        nn.Linear(before * height * wide, dense),
+        nn.ReLU(),
+        nn.Dropout(dropout),
+        nn.Linear(dense, classes),
+    ]
     return nn.Sequential(*layers, *head)

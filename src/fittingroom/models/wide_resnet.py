@@ -53,4 +53,6 @@ class WideBlock(nn.Module):
         active = F.relu(self.norm1(x))
         short = x if self.shortcut is None else self.shortcut(active)
         out = self.conv1(active)
-        return short + self.conv2(self.dropout(F.relu(self.norm2(out))))
+        out = self.conv2(self.dropout(F.relu(self.norm2(out))))
+        summed: Tensor = short + out
+        return summed

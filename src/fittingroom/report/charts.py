@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -223,9 +224,13 @@ def confusion(counts_KK: np.ndarray, classes: Sequence[str], dark: bool = False)
         )
     )
     on_full, on_empty = ("#10151a", "#e8e6e1") if dark else ("#ffffff", "#1f2328")
-    text = base.transform_filter("datum.count >= 0.5").mark_text(fontSize=10).encode(
-        text=alt.Text("count:Q", format=",.0f"),
-        color=alt.condition("datum.share > 30", alt.value(on_full), alt.value(on_empty)),
+    text = (
+        base.transform_filter("datum.count >= 0.5")
+        .mark_text(fontSize=10)
+        .encode(
+            text=alt.Text("count:Q", format=",.0f"),
+            color=alt.condition("datum.share > 30", alt.value(on_full), alt.value(on_empty)),
+        )
     )
     step = 34 if len(classes) <= 12 else 22
     return (cells + text).properties(width=alt.Step(step), height=alt.Step(step * 0.8))
@@ -236,24 +241,19 @@ def confusion(counts_KK: np.ndarray, classes: Sequence[str], dark: bool = False)
 
 def structure(built: Structure, data: DataFacts) -> Chart:
     """The model as a picture: a bar for each layer, as wide as its output is large, with shape and parameters."""
-    layers = [{"layer": "input", "shape": data.shape, "parameters": 0, "kind": "input"}]
-    layers += [
-        {"layer": f"{layer.name} {layer.kind}", "shape": layer.shape, "parameters": layer.parameters, "kind": _family(layer.kind)}
-        for layer in built.layers
-    ]
+    layers = [("input", tuple(data.shape), 0, "input")]
+    layers += [(f"{x.name} {x.kind}", x.shape, x.parameters, _family(x.kind)) for x in built.layers]
+    names = json.dumps([name for name, *_ in layers])
+    most = max(math.prod(shape) for _, shape, *_ in layers)
     rows = [
         {
             "order": i,
-            "layer": row["layer"],
-            "kind": row["kind"],
-            "values": int(np.prod(row["shape"])),
-            "label": "×".join(map(str, row["shape"]))
-            + (f", {human(row['parameters'])} parameters" if row["parameters"] else ""),
+            "kind": kind,
+            "values": math.prod(shape),
+            "label": "×".join(map(str, shape)) + (f", {human(parameters)} parameters" if parameters else ""),
         }
-        for i, row in enumerate(layers)
+        for i, (_, shape, parameters, kind) in enumerate(layers)
     ]
-    names = json.dumps([row["layer"] for row in rows])
-    most = max(int(row["values"]) for row in rows)
     base = alt.Chart(alt.Data(values=rows)).encode(
         y=alt.Y("order:O", title=None, axis=alt.Axis(labelExpr=f"{names}[datum.value]", ticks=False, domain=False)),
     )
@@ -301,7 +301,7 @@ def _family(kind: str) -> str:
 # ---------------------------------------------------------------- data
 
 
-def balance(counts: dict[str, Sequence[int]], classes: Sequence[str]) -> Chart:
+def balance(counts: dict[str, np.ndarray], classes: Sequence[str]) -> Chart:
     """Images of each class in each split."""
     rows = [
         {"class": i, "split": split, "images": int(n)} for split, values in counts.items() for i, n in enumerate(values)

@@ -84,7 +84,9 @@ def gather(folders: Sequence[RunFolder], runs: Runs) -> list[Story]:
 
 def _load(folder: RunFolder, runs: Runs) -> LoadedRun:
     if not folder.done:
-        raise FittingroomError(f"{folder.path} is not finished; go on with: fittingroom train {folder.path}/recipe.toml --resume")
+        raise FittingroomError(
+            f"{folder.path} is not finished; go on with: fittingroom train {folder.path}/recipe.toml --resume"
+        )
     predictions = folder.predictions("test")
     if predictions is None:
         raise FittingroomError(f"{folder.path} was trained with --no-test; train it again without, to score it")

@@ -55,6 +55,9 @@ def figures(story: Story) -> Iterator[tuple[str, Draw]]:
     def same(make: Callable[..., charts.Chart], *args: Any) -> Draw:
         return lambda dark: make(*args)
 
+    def confused(recipe: str) -> Draw:
+        return lambda dark: charts.confusion(story.confusion(recipe), story.data.classes, dark)
+
     yield "accuracy", same(charts.accuracy, story)
     if story.comparison.pairs:
         yield "differences", same(charts.differences, story)
@@ -63,7 +66,7 @@ def figures(story: Story) -> Iterator[tuple[str, Draw]]:
     for against, _ in costs(story):
         yield against, same(charts.cost, story, against)
     for recipe, runs in story.runs.items():
-        yield f"confusion-{recipe}", lambda dark, r=recipe: charts.confusion(story.confusion(r), story.data.classes, dark)
+        yield f"confusion-{recipe}", confused(recipe)
         yield f"structure-{recipe}", same(charts.structure, runs[0].structure, story.data)
 
 
@@ -84,7 +87,7 @@ def costs(story: Story) -> list[tuple[str, str]]:
 
 
 def _context(story: Story, runs: Runs) -> dict[str, Any]:
-    drawn = {name: _both(draw) for name, draw in figures(story)}
+    drawn = {name: both_modes(draw) for name, draw in figures(story)}
     first = story.comparison.verdict.split(". ", 1)
     commands, study = _commands(story)
     return {
@@ -109,7 +112,8 @@ def _context(story: Story, runs: Runs) -> dict[str, Any]:
     }
 
 
-def _both(draw: Draw) -> dict[str, str]:
+def both_modes(draw: Draw) -> dict[str, str]:
+    """A chart as light and dark data: URIs."""
     return {
         mode: data_uri(charts.svg(draw(dark), dark).encode(), "image/svg+xml")
         for mode, dark in (("light", False), ("dark", True))
@@ -156,7 +160,9 @@ def _answers(story: Story) -> list[dict[str, str]]:
         }
     )
     worst = _confused(story, best.recipe)[0]
-    answers.append({"question": "Where does it fail?", "answer": f"{worst[1]} → {worst[2]}", "detail": _confusion_words(worst)})
+    answers.append(
+        {"question": "Where does it fail?", "answer": f"{worst[1]} → {worst[2]}", "detail": _confusion_words(worst)}
+    )
     return answers
 
 
@@ -169,7 +175,9 @@ def _table_note(story: Story) -> str:
         "ECE: expected calibration error, 15 bins."
     )
     if any(row.at_once > 1 for row in rows):
-        note += f" Training seconds marked “at once” were measured beside other runs, with {rows[0].threads} thread each."
+        note += (
+            f" Training seconds marked “at once” were measured beside other runs, with {rows[0].threads} thread each."
+        )
     averaged = [f"{r.recipe} {percent(r.test_averaged)} %" for r in rows if r.test_averaged is not None]
     if averaged:
         note += " With averaging over views at test time, reported apart: " + ", ".join(averaged) + "."
@@ -206,7 +214,12 @@ def _mistakes(story: Story, recipe: str, drawn: Mapping[str, str]) -> dict[str, 
         "confusion": drawn,
         "pairs": [_confusion_words(pair) for pair in _confused(story, recipe)],
         "classes": [
-            {"name": c, "recall": percent(recall[k], 1), "precision": percent(precision[k], 1), "mostly": classes[mostly[k]]}
+            {
+                "name": c,
+                "recall": percent(recall[k], 1),
+                "precision": percent(precision[k], 1),
+                "mostly": classes[mostly[k]],
+            }
             for k, c in enumerate(classes)
         ],
         "gallery": _gallery(story, lines),
@@ -262,14 +275,21 @@ def _samples(story: Story) -> list[dict[str, str]]:
     """One image of each class, then as each recipe's training sees them."""
     plain = story.any_run.folder.samples()["plain"]
     columns = len(plain)
-    found = [{"image": data_uri(png_bytes(sheet(plain, columns))), "caption": "As they are: " + ", ".join(story.data.classes)}]
+    found = [
+        {
+            "image": data_uri(png_bytes(sheet(plain, columns))),
+            "caption": "As they are: " + ", ".join(story.data.classes),
+        }
+    ]
     for recipe, runs in story.runs.items():
         if runs[0].recipe.augment:
             views = runs[0].folder.samples()["augmented"]
             each = len(views) // columns
             by_row = views.reshape(columns, each, *views.shape[1:]).swapaxes(0, 1).reshape(views.shape)
             kinds = ", ".join(step.kind for step in runs[0].recipe.augment)
-            found.append({"image": data_uri(png_bytes(sheet(by_row, columns))), "caption": f"As {recipe} saw them: {kinds}"})
+            found.append(
+                {"image": data_uri(png_bytes(sheet(by_row, columns))), "caption": f"As {recipe} saw them: {kinds}"}
+            )
     plain_ones = [name for name, runs in story.runs.items() if not runs[0].recipe.augment]
     if plain_ones:
         found[0]["caption"] += f". {', '.join(plain_ones)} trained on them unchanged."
@@ -310,11 +330,14 @@ def _commands(story: Story) -> tuple[str, str]:
     seeds = max(len(runs) for runs in story.runs.values())
     if plain:
         return f"fittingroom compare {' '.join(story.runs)} --data {story.data.name} --seeds {seeds}", ""
-    return "fittingroom compare study.toml", tomli_w.dumps({"seeds": seeds, "data": [story.data.name], "recipes": entries})
+    return "fittingroom compare study.toml", tomli_w.dumps(
+        {"seeds": seeds, "data": [story.data.name], "recipes": entries}
+    )
 
 
 def _changes(shipped: Recipe, used: Recipe) -> list[str]:
     """The overrides that make `used` of `shipped`, but for what resolving sets (data set, precision)."""
+
     def leaves(tree: Any, path: str = "") -> dict[str, Any]:
         if isinstance(tree, dict):
             return {k: v for key, value in tree.items() for k, v in leaves(value, f"{path}.{key}".lstrip(".")).items()}
@@ -328,5 +351,3 @@ def _changes(shipped: Recipe, used: Recipe) -> list[str]:
 
 def _toml(recipe: Recipe) -> str:
     return tomli_w.dumps(recipe.model_dump(mode="json", exclude_none=True))
-
-

@@ -75,7 +75,7 @@ def _count(n: int, noun: str) -> str:
 
 def _fault(kind: type[BaseModel], tree: Any, error: Any) -> str:
     """One line for one pydantic error: path, what was found, what would be right."""
-    keys = _plain_path(tree, error["loc"])
+    keys = _plain_path(error["loc"])
     path = ".".join(map(str, keys)) or "recipe"
     context = error.get("ctx", {})
     found = error["input"]
@@ -86,7 +86,7 @@ def _fault(kind: type[BaseModel], tree: Any, error: Any) -> str:
         case "missing":
             return f"  {path}: missing"
         case "value_error":
-            return f"  {path}: {str(context['error'])}"
+            return f"  {path}: {context['error']!s}"
         case "layer_kind":
             return f"  {path}: {error['msg']}" + _like(next(iter(found), ""), LAYER_KINDS if found else ())
         case "literal_error":
@@ -98,29 +98,25 @@ def _fault(kind: type[BaseModel], tree: Any, error: Any) -> str:
             return f"  {path}: {shown}{error['msg'].replace('Input should', 'must')}"
 
 
-def _plain_path(tree: Any, loc: tuple[str | int, ...]) -> list[str | int]:
-    """Pydantic's location without the names of union members, which are no keys of the user's file."""
+def _plain_path(loc: tuple[str | int, ...]) -> list[str | int]:
+    """Pydantic's location without what is no key of the user's file: the name of a union's member behind an index."""
     path: list[str | int] = []
     for i, part in enumerate(loc):
-        last = i == len(loc) - 1
-        if isinstance(tree, dict) and (part in tree or last) and not (last and part in LAYER_KINDS and part not in tree):
+        behind_index = i > 0 and isinstance(loc[i - 1], int)
+        if not (behind_index and part in LAYER_KINDS):
             path.append(part)
-            tree = tree.get(part)
-        elif isinstance(tree, list | tuple) and isinstance(part, int) and part < len(tree):
-            path.append(part)
-            tree = tree[part]
     return path
 
 
 def _known_keys(kind: type[BaseModel], tree: Any, keys: list[str | int]) -> list[str]:
     """The keys that a table at path `keys` may have."""
-    here: Any = kind
+    here: type[BaseModel] = kind
     for key in keys:
         tree = tree[key]
         if isinstance(key, int) and isinstance(tree, dict):
             layer = next((LAYER_KINDS[k] for k in LAYER_KINDS if k in tree), None)
             here = layer if layer is not None else here
-        elif isinstance(here, type) and key in here.model_fields:
+        elif key in here.model_fields:
             annotation = here.model_fields[str(key)].annotation
             here = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else here
     return list(here.model_fields)

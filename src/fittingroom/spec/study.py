@@ -41,7 +41,9 @@ class Study(Strict):
         names = [r.name for r in recipes]
         for name in names:
             if names.count(name) > 1:
-                raise FittingroomError(f'two recipes are called "{name}"; give one a name of its own, in its file or in a study')
+                raise FittingroomError(
+                    f'two recipes are called "{name}"; give one a name of its own, in its file or in a study'
+                )
         return recipes
 
 

@@ -133,12 +133,12 @@ class RunFolder:
 
     def write_arrays(self, name: str, arrays: Arrays) -> None:
         """Write `name`.safetensors atomically."""
-        content = tensors_to_bytes({key: np.ascontiguousarray(value) for key, value in arrays.items()})
+        content = tensors_to_bytes({key: np.asarray(value, order="C") for key, value in arrays.items()})
         write(self.path / f"{name}.safetensors", content)
 
     def write_npz(self, name: str, arrays: Arrays) -> None:
         with atomic(self.path / f"{name}.npz") as file:
-            np.savez_compressed(file, **dict(arrays))
+            np.savez_compressed(file, allow_pickle=False, **arrays)
 
     def write_metrics(self, metrics: Metrics) -> None:
         write(self.path / "metrics.json", metrics.model_dump_json(indent=2) + "\n")
@@ -279,4 +279,4 @@ def _safe(name: str) -> str:
     >>> _safe("T-shirt/top ../é")
     'T-shirt-top-é'
     """
-    return re.sub(r"[^\w.-]+|\.{2,}", "-", name).strip("-.").replace("--", "-")[:60] or "unnamed"
+    return re.sub(r"([^\w.-]|\.{2,})+", "-", name).strip("-.")[:60] or "unnamed"

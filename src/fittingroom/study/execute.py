@@ -46,7 +46,9 @@ class Progress:
 Listen = Callable[[Progress], None]
 
 
-def execute(job: Job, runs: Runs, *, at_once: int = 1, fresh: bool = False, listen: Listen = lambda p: None) -> RunFolder:
+def execute(
+    job: Job, runs: Runs, *, at_once: int = 1, fresh: bool = False, listen: Listen = lambda p: None
+) -> RunFolder:
     """Train and score `job`, going on after its last whole epoch if it was interrupted; the finished run.
 
     A finished run is given back as it is (but scored on test now, if it was not and `job` asks for it). `fresh` forgets
@@ -99,13 +101,13 @@ def _train(job: Job, run: RunFolder, data: Dataset, at_once: int, listen: Listen
     weights = run.arrays("best") if best else scored_weights(run.arrays("checkpoint"))
     run.write_arrays("weights", weights)
     model = restore(recipe, weights, data.train, job.device)
-    val_logits = predict(model, val, job.device) if val else None
-    run.write_npz("predictions", {"val_logits": val_logits, "val_labels": val.labels_N} if val else {})
+    predictions = {"val_logits": predict(model, val, job.device), "val_labels": val.labels_N} if val else {}
+    run.write_npz("predictions", predictions)
     clean = clean_sample(train)
     run.write_metrics(
         Metrics(
             train=scores(predict(model, clean, job.device), clean.labels_N),
-            val=scores(val_logits, val.labels_N) if val else None,
+            val=scores(predictions["val_logits"], predictions["val_labels"]) if val else None,
             test=None,
             test_averaged=None,
             epochs=len(epochs),

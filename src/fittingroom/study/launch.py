@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.queues import Queue
 from typing import Any
 
@@ -40,7 +41,7 @@ def launch(jobs: Sequence[Job], runs: Runs, workers: int, listen: ListenToJob = 
     """
     workers = min(workers, len(jobs))
     if workers <= 1:
-        outcomes = {i: _attempt(job, runs, 1, lambda p, i=i: listen(i, p)) for i, job in _told(jobs, listen)}
+        outcomes = {i: _attempt(job, runs, 1, partial(listen, i)) for i, job in _told(jobs, listen)}
     else:
         outcomes = _in_processes(jobs, runs, workers, listen)
     failures = [(jobs[i], outcome) for i, outcome in sorted(outcomes.items()) if isinstance(outcome, Failed)]
@@ -117,8 +118,12 @@ def _work(jobs: list[Job], runs_path: Any, at_once: int, todo: Queue[Any], event
     while (number := todo.get()) is not None:
         job = jobs[number]
         prepare_process(job.threads)
-        outcome = _attempt(job, Runs(runs_path), at_once, lambda p, n=number: events.put((n, p)))
+        outcome = _attempt(job, Runs(runs_path), at_once, partial(_post, events, number))
         events.put((number, outcome))
+
+
+def _post(events: Queue[Any], number: int, progress: Progress) -> None:
+    events.put((number, progress))
 
 
 def _die_with_parent() -> None:

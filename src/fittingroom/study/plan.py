@@ -62,7 +62,6 @@ class Job:
         machine = [cpu_name(), cores(), torch.__version__, self.device]
         return digest({"recipe": self.recipe.deciding(), "data": self.data_digest, "machine": machine})
 
-
     def folder(self, runs: Runs) -> RunFolder:
         """Where this job's run is, or will be."""
         return runs.folder(self.recipe.name, self.recipe.data.name, self.seed, self.identity["digest"])
@@ -91,7 +90,9 @@ def warnings(recipe: Recipe, data: Dataset) -> list[str]:
     averaged = ["score.average"] if "flip" in recipe.score.average else []
     if data.may_flip or not (flips or averaged):
         return []
-    return [f"{recipe.name} mirrors images ({', '.join(flips + averaged)}), but a mirrored image of {data.title} is another thing"]
+    return [
+        f"{recipe.name} mirrors images ({', '.join(flips + averaged)}), but a mirrored image of {data.title} is another thing"
+    ]
 
 
 def cores() -> int:

@@ -62,5 +62,3 @@ def run_study(study: Plan, runs: Runs, listen: Callable[[int, Progress | None], 
     for job, run in zip(study.jobs, finished, strict=True):
         measured_cost(job, run, runs)
     return finished
-
-

@@ -30,7 +30,9 @@ from fittingroom.training.optim import Optimizer
 from fittingroom.training.predict import predict, to_float, to_tensor
 from fittingroom.training.schedule import lr_factor
 
-CLEAN_N = 5_000  # training images on which the clean accuracy of an epoch is taken: its standard error is under 0.7 points
+CLEAN_N = (
+    5_000  # training images on which the clean accuracy of an epoch is taken: its standard error is under 0.7 points
+)
 Tick = Callable[[int, Tensor], None]  # images done in this epoch, loss sum so far (still on the device)
 
 
@@ -74,7 +76,7 @@ def fit(
     """
     assert recipe.train.precision != "auto"
     spec, n, k = recipe.train, len(train), len(train.classes)
-    model = network(recipe, train, seed).to(device).to(memory_format=torch.channels_last)
+    model = network(recipe, train, seed).to(device)
     averaged = copy.deepcopy(model) if spec.ema else None
     scored = averaged or model
     optimizer = Optimizer(recipe.optimizer, model.parameters())
@@ -168,9 +170,10 @@ def clean_sample(train: Images) -> Images:
 
 def restore(recipe: Recipe, weights: dict[str, np.ndarray], like: Images, device: str = "cpu") -> nn.Module:
     """A trained network from stored weights, for images and classes like those of `like`, in evaluation mode."""
-    model = build(recipe.model, like.shape, len(like.classes)).to(device).to(memory_format=torch.channels_last)
+    model = build(recipe.model, like.shape, len(like.classes)).to(device)
     load_arrays(model, weights)
-    return model.eval()
+    model.eval()
+    return model
 
 
 def scored_weights(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -15,7 +15,8 @@ class Optimizer:
     """One or two torch optimizers that step as one. State goes in and out as plain arrays."""
 
     def __init__(self, spec: OptimizerSpec, parameters: Iterable[nn.Parameter]) -> None:
-        matrices, rest = [], []
+        matrices: list[nn.Parameter] = []
+        rest: list[nn.Parameter] = []
         for p in parameters:
             if p.requires_grad:
                 (matrices if p.ndim >= 2 else rest).append(p)
@@ -36,7 +37,7 @@ class Optimizer:
     def arrays(self) -> dict[str, np.ndarray]:
         """All state, by "part.parameter.name"; parameters are numbered in order."""
         return {
-            f"{i}.{j}.{name}": torch.as_tensor(value).detach().cpu().numpy()
+            f"{i}.{j}.{name}": torch.as_tensor(value).detach().cpu().numpy().copy()
             for i, (optimizer, _) in enumerate(self.parts)
             for j, p in enumerate(_parameters(optimizer))
             for name, value in optimizer.state[p].items()

@@ -25,7 +25,9 @@ def to_float(images_NCHW: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, images: Images | np.ndarray, device: str = "cpu", score: ScoreSpec | None = None) -> np.ndarray:
+def predict(
+    model: nn.Module, images: Images | np.ndarray, device: str = "cpu", score: ScoreSpec | None = None
+) -> np.ndarray:
     """Logits (N,K) float32 of uint8 images (N,C,H,W), averaged over the views of `score` if given.
 
     The model is put back into the mode (training or not) in which it came.

@@ -1,0 +1,79 @@
+"""One HTML page about a data set: `fittingroom data show NAME`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fittingroom.data import Dataset
+from fittingroom.data.duplicates import NEAR_RMS
+from fittingroom.data.inspect import DuplicatePair, inspect
+from fittingroom.report import charts
+from fittingroom.report.page import both_modes, render
+from fittingroom.report.pictures import data_uri, png_bytes, sheet
+from fittingroom.store.atomic import write
+
+MOST_PAIRS = 60  # shown
+
+
+def write_data_page(data: Dataset, path: Path) -> tuple[Path, dict[str, Any]]:
+    """Write the page; its path and the headline facts."""
+    seen = inspect(data)
+    across = [p for p in seen.pairs if p.split_a != p.split_b]
+    facts: dict[str, Any] = {
+        "name": data.name,
+        "training_images": int(seen.counts["train"].sum()),
+        "test_images": int(seen.counts["test"].sum()),
+        "exact_duplicate_pairs": sum(p.rms == 0 for p in seen.pairs),
+        "near_duplicate_pairs": len(seen.pairs),
+        "near_duplicate_pairs_across_train_and_test": len(across),
+        "near_duplicate_pairs_with_different_labels": sum(p.label_a != p.label_b for p in seen.pairs),
+        "digest": data.digest,
+        "acquired": data.acquired,
+    }
+    k = len(data.classes)
+    html = render(
+        "data_page.html",
+        data=data,
+        facts=facts,
+        near_rms=NEAR_RMS,
+        classes=[
+            {
+                "name": name,
+                "samples": data_uri(
+                    png_bytes(sheet(seen.samples.reshape(k, -1, *seen.samples.shape[1:])[c], seen.per_class))
+                ),
+                "mean": data_uri(png_bytes(seen.mean_images[c])),
+                "train": f"{seen.counts['train'][c]:,}",
+                "test": f"{seen.counts['test'][c]:,}",
+            }
+            for c, name in enumerate(data.classes)
+        ]
+        if len(seen.samples) == k * seen.per_class
+        else [],
+        balance=both_modes(lambda dark: charts.balance(seen.counts, data.classes)),
+        pixels=both_modes(lambda dark: charts.pixels(seen.histogram)),
+        statistics=[
+            [
+                split,
+                f"{seen.pixel_mean[split]:.2f}",
+                f"{seen.pixel_sd[split]:.2f}",
+                f"{100 * float(seen.histogram[split][0]):.1f}",
+            ]
+            for split in seen.counts
+        ],
+        pairs=[_pair(p, data) for p in [*across, *(p for p in seen.pairs if p.split_a == p.split_b)][:MOST_PAIRS]],
+    )
+    write(path, html)
+    return path, facts
+
+
+def _pair(p: DuplicatePair, data: Dataset) -> dict[str, str]:
+    return {
+        "image": data_uri(png_bytes(sheet(np.stack([p.image_a, p.image_b]), 2))),
+        "a": f"{p.split_a} #{p.row_a} {data.classes[p.label_a]}",
+        "b": f"{p.split_b} #{p.row_b} {data.classes[p.label_b]}",
+        "rms": "the same" if p.rms == 0 else f"differ by {p.rms:.1f}",
+    }

@@ -1,0 +1,49 @@
+"""Real Fashion-MNIST, acquired once by the product itself, in small parts."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fittingroom.data import Dataset, Images, load
+from fittingroom.spec.read import read_recipe
+from fittingroom.spec.recipe import Recipe
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def fashion() -> Dataset:
+    return load("fashion-mnist")
+
+
+@pytest.fixture(scope="session")
+def few(fashion: Dataset) -> tuple[Images, Images]:
+    """600 real images to train on and 200 to validate on."""
+    return fashion.train.take(np.arange(600)), fashion.train.take(np.arange(600, 800))
+
+
+@pytest.fixture
+def quick() -> Callable[..., Recipe]:
+    """A recipe that trains on 600 real images in a second or less; overrides win."""
+
+    def make(name: str = "readme-004-mlp", *overrides: str) -> Recipe:
+        return read_recipe(name, ["train.epochs=2", "data.limit=600", "train.precision=fp32", *overrides])
+
+    return make
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Command:
+    """Runs `fittingroom ARGS` as a user would, in a process of its own, inside the test's folder."""
+
+    def run(*args: str, **kwargs: object) -> subprocess.CompletedProcess[str]:
+        options = {"cwd": tmp_path, "capture_output": True, "text": True, "timeout": 300, **kwargs}
+        return subprocess.run([sys.executable, "-m", "fittingroom", *args], **options)  # type: ignore[call-overload,no-any-return]
+
+    return run

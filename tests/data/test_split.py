@@ -1,0 +1,134 @@
+"""Splits and duplicates: stratified, by seed, groups undivided; the test set stays locked."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fittingroom
+from fittingroom.data import Dataset, Images, LockedTest, carve, prepare
+from fittingroom.data.duplicates import cached_groups, groups, near_pairs
+from fittingroom.data.idx import parse_idx
+from fittingroom.spec.errors import FittingroomError
+from fittingroom.spec.recipe import DataSpec
+from fittingroom.training import fit
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10_000), st.floats(0.05, 0.6), st.integers(20, 200), st.integers(0, 30))
+def test_carve_is_a_stratified_partition_that_divides_no_group(seed: int, fraction: float, n: int, pairs: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 3, n)
+    images = Images(np.arange(n, dtype=np.uint8).repeat(4).reshape(n, 1, 2, 2), labels, ("a", "b", "c"))
+    group_N = groups(n, rng.integers(0, n, (pairs, 2)))
+    train, val = carve(images, fraction, seed, group_N)
+    assert val is not None
+    ids = [part.images_NCHW[:, 0, 0, 0].tolist() for part in (train, val)]
+    assert sorted(ids[0] + ids[1]) == list(range(n))
+    assert not set(group_N[ids[0]]) & set(group_N[ids[1]])
+    wanted = np.rint(np.bincount(labels, minlength=3) * fraction)
+    got = np.bincount(val.labels_N, minlength=3)
+    assert (got <= wanted).all()
+    if pairs == 0:
+        assert (got == wanted).all()
+
+
+def test_the_seed_decides_the_split(few: tuple[Images, Images]) -> None:
+    parts = [carve(few[0], 0.2, seed)[0].images_NCHW for seed in (0, 0, 1)]
+    assert np.array_equal(parts[0], parts[1]) and not np.array_equal(parts[0], parts[2])
+
+
+def test_no_validation_where_nothing_is_selected(fashion: Dataset) -> None:
+    train, val = prepare(fashion, DataSpec(val_fraction=0.0, limit=1000))
+    assert len(train) == 1000 and val is None
+
+
+def test_too_small_a_limit_is_refused(fashion: Dataset) -> None:
+    with pytest.raises(FittingroomError, match="raise data.limit"):
+        prepare(fashion, DataSpec(limit=2))
+
+
+def test_near_pairs_agrees_with_comparing_every_pair(fashion: Dataset) -> None:
+    rng = np.random.default_rng(0)
+    images = fashion.train.images_NCHW[rng.permutation(60_000)[:300]].copy()
+    images[7] = images[3]
+    noisy = images[5].astype(int) + rng.integers(-3, 4, images[5].shape)
+    images[9] = noisy.clip(0, 255)
+    for rms in (8.0, 40.0):
+        flat = images.reshape(len(images), -1).astype(float)
+        slow = [
+            (i, j)
+            for i in range(len(flat))
+            for j in range(i + 1, len(flat))
+            if np.sqrt(((flat[i] - flat[j]) ** 2).mean()) <= rms
+        ]
+        pairs, distances = near_pairs(images, rms)
+        assert sorted(map(tuple, pairs.tolist())) == slow
+        assert (np.diff(distances) >= 0).all()
+    assert near_pairs(images)[0][0].tolist() == [3, 7] and near_pairs(images)[1][0] == 0
+
+
+def test_fashion_mnist_has_near_duplicates_and_they_stay_together(fashion: Dataset) -> None:
+    group_N = cached_groups(fashion.train.images_NCHW, fashion.digest, fashion.home_dir)
+    multiple = np.flatnonzero(np.bincount(group_N) > 1)
+    assert 10 < len(multiple) < 1000
+    for seed in range(3):
+        _, val = carve(fashion.train, 0.1, seed, group_N)
+        assert val is not None and np.bincount(val.labels_N).tolist() == [600] * 10
+
+
+# ---------------------------------------------------------------- the lock
+
+
+def test_a_locked_test_holds_no_image_and_announces_before_it_reads() -> None:
+    order: list[str] = []
+    images = Images(np.zeros((1, 1, 2, 2), np.uint8), np.zeros(1, np.int64), ("a", "b"))
+
+    def read() -> Images:
+        order.append("read")
+        return images
+
+    locked = LockedTest(1, read)
+    assert not any(isinstance(v, np.ndarray | Images) for v in vars(locked).values())
+    assert locked.unlock(lambda: order.append("announce")) is images and order == ["announce", "read"]
+
+    def refuse() -> None:
+        raise PermissionError
+
+    with pytest.raises(PermissionError):
+        locked.unlock(refuse)
+    assert order == ["announce", "read"]
+
+
+def test_no_training_code_takes_a_test_set(fashion: Dataset) -> None:
+    assert not any("test" in name for name in inspect.signature(fit).parameters)
+    with pytest.raises((AttributeError, TypeError)):
+        next(fit(None, fashion.test, None, seed=0))  # type: ignore[arg-type]
+
+
+def test_the_lock_is_opened_in_two_places_only() -> None:
+    source = Path(fittingroom.__file__).parent
+    opened = {
+        str(file.relative_to(source))
+        for file in source.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr in ("unlock", "_read")
+    }
+    assert opened == {"data/dataset.py", "data/inspect.py", "study/execute.py"}
+
+
+# ---------------------------------------------------------------- IDX
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_an_array_or_a_message(payload: bytes) -> None:
+    try:
+        assert parse_idx(payload).dtype == np.uint8
+    except FittingroomError as error:
+        assert "IDX" in str(error) or "cut off" in str(error)

@@ -1,0 +1,184 @@
+"""The paired difference: against statsmodels and simulation; its words never contradict its numbers."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from statsmodels.stats.anova import AnovaRM  # noqa: F401 – asserts that the oracle is installed
+from statsmodels.stats.multitest import multipletests
+
+from fittingroom.metrics.crossed import estimate, holm, seeds_needed
+from fittingroom.metrics.verdict import Comparison, Evidence, compare, human
+from fittingroom.spec.errors import FittingroomError
+from fittingroom.spec.records import Environment, Metrics, Scores, Structure
+
+
+def simulated(
+    rng: np.random.Generator, s: int, n: int, mean: float, seed_sd: float, image_sd: float, rest_sd: float
+) -> np.ndarray:
+    return (
+        mean
+        + seed_sd * rng.normal(size=(s, 1))
+        + image_sd * rng.normal(size=(1, n))
+        + rest_sd * rng.normal(size=(s, n))
+    )
+
+
+def test_components_against_statsmodels() -> None:
+    """The mean squares are those of a two-way layout fitted by least squares."""
+    import pandas as pd
+    import statsmodels.formula.api as smf
+    from statsmodels.stats.anova import anova_lm
+
+    x = simulated(np.random.default_rng(0), 4, 25, 0.2, 0.3, 0.5, 0.4)
+    frame = pd.DataFrame(
+        {"x": x.reshape(-1), "seed": np.repeat(range(4), 25).astype(str), "image": np.tile(range(25), 4).astype(str)}
+    )
+    table = anova_lm(smf.ols("x ~ seed + image", frame).fit())
+    ms = {name: table.loc[name, "mean_sq"] for name in ("seed", "image", "Residual")}
+    e = estimate(x)
+    assert e.var_rest == pytest.approx(ms["Residual"])
+    assert e.var_seed == pytest.approx((ms["seed"] - ms["Residual"]) / 25)
+    assert e.var_image == pytest.approx((ms["image"] - ms["Residual"]) / 4)
+    assert e.error**2 == pytest.approx((ms["seed"] + ms["image"] - ms["Residual"]) / 100)
+
+
+def test_one_seed_is_the_t_test_over_images() -> None:
+    x = np.random.default_rng(0).normal(0.1, 1, (1, 50))
+    e, theirs = estimate(x), stats.ttest_1samp(x[0], 0)
+    assert e.p == pytest.approx(theirs.pvalue) and e.interval() == pytest.approx(theirs.confidence_interval(0.95))
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+@pytest.mark.parametrize("components", [(0.004, 0.25, 0.2), (0.001, 0.3, 0.1), (0.01, 0.1, 0.2)])
+def test_intervals_cover_the_truth_as_often_as_they_say(seeds: int, components: tuple[float, float, float]) -> None:
+    """1,500 simulated studies: at least 95 % (less three standard errors) of the intervals hold the true mean."""
+    rng = np.random.default_rng(1)
+    hits = 0
+    for _ in range(1500):
+        low, high = estimate(simulated(rng, seeds, 400, 0.3, *components)).interval()
+        hits += low <= 0.3 <= high
+    assert hits / 1500 > 0.95 - 3 * np.sqrt(0.95 * 0.05 / 1500)
+
+
+def test_a_constant_difference_is_certain_and_none_is_none() -> None:
+    assert estimate(np.ones((2, 5))).p == 0 and estimate(np.zeros((2, 5))).p == 1
+    assert estimate(np.zeros((2, 5))).interval() == (0, 0)
+
+
+def test_seeds_needed_is_enough_in_simulation() -> None:
+    rng = np.random.default_rng(2)
+    e = estimate(simulated(rng, 400, 2000, 0.01, 0.01, 0.02, 0.1))
+    needed = seeds_needed(e)
+    assert needed is not None and 5 < needed < 40
+    power = np.mean([estimate(simulated(rng, needed, 2000, 0.01, 0.01, 0.02, 0.1)).p < 0.05 for _ in range(300)])
+    assert 0.7 < power < 0.92
+
+
+def test_a_small_test_set_is_the_limit() -> None:
+    assert seeds_needed(estimate(simulated(np.random.default_rng(0), 5, 100, 0.005, 0.001, 0.5, 0.1))) is None
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_is_statsmodels(p_values: list[float]) -> None:
+    ours = holm(p_values)
+    rejected, adjusted, *_ = multipletests(p_values, method="holm")
+    assert np.allclose([p for p, _ in ours], adjusted)
+    for (p, level), raw in zip(ours, p_values, strict=True):  # an interval at `level` holds zero ⟺ raw > 1 - level
+        assert (p < 0.05) == (raw < 1 - level) or np.isclose(raw, 1 - level)
+    assert [p < 0.05 for p, _ in ours] == list(rejected) or any(np.isclose(a, 0.05) for a in adjusted)
+
+
+# ---------------------------------------------------------------- from runs to words
+
+
+def evidence(name: str, seed: int, right: np.ndarray) -> Evidence:
+    score = Scores(n=len(right), accuracy=float(right.mean()), loss=0.5, ece=0.01)
+    metrics = Metrics(
+        train=score,
+        val=score,
+        test=score,
+        test_averaged=None,
+        epochs=3,
+        selected_epoch=3,
+        train_s=2.0,
+        eval_s=1.0,
+        peak_memory_bytes=1,
+    )
+    env = Environment(
+        fittingroom="0", python="3", torch="2", platform="x", cpu="x", cores=2, device="cpu", device_name="cpu", threads=1, at_once=2, started="now"
+    )  # fmt: skip
+    structure = Structure(layers=(), parameters=10, flops=20)
+    return Evidence(
+        recipe=name, seed=seed, right_N=right, metrics=metrics, structure=structure, environment=env, cost=None
+    )
+
+
+def study(rates: dict[str, float], seeds: int, n: int, seed: int = 0) -> Comparison:
+    rng = np.random.default_rng(seed)
+    hard = rng.random(n)
+    return compare(
+        "toy",
+        [
+            evidence(name, s, hard + 0.1 * rng.normal(size=n) < rate)
+            for name, rate in rates.items()
+            for s in range(seeds)
+        ],
+    )
+
+
+def test_a_clear_winner_is_named_with_its_margin() -> None:
+    c = study({"good": 0.95, "bad": 0.7}, 3, 4000)
+    assert c.rows[0].recipe == "good" and c.pairs[0].resolved and c.pairs[0].low > 0.2
+    assert c.verdict.startswith("good is best on toy") and "a real difference" in c.verdict
+    p = c.pairs[0]
+    assert p.difference == pytest.approx(c.rows[0].test - c.rows[1].test)
+    assert (p.only_better - p.only_worse) / p.images == pytest.approx(p.difference)
+
+
+def test_equals_are_not_told_apart() -> None:
+    c = study({"a": 0.9, "b": 0.9}, 3, 2000)
+    assert not c.pairs[0].resolved and "No winner is established" in c.verdict
+    assert c.pairs[0].limit in ("seeds", "test set")
+
+
+def test_one_seed_never_makes_a_winner() -> None:
+    c = study({"good": 0.95, "bad": 0.6}, 1, 5000)
+    assert (
+        not c.pairs[0].resolved
+        and c.pairs[0].limit == "seeds"
+        and "--seeds 3" in c.verdict
+        and c.rows[0].test_sd is None
+    )
+
+
+def test_one_recipe_gets_a_score_and_an_interval() -> None:
+    c = study({"only": 0.9}, 3, 1000)
+    assert not c.pairs and "95 % interval" in c.verdict
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.floats(0.5, 0.95), min_size=2, max_size=4), st.integers(1, 4), st.integers(0, 999))
+def test_words_and_intervals_never_contradict_each_other(rates: list[float], seeds: int, seed: int) -> None:
+    c = study({f"r{i}": rate for i, rate in enumerate(rates)}, seeds, 300, seed)
+    assert all(a.test >= b.test for a, b in pairwise(c.rows))
+    for p in c.pairs:
+        assert p.difference >= 0 and p.low <= p.difference <= p.high
+        assert p.resolved == (seeds > 1 and p.low > 0) or np.isclose(p.low, 0)
+        assert (p.limit == "") == p.resolved
+    assert ("No winner" in c.verdict) == (not any(p.resolved for p in c.pairs if p.better == c.rows[0].recipe))
+
+
+def test_nothing_to_judge_is_a_message() -> None:
+    with pytest.raises(FittingroomError, match="no finished run"):
+        compare("toy", [])
+
+
+def test_large_counts_read_well() -> None:
+    assert [human(n) for n in (7, 1234, 11_172_810, 2.1e9)] == ["7", "1.23 k", "11.2 M", "2.1 G"]
