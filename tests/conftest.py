@@ -38,6 +38,18 @@ def quick() -> Callable[..., Recipe]:
     return make
 
 
+@pytest.fixture(scope="session")
+def without_torch() -> str:
+    """The head of a script in which torch is not installed, as on the base install."""
+    return (
+        "import sys\n"
+        "class NoTorch:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] == 'torch': raise ModuleNotFoundError('no torch', name=name)\n"
+        "sys.meta_path.insert(0, NoTorch())\n"
+    )
+
+
 @pytest.fixture
 def command(tmp_path: Path) -> Command:
     """Runs `fittingroom ARGS` as a user would, in a process of its own, inside the test's folder."""

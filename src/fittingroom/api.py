@@ -125,11 +125,10 @@ def train(
     _need_torch("fittingroom.train")
     from fittingroom.study.execute import execute
     from fittingroom.study.plan import cores, plan
-    from fittingroom.training import choose_device, prepare_process
+    from fittingroom.training import choose_device
 
     read = _recipe(recipe, overrides)
     job = plan(read, load(data or read.data.name, home), seed, choose_device(device), cores(), score_test=test)
-    prepare_process(job.threads)
     return Run(execute(job, Runs(Path(runs))).path)
 
 

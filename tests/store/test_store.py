@@ -16,7 +16,7 @@ from fittingroom.spec.errors import FittingroomError, NotFree
 from fittingroom.spec.records import Epoch
 from fittingroom.store import RunFolder, Runs
 from fittingroom.store.atomic import atomic, explained, write
-from fittingroom.store.runs import _safe
+from fittingroom.store.runs import safe_name
 
 
 def epoch(number: int) -> Epoch:
@@ -93,7 +93,7 @@ def test_nothing_is_ever_unpickled(tmp_path: Path) -> None:
 
 @given(st.text(max_size=80))
 def test_any_name_is_one_path_component(name: str) -> None:
-    safe = _safe(name)
+    safe = safe_name(name)
     assert (
         safe
         and "/" not in safe

@@ -52,7 +52,7 @@ def train(
     read = read_recipe(recipe, overrides or [])
     from fittingroom.study.execute import execute, is_finished
     from fittingroom.study.plan import cores, plan, warnings
-    from fittingroom.training import choose_device, prepare_process
+    from fittingroom.training import choose_device
 
     if resume and fresh:
         raise FittingroomError("--resume goes on, --fresh starts over; give one of them")
@@ -63,7 +63,6 @@ def train(
     run = job.folder(folder)
     if resume and not (run.done or run.epochs):
         raise FittingroomError(f"there is nothing to resume at {run.path}; leave --resume away to start")
-    prepare_process(job.threads)
     with Board([job], quiet or as_json) as board:
         for line in [*source, *(f"warning: {w}" for w in warnings(read, loaded))]:
             board.say(line)

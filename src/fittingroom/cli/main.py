@@ -47,10 +47,7 @@ def run() -> NoReturn:
     """What the command `fittingroom` calls: the user's mistakes end with one message and exit code 2."""
     signal.signal(signal.SIGTERM, _interrupt)  # a service manager's stop is treated like Ctrl-C
     try:
-        app(standalone_mode=False)
-        code = 0
-    except typer.Exit as leave:
-        code = leave.exit_code
+        code = app(standalone_mode=False) or 0  # typer gives an Exit's code back instead of raising it
     except FittingroomError as error:
         code = _say(str(error))
     except ModuleNotFoundError as error:

@@ -52,10 +52,14 @@ def acquire(entry: DatasetEntry, home_dir: Path, say: Say = lambda line: None) -
         return folder
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(folder / ".lock"):
-        if _complete(entry, folder):  # another process was faster
-            return folder
-        return _fetch(entry, folder, say)
+        lock = filelock.FileLock(folder / ".lock")
+        lock.acquire()
+    try:
+        return (
+            folder if _complete(entry, folder) else _fetch(entry, folder, say)
+        )  # another process may have been faster
+    finally:
+        lock.release()
 
 
 def provenance(entry: DatasetEntry, home_dir: Path) -> str:
@@ -127,7 +131,7 @@ def _open_source(source: Any, entry: DatasetEntry, scratch: Path, folder: Path) 
         case HttpsSource():
             opener = _from_https(source)
         case DebianSource():
-            _run(["apt-get", "download", source.package], scratch)
+            _apt_download(source.package, scratch)
             _run(["dpkg-deb", "-x", str(_only(scratch, "*.deb")), "unpacked"], scratch)
             opener = _from_folder(scratch / "unpacked" / source.path)
         case NpmSource():
@@ -200,6 +204,17 @@ def _verified_copy(stream: Readable, file: FileEntry, target: Path) -> None:
 def _blocks(stream: Readable) -> Iterator[bytes]:
     while block := stream.read(1 << 20):
         yield block
+
+
+def _apt_download(package: str, folder: Path) -> None:
+    """Fetch a .deb into `folder`; where the system has no package lists (a fresh container), with lists of our own."""
+    try:
+        _run(["apt-get", "download", package], folder)
+    except SourceFailed:
+        (folder / "lists" / "partial").mkdir(parents=True)
+        own = ["-o", f"Dir::State::Lists={folder / 'lists'}", "-o", f"Dir::Cache={folder / 'cache'}"]
+        _run(["apt-get", "update", *own], folder)
+        _run(["apt-get", "download", package, *own], folder)
 
 
 def _run(command: list[str], folder: Path) -> None:

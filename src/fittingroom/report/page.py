@@ -21,6 +21,7 @@ from fittingroom.spec.read import read_recipe, shipped_recipes
 from fittingroom.spec.recipe import Recipe
 from fittingroom.store import Runs
 from fittingroom.store.atomic import write
+from fittingroom.store.runs import safe_name
 
 GALLERY = 16  # images in each
 Draw = Callable[[bool], charts.Chart]  # dark → chart
@@ -34,7 +35,7 @@ def write_report(stories: Sequence[Story], runs: Runs, path: Path, png_dir: Path
     if png_dir:
         for story in stories:
             for name, draw in figures(story):
-                write(png_dir / f"{story.data.name}-{name}.png", charts.png(draw(False)))
+                write(png_dir / f"{safe_name(story.data.name)}-{safe_name(name)}.png", charts.png(draw(False)))
     return path
 
 

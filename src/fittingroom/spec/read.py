@@ -93,7 +93,7 @@ def _fault(kind: type[BaseModel], tree: Any, error: Any) -> str:
             return f"  {path}: {shown}must be {context['expected']}"
         case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
             sign = {"greater_than": ">", "greater_than_equal": "≥", "less_than": "<", "less_than_equal": "≤"}
-            return f"  {path}: {shown}must be {sign[error['type']]} {next(iter(context.values()))}"
+            return f"  {path}: {shown}must be {sign[error['type']]} {next(iter(context.values())):g}"
         case _:
             return f"  {path}: {shown}{error['msg'].replace('Input should', 'must')}"
 

@@ -66,19 +66,18 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        remedies = {
-            errno.ENOSPC: "no space left on the disk; free some, or choose another place with --runs or --home",
-            errno.EDQUOT: "the disk quota is used up; free some, or choose another place with --runs or --home",
-            errno.EACCES: "no permission to write here; choose another place with --runs or --home",
-            errno.EPERM: "no permission to write here; choose another place with --runs or --home",
-            errno.EROFS: "the file system is read-only; choose another place with --runs or --home",
+        elsewhere = "choose another place with --runs or --home"
+        remedy = {
+            errno.ENOSPC: f"no space left on the disk; free some, or {elsewhere}",
+            errno.EDQUOT: f"the disk quota is used up; free some, or {elsewhere}",
+            errno.EACCES: f"no permission to write here; {elsewhere}",
+            errno.EPERM: f"no permission to write here; {elsewhere}",
+            errno.EROFS: f"the file system is read-only; {elsewhere}",
             errno.ENOTDIR: "a part of this path is a file, not a folder",
             errno.EEXIST: "a part of this path is a file, not a folder",
             errno.EISDIR: "this is a folder; give a file name",
-        }
-        if error.errno not in remedies:
-            raise
-        raise FittingroomError(f"cannot write {path}: {remedies[error.errno]}") from None
+        }.get(error.errno or 0, f"{error.strerror}; {elsewhere}")
+        raise FittingroomError(f"cannot write {path}: {remedy}") from None
 
 
 def _sync_folder(folder: Path) -> None:

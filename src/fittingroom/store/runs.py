@@ -158,13 +158,17 @@ class RunFolder:
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Held while training, so that no two processes write one run."""
-        with explained(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
         try:
-            with filelock.FileLock(self.path / ".lock", timeout=0):
-                yield
+            with explained(self.path):
+                self.path.mkdir(parents=True, exist_ok=True)
+                lock = filelock.FileLock(self.path / ".lock", timeout=0)
+                lock.acquire()
         except filelock.Timeout:
             raise NotFree(f"another process is training {self.path}; wait for it, or stop it first") from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     # ------------------------------------------------------------
 
@@ -200,7 +204,7 @@ class Runs:
 
     def folder(self, recipe: str, dataset: str, seed: int, digest: str) -> RunFolder:
         """Where a run of this identity lives, whether it exists or not."""
-        return RunFolder(self.path / f"{_safe(recipe)}_{_safe(dataset)}_s{seed}_{digest[:10]}")
+        return RunFolder(self.path / f"{safe_name(recipe)}_{safe_name(dataset)}_s{seed}_{digest[:10]}")
 
     def list(self) -> list[RunFolder]:
         """Every run folder, finished or not, by name."""
@@ -273,10 +277,10 @@ class Runs:
         write(self.path / "costs" / f"{key[:16]}.json", cost.model_dump_json(indent=2) + "\n")
 
 
-def _safe(name: str) -> str:
+def safe_name(name: str) -> str:
     """A name as one path component: letters, digits, `-` and `.` stay. The digest keeps two such names apart.
 
-    >>> _safe("T-shirt/top ../é")
+    >>> safe_name("T-shirt/top ../é")
     'T-shirt-top-é'
     """
     return re.sub(r"([^\w.-]|\.{2,})+", "-", name).strip("-.")[:60] or "unnamed"

@@ -18,7 +18,7 @@ from fittingroom.training.fit import restore
 
 WARM_UP_STEPS = 3
 MOST_STEPS = 40
-BUDGET_S = 3.0  # of each of the two measurements
+BUDGET_S = 2.0  # of each of the two measurements
 
 
 class _Enough(Exception):

@@ -23,7 +23,7 @@ from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.records import DataFacts, Environment, Epoch, Metrics
 from fittingroom.store import RunFolder, Runs
 from fittingroom.study.plan import Job, cores, cpu_name
-from fittingroom.training import fit, predict
+from fittingroom.training import fit, predict, prepare_process
 from fittingroom.training.device import device_name
 from fittingroom.training.fit import Tick, clean_sample, network, restore, scored_weights
 from fittingroom.training.predict import to_float
@@ -57,6 +57,7 @@ def execute(
     run = job.folder(runs)
     if is_finished(run, job) and not fresh:
         return run
+    prepare_process(job.threads)
     with run.lock():
         if fresh:
             run.clear()

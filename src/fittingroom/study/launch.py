@@ -19,7 +19,6 @@ from fittingroom.spec.errors import FittingroomError
 from fittingroom.store import RunFolder, Runs
 from fittingroom.study.execute import Listen, Progress, execute
 from fittingroom.study.plan import Job
-from fittingroom.training import prepare_process
 
 
 @dataclass(frozen=True)
@@ -40,10 +39,7 @@ def launch(jobs: Sequence[Job], runs: Runs, workers: int, listen: ListenToJob = 
     interruption ends all workers; what they had checkpointed is there for the next call.
     """
     workers = min(workers, len(jobs))
-    if workers <= 1:
-        outcomes = {i: _attempt(job, runs, 1, partial(listen, i)) for i, job in _told(jobs, listen)}
-    else:
-        outcomes = _in_processes(jobs, runs, workers, listen)
+    outcomes = _in_processes(jobs, runs, workers, listen) if workers > 1 else _one_by_one(jobs, runs, listen)
     failures = [(jobs[i], outcome) for i, outcome in sorted(outcomes.items()) if isinstance(outcome, Failed)]
     if failures:
         lines = [f"  {job.recipe.name}, seed {job.seed}: {failed.text}" for job, failed in failures]
@@ -53,11 +49,12 @@ def launch(jobs: Sequence[Job], runs: Runs, workers: int, listen: ListenToJob = 
     return [RunFolder(runs.path / str(outcomes[i])) for i in range(len(jobs))]
 
 
-def _told(jobs: Sequence[Job], listen: ListenToJob) -> Iterator[tuple[int, Job]]:
+def _one_by_one(jobs: Sequence[Job], runs: Runs, listen: ListenToJob) -> dict[int, str | Failed]:
+    outcomes = {}
     for i, job in enumerate(jobs):
-        prepare_process(job.threads)
-        yield i, job
+        outcomes[i] = _attempt(job, runs, 1, partial(listen, i))
         listen(i, None)
+    return outcomes
 
 
 def _attempt(job: Job, runs: Runs, at_once: int, listen: Listen) -> str | Failed:
@@ -117,7 +114,6 @@ def _work(jobs: list[Job], runs_path: Any, at_once: int, todo: Queue[Any], event
     threading.Thread(target=_die_with_parent, daemon=True).start()
     while (number := todo.get()) is not None:
         job = jobs[number]
-        prepare_process(job.threads)
         outcome = _attempt(job, Runs(runs_path), at_once, partial(_post, events, number))
         events.put((number, outcome))
 

@@ -1,0 +1,46 @@
+# make demo: from an empty clone to a verdict.  make check: the quick half for every commit.  make test: everything.
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+
+.PHONY: demo check test lock clean
+.DELETE_ON_ERROR:
+
+demo: .venv/run.done
+	$(BIN)/fittingroom demo $(ARGS)
+
+check: .venv/dev.done
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -n auto -m "not slow" $(ARGS)
+
+test: .venv/dev.done
+	$(BIN)/pytest -n auto $(ARGS)
+
+# torch first and by version: that pip call finds the CPU build where there is one. The rest is checked by hash.
+.venv/run.done: requirements/run.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "fittingroom needs Python 3.11 or newer; set PYTHON=python3.11, say")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+.venv/dev.done: .venv/run.done requirements/dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	touch $@
+
+lock: .venv/dev.done  # write requirements/*.txt anew from pyproject.toml; torch is left out on purpose
+	$(BIN)/pip install --quiet pip-tools
+	echo torch==2.13.0 > .venv/torch.txt
+	cd requirements && CUSTOM_COMPILE_COMMAND="make lock" ../$(BIN)/pip-compile --quiet --generate-hashes --strip-extras \
+	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --no-annotate --allow-unsafe --upgrade \
+	  -o run.txt ../pyproject.toml
+	cd requirements && CUSTOM_COMPILE_COMMAND="make lock" ../$(BIN)/pip-compile --quiet --generate-hashes --strip-extras \
+	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --no-annotate \
+	  --unsafe-package torch --constraint ../.venv/torch.txt --constraint run.txt --extra dev -o dev.txt ../pyproject.toml
+
+clean:
+	rm -rf .venv

@@ -1,0 +1,183 @@
+"""The report: true to the records, without torch or data or network, small, safe with hostile names."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fittingroom.data import load
+from fittingroom.metrics.scores import confusion
+from fittingroom.report import charts
+from fittingroom.report.gather import gather
+from fittingroom.report.page import figures, write_report
+from fittingroom.spec.errors import FittingroomError
+from fittingroom.spec.recipe import Recipe
+from fittingroom.store import RunFolder, Runs
+from fittingroom.store.atomic import write
+from fittingroom.study.run import plan_study, run_study
+
+HOSTILE = [
+    "<img src=x onerror=alert(1)>",
+    'a/b "quoted"',
+    "שלום",
+    "👟 shoe",
+    "{{ 7*7 }}",
+    "'; DROP",
+    "&amp;",
+    "</script>",
+    "x" * 80,
+    "9",
+]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Runs, list[RunFolder]]:
+    """Two recipes and two seeds on real images, trained once for this file."""
+    from fittingroom.spec.read import read_recipe
+
+    runs = Runs(tmp_path_factory.mktemp("study") / "runs")
+    small = ["train.epochs=2", "data.limit=600", "train.precision=fp32"]
+    recipes: list[Recipe] = [read_recipe("readme-004-mlp", small), read_recipe("readme-003-cnn", small)]
+    return runs, run_study(plan_study(recipes, [], range(2), runs, device="cpu"), runs, lambda number, sign: None)
+
+
+class Page(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def parsed(html: str) -> Page:
+    page = Page()
+    page.feed(html)
+    return page
+
+
+@pytest.mark.main_job
+def test_the_report_says_what_the_records_say(finished: tuple[Runs, list[RunFolder]], tmp_path: Path) -> None:
+    runs, folders = finished
+    stories = gather(folders, runs)
+    path = write_report(stories, runs, tmp_path / "report.html", tmp_path / "png")
+    html = path.read_text()
+    page = parsed(html)
+    story = stories[0]
+    assert len(html) < 5_000_000
+    for row in story.comparison.rows:
+        assert f"{100 * row.test:.2f}" in page.text and f"{row.parameters:,}" in page.text
+        right = [np.mean(r.logits_NK.argmax(1) == r.labels_N) for r in story.runs[row.recipe]]
+        assert row.test == pytest.approx(np.mean(right))
+        counts = [confusion(r.logits_NK, r.labels_N) for r in story.runs[row.recipe]]
+        assert np.array_equal(story.confusion(row.recipe), np.mean(counts, axis=0))
+    assert story.comparison.verdict.split(". ")[0] in page.text
+    assert "has been read 4 times in this runs folder" in page.text
+    assert "fittingroom compare study.toml" in page.text and "data.limit=600" in page.text
+    for run in folders:
+        assert run.name in page.text
+    order = [
+        html.index(f'id="{part}') for part in ("accuracy", "table", "training", "cost", "mistakes", "models", "repeat")
+    ]
+    assert html.index('class="verdict"') < order[0] and order == sorted(order)
+    for _, draw in figures(story):
+        assert charts.svg(draw(True), True).startswith("<svg")
+    names = {p.name for p in (tmp_path / "png").iterdir()}
+    assert len(names) == len(list(figures(story)))
+    for name in names:
+        with Image.open(tmp_path / "png" / name) as picture:
+            assert min(picture.size) > 100
+
+
+def test_the_report_needs_no_network_and_no_script(finished: tuple[Runs, list[RunFolder]], tmp_path: Path) -> None:
+    runs, folders = finished
+    html = write_report(gather(folders, runs), runs, tmp_path / "r.html").read_text()
+    for tag, attributes in parsed(html).tags:
+        assert tag not in ("script", "link", "iframe", "object")
+        assert not [name for name in attributes if name.startswith("on")]
+        for name in ("src", "srcset", "href"):
+            assert (attributes.get(name) or "data:").startswith(("data:", "#"))
+    assert not re.search(r"url\(|@import", html)
+
+
+def test_hostile_class_names_stay_text(finished: tuple[Runs, list[RunFolder]], tmp_path: Path) -> None:
+    """The same runs, with class and recipe names that would break out if anything let them."""
+    runs, folders = finished
+    other = Runs(tmp_path / "runs")
+    for folder in folders:
+        for file in folder.path.iterdir():
+            if file.is_file():
+                target = other.path / folder.name / file.name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(file.read_bytes())
+    copies = other.list()
+    for copy in copies:
+        facts = copy.data.model_copy(update={"classes": tuple(HOSTILE), "title": HOSTILE[0]})
+        write(copy.path / "data.json", facts.model_dump_json())
+        recipe = (
+            (copy.path / "recipe.toml")
+            .read_text()
+            .replace('name = "readme-004-mlp"', "name = '<script>alert(2)</script>'")
+        )
+        write(copy.path / "recipe.toml", recipe)
+    other.write_thumbnails(copies[0].data.digest, runs.thumbnails(copies[0].data.digest))  # type: ignore[arg-type]
+    html = write_report(gather(copies, other), other, tmp_path / "r.html", tmp_path / "png").read_text()
+    page = parsed(html)
+    assert not [tag for tag, attributes in page.tags if tag == "script" or "onerror" in attributes]
+    assert HOSTILE[0] in page.text and "{{ 7*7 }}" in page.text and "49 " not in page.text[:200]
+    assert all(p.parent == tmp_path / "png" for p in (tmp_path / "png").rglob("*"))
+
+
+def test_a_report_on_the_base_install(
+    finished: tuple[Runs, list[RunFolder]], tmp_path: Path, without_torch: str
+) -> None:
+    """In a process where torch cannot be imported and no data are at hand."""
+    runs, _ = finished
+    script = (
+        without_torch
+        + "sys.argv = ['fittingroom', 'report', 'readme', '--runs', sys.argv[1], '--out', 'r.html', '--json']\n"
+        "from fittingroom.cli.main import run; run()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(runs.path)], cwd=tmp_path, capture_output=True, text=True,
+        env={"PATH": "/usr/bin", "FITTINGROOM_HOME": str(tmp_path / "empty")},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert '"verdict"' in done.stdout and (tmp_path / "r.html").exists()
+
+
+def test_mixtures_and_unfinished_runs_are_refused(
+    finished: tuple[Runs, list[RunFolder]], quick: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    runs, folders = finished
+    other = run_study(
+        plan_study([quick("readme-004-mlp", "optimizer.lr=0.01")], [], [0], runs, device="cpu"), runs, lambda n, s: None
+    )
+    with pytest.raises(FittingroomError, match='two different experiments are called "readme-004-mlp"'):
+        gather([*folders, *other], runs)
+    runs.delete(other[0])
+    write(tmp_path / "half" / "run.json", "{}")
+    with pytest.raises(FittingroomError, match="is not finished"):
+        gather([RunFolder(tmp_path / "half")], runs)
+
+
+def test_the_data_page(tmp_path: Path) -> None:
+    from fittingroom.report.data_page import write_data_page
+
+    path, facts = write_data_page(load("fashion-mnist"), tmp_path / "data.html")
+    page = parsed(path.read_text())
+    assert facts["training_images"] == 60_000 and facts["near_duplicate_pairs"] > 10
+    assert "Ankle boot" in page.text and "reach from train into test" in page.text
+    assert len(path.read_text()) < 5_000_000

@@ -1,0 +1,255 @@
+"""Runs and studies: identity, resuming after kill -9 to the same bytes, the test set's log, workers, failures."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fittingroom.data import Dataset
+from fittingroom.spec.errors import FittingroomError
+from fittingroom.spec.recipe import Recipe
+from fittingroom.spec.records import TIMINGS, Epoch
+from fittingroom.store import RunFolder, Runs
+from fittingroom.study.cost import measured_cost
+from fittingroom.study.execute import Progress, best_epoch, execute, stops_early
+from fittingroom.study.plan import plan, warnings
+from fittingroom.study.run import plan_study, run_study
+from fittingroom.training import predict
+from fittingroom.training.fit import restore
+
+Quick = Callable[..., Recipe]
+
+
+def content(run: RunFolder) -> dict[str, object]:
+    """All that must be the same bytes between two trainings of one identity."""
+    epochs = [e.model_dump(exclude=set(TIMINGS)) for e in run.epochs]
+    files = {name: (run.path / name).read_bytes() for name in ("weights.safetensors", "recipe.toml", "data.json")}
+    with np.load(run.path / "predictions.npz") as file:
+        predictions = {key: file[key].tobytes() for key in file}
+    return {"epochs": epochs, **files, **predictions}
+
+
+def test_a_run_is_its_files_and_they_are_true(fashion: Dataset, quick: Quick, tmp_path: Path) -> None:
+    runs = Runs(tmp_path)
+    job = plan(quick(), fashion, 0, "cpu", 1)
+    run = execute(job, runs)
+    names = {p.name for p in run.path.iterdir()} - {".lock"}
+    assert names == {
+        "recipe.toml", "run.json", "env.json", "data.json", "structure.json", "epochs.jsonl", "samples.npz",
+        "weights.safetensors", "predictions.npz", "metrics.json", "DONE",
+    }  # fmt: skip
+    assert run.recipe == job.recipe and run.recipe.train.precision == "fp32"
+    test = fashion.test.unlock(lambda: None)
+    logits = predict(restore(job.recipe, run.arrays("weights"), test), test)
+    stored = run.predictions("test")
+    assert stored is not None and np.array_equal(stored[0], logits) and np.array_equal(stored[1], test.labels_N)
+    assert run.metrics.test is not None and run.metrics.test.accuracy == np.mean(logits.argmax(1) == test.labels_N)
+    assert runs.test_reads() == {"fashion-mnist": 1}
+    assert np.array_equal(runs.thumbnails(fashion.digest), test.images_NCHW)  # type: ignore[arg-type]
+    assert execute(job, runs).path == run.path and runs.test_reads() == {
+        "fashion-mnist": 1
+    }  # not run again, not read again
+
+
+def test_without_the_test_set_it_is_never_read_and_can_be_scored_later(
+    fashion: Dataset, quick: Quick, tmp_path: Path
+) -> None:
+    runs = Runs(tmp_path)
+    run = execute(plan(quick(), fashion, 0, "cpu", 1, score_test=False), runs)
+    assert run.done and run.metrics.test is None and run.predictions("test") is None and runs.test_reads() == {}
+    before = (run.path / "weights.safetensors").stat().st_mtime_ns
+    again = execute(plan(quick(), fashion, 0, "cpu", 1), runs)
+    assert again.path == run.path and again.metrics.test is not None and runs.test_reads() == {"fashion-mnist": 1}
+    assert (run.path / "weights.safetensors").stat().st_mtime_ns == before  # scored, not trained again
+
+
+def test_what_decides_a_result_decides_its_identity(fashion: Dataset, quick: Quick, tmp_path: Path) -> None:
+    def digest(recipe: Recipe, seed: int = 0, device: str = "cpu", threads: int = 1) -> str:
+        return str(plan(recipe, fashion, seed, device, threads).identity["digest"])
+
+    base = digest(quick())
+    assert digest(quick()) == base and digest(quick().model_copy(update={"name": "x", "claims": ()})) == base
+    others = [digest(quick("readme-004-mlp", "optimizer.lr=2e-3")), digest(quick(), seed=1), digest(quick(), threads=2)]
+    assert len({base, *others}) == 4
+    (tmp_path / "my_net.py").write_text(source := "from torch import nn\ndef build(channels, size, classes):\n    return nn.Sequential(nn.Flatten(), nn.Linear(784, classes))\n")  # fmt: skip
+    mine = quick().model_dump(mode="json") | {"model": {"kind": "python", "target": "my_net:build"}}
+    from fittingroom.spec.read import parse_recipe
+
+    first = digest(parse_recipe(mine))
+    import linecache
+
+    sys.modules.pop("my_net")
+    (tmp_path / "my_net.py").write_text(source + "# changed, and longer\n")
+    linecache.clearcache()
+    assert digest(parse_recipe(mine)) != first
+
+
+@pytest.mark.main_job
+@pytest.mark.parametrize(
+    "recipe", [("readme-002-cnn2", "train.select=best_val"), ("fast-fashion", "model.args.width=4", "train.ema=0.9")]
+)
+def test_killed_and_resumed_is_the_same_bytes(
+    recipe: tuple[str, ...], fashion: Dataset, quick: Quick, tmp_path: Path
+) -> None:
+    """A real process, really killed (SIGKILL) after its first epoch, then resumed; against one that was left alone."""
+    overrides = (*recipe[1:], "train.epochs=5", "data.limit=1500", "train.precision=fp32")
+    job = plan(quick(recipe[0], *overrides), fashion, 5, "cpu", 1)
+    whole = execute(job, Runs(tmp_path / "whole"))
+    command = [
+        sys.executable,
+        "-m",
+        "fittingroom",
+        "train",
+        recipe[0],
+        *overrides,
+        "--seed",
+        "5",
+        "--runs",
+        "cut",
+        "--quiet",
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    script = "import fittingroom.study.plan as p; p.cores = lambda: 1; from fittingroom.cli.main import run; run()"
+    command[1:3] = ["-c", script]
+    cut = job.folder(Runs(tmp_path / "cut"))
+    victim = subprocess.Popen(command, env=environment)
+    while not (cut.path / "checkpoint.safetensors").exists():
+        assert victim.poll() is None, "ended before it could be killed"
+        time.sleep(0.01)
+    victim.send_signal(signal.SIGKILL)
+    victim.wait()
+    assert not cut.done and 1 <= len(cut.epochs) < 5
+    subprocess.run([*command, "--resume"], env=environment, check=True)
+    assert cut.done and content(cut) == content(whole)
+
+
+def test_a_kill_between_an_epochs_line_and_its_checkpoint(fashion: Dataset, quick: Quick, tmp_path: Path) -> None:
+    job = plan(quick("readme-004-mlp", "train.epochs=3"), fashion, 0, "cpu", 1)
+    whole = execute(job, Runs(tmp_path / "a"))
+
+    def stop_after_two(sign: Progress) -> None:
+        if sign.record and sign.record.epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        execute(job, Runs(tmp_path / "b"), listen=stop_after_two)
+    cut = job.folder(Runs(tmp_path / "b"))
+    cut.append(whole.epochs[2])  # the line of epoch 3 is there, its checkpoint is not
+    (cut.path / ".weights.safetensors.x.part").write_bytes(b"half")  # and a temporary file was left
+    assert content(execute(job, Runs(tmp_path / "b"))) == content(whole)
+
+
+def test_fresh_forgets_and_gives_the_same(fashion: Dataset, quick: Quick, tmp_path: Path) -> None:
+    job = plan(quick(), fashion, 0, "cpu", 1)
+    first = content(execute(job, Runs(tmp_path)))
+    assert content(execute(job, Runs(tmp_path), fresh=True)) == first
+    assert Runs(tmp_path).test_reads() == {"fashion-mnist": 2}  # the log is not taken back
+
+
+def test_best_val_scores_the_best_epochs_weights(fashion: Dataset, quick: Quick, tmp_path: Path) -> None:
+    recipe = quick(
+        "readme-004-mlp", "train.epochs=8", "train.select=best_val", "optimizer.lr=0.02", "data.val_fraction=0.3"
+    )
+    run = execute(plan(recipe, fashion, 0, "cpu", 1), Runs(tmp_path))
+    chosen = run.metrics.selected_epoch
+    assert run.metrics.val is not None and run.metrics.val.accuracy == max(e.val_accuracy or 0 for e in run.epochs)
+    assert chosen == best_epoch(run.epochs) and run.epochs[chosen - 1].val_accuracy == run.metrics.val.accuracy
+
+
+def epoch(number: int, loss: float, accuracy: float) -> Epoch:
+    return Epoch(
+        epoch=number, lr=0.1, train_loss=1, train_accuracy=0.5, clean_loss=1, clean_accuracy=0.5, clean_n=10,
+        val_loss=loss, val_accuracy=accuracy, train_s=1, eval_s=1,
+    )  # fmt: skip
+
+
+def test_early_stopping_and_ties(fashion: Dataset, quick: Quick, tmp_path: Path) -> None:
+    epochs = [epoch(1, 1.0, 0.5), epoch(2, 0.8, 0.7), epoch(3, 0.9, 0.7), epoch(4, 0.9, 0.6)]
+    assert best_epoch(epochs) == 2
+    recipe = quick("readme-004-mlp", "train.patience=2")
+    assert [stops_early(recipe, epochs[:n]) for n in range(5)] == [False, False, False, False, True]
+    run = execute(
+        plan(quick("readme-004-mlp", "train.patience=1", "train.epochs=60", "optimizer.lr=0.05"), fashion, 0, "cpu", 1),
+        Runs(tmp_path),
+    )
+    assert run.metrics.epochs < 60 and stops_early(run.recipe, run.epochs)
+
+
+@pytest.mark.main_job
+def test_results_do_not_depend_on_how_they_were_launched(fashion: Dataset, quick: Quick, tmp_path: Path) -> None:
+    recipes = [quick(), quick("readme-004-cnn")]
+    study = plan_study(recipes, ["fashion-mnist"], range(2), Runs(tmp_path / "pool"), device="cpu")
+    signs: list[tuple[int, Progress | None]] = []
+    finished = run_study(study, Runs(tmp_path / "pool"), lambda number, sign: signs.append((number, sign)))
+    assert [(r.recipe.name, r.seed) for r in finished] == [(r.name, s) for r in recipes for s in range(2)]
+    assert sum(sign is None for _, sign in signs) == 4
+    alone = [execute(job, Runs(tmp_path / "alone")) for job in study.jobs]
+    for a, b in zip(finished, alone, strict=True):
+        assert content(a) == content(b)
+    again = plan_study(recipes, ["fashion-mnist"], range(3), Runs(tmp_path / "pool"), device="cpu")
+    assert [job.seed for job in again.waiting] == [2, 2]
+
+
+def test_one_failing_run_does_not_stop_the_others(fashion: Dataset, quick: Quick, tmp_path: Path) -> None:
+    broken = quick("readme-004-mlp", "optimizer.lr=1e30").model_copy(update={"name": "broken"})
+    runs = Runs(tmp_path)
+    study = plan_study([broken, quick()], [], range(2), runs, device="cpu")
+    with pytest.raises(FittingroomError, match="2 of 4 runs failed:\n  broken, seed 0: the loss became NaN") as caught:
+        run_study(study, runs, lambda number, sign: None)
+    assert "Traceback" not in str(caught.value)
+    assert sorted(r.seed for r in runs.list() if r.done) == [0, 1]
+    assert not [r for r in runs.list() if r.done and r.recipe.name == "broken"]
+
+
+def test_a_worker_that_dies_is_a_message(fashion: Dataset, quick: Quick, tmp_path: Path) -> None:
+    """A model that kills its own process, as the kernel does when memory runs out."""
+    (tmp_path / "killer.py").write_text(
+        "import os, signal, multiprocessing\nfrom torch import nn\n"
+        "class Net(nn.Linear):\n"
+        "    def forward(self, x):\n"
+        "        if self.training and multiprocessing.parent_process(): os.kill(os.getpid(), signal.SIGKILL)\n"
+        "        return super().forward(x.flatten(1))\n"
+        "def build(channels, size, classes): return Net(784, classes)\n"
+    )
+    from fittingroom.spec.recipe import ModelSpec
+
+    killer = quick().model_copy(update={"model": ModelSpec(kind="python", target="killer:build"), "name": "killer"})
+    study = plan_study([killer], [], range(2), Runs(tmp_path), device="cpu")
+    with pytest.raises(FittingroomError, match="a worker process was killed"):
+        run_study(study, Runs(tmp_path), lambda number, sign: None)
+
+
+def test_whatever_could_not_be_trained_is_refused_before_anything_is(
+    fashion: Dataset, quick: Quick, tmp_path: Path
+) -> None:
+    wrong = quick("readme-004-mlp", "model.layers=[{dense=3}]")
+    with pytest.raises(FittingroomError, match="needs a vector"):
+        plan_study([quick(), wrong], [], range(2), Runs(tmp_path), device="cpu")
+    with pytest.raises(FittingroomError, match="unknown augmentation"):
+        plan_study([quick("readme-004-mlp", 'augment=[{kind="rotat"}]')], [], range(1), Runs(tmp_path), device="cpu")
+    assert not list(tmp_path.iterdir())
+
+
+def test_mirrored_digits_warn(fashion: Dataset, quick: Quick) -> None:
+    from fittingroom.data import load
+
+    recipe = quick("readme-001-base", 'score.average="flip"')
+    assert warnings(recipe, fashion) == []
+    assert "mirrors images (hflip, score.average)" in warnings(recipe, load("mnist"))[0]
+
+
+def test_cost_is_measured_once(fashion: Dataset, quick: Quick, tmp_path: Path) -> None:
+    runs = Runs(tmp_path)
+    job = plan(quick(), fashion, 0, "cpu", 1)
+    run = execute(job, runs)
+    cost = measured_cost(job, run, runs)
+    assert cost.train_images_per_s and cost.train_images_per_s > 100 and 0 < cost.latency_1_s < cost.latency_256_s
+    assert measured_cost(job, run, runs) == cost
