@@ -81,12 +81,18 @@ def started(tmp_path: Path, *words: str, until: str) -> subprocess.Popen[str]:
     return process
 
 
+def rest(process: subprocess.Popen[str]) -> str:
+    assert process.stderr is not None
+    with process:
+        return process.stderr.read()
+
+
 @pytest.mark.main_job
 def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
     words = ["train", "readme-004-mlp", "train.epochs=4000", "data.limit=3000"]
     process = started(tmp_path, *words, until="epoch    2/4000")
     os.killpg(process.pid, signal.SIGINT)
-    said = process.communicate(timeout=60)[1]
+    said = rest(process)
     assert process.returncode == 130 and "Traceback" not in said
     assert "epochs are saved" in said and f"fittingroom {' '.join(words)} --resume" in said
     run = Runs(tmp_path / "runs").list()[0]
@@ -98,7 +104,7 @@ def test_stopping_a_study_stops_its_workers(tmp_path: Path) -> None:
     words = ["compare", "readme-004-mlp", "train.epochs=4000", "data.limit=3000", "--seeds", "2"]
     process = started(tmp_path, *words, until="2 at a time")
     process.send_signal(signal.SIGTERM)
-    said = process.communicate(timeout=60)[1]  # its end of the pipe closes when the last of its workers has gone
+    said = rest(process)  # ends when the last of its workers has closed its end of the pipe
     assert process.returncode == 130 and "finished runs are saved" in said and "Traceback" not in said
 
 

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -114,18 +113,16 @@ def test_killed_and_resumed_is_the_same_bytes(
         "5",
         "--runs",
         "cut",
-        "--quiet",
     ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     script = "import fittingroom.study.plan as p; p.cores = lambda: 1; from fittingroom.cli.main import run; run()"
     command[1:3] = ["-c", script]
     cut = job.folder(Runs(tmp_path / "cut"))
-    victim = subprocess.Popen(command, env=environment)
-    while not (cut.path / "checkpoint.safetensors").exists():
-        assert victim.poll() is None, "ended before it could be killed"
-        time.sleep(0.01)
-    victim.send_signal(signal.SIGKILL)
-    victim.wait()
+    victim = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    assert victim.stderr is not None
+    assert any(line.startswith("epoch 1/") for line in victim.stderr), "ended before it could be killed"
+    with victim:
+        victim.send_signal(signal.SIGKILL)
     assert not cut.done and 1 <= len(cut.epochs) < 5
     subprocess.run([*command, "--resume"], env=environment, check=True)
     assert cut.done and content(cut) == content(whole)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
@@ -63,17 +66,17 @@ def train(
     run = job.folder(folder)
     if resume and not (run.done or run.epochs):
         raise FittingroomError(f"there is nothing to resume at {run.path}; leave --resume away to start")
-    with Board([job], quiet or as_json) as board:
+    with (
+        _resumable(lambda: f"{len(run.epochs)} of {read.train.epochs} epochs are saved in {run.path}", "--resume"),
+        Board([job], quiet or as_json) as board,
+    ):
         for line in [*source, *(f"warning: {w}" for w in warnings(read, loaded))]:
             board.say(line)
         if run.epochs and not run.done and not fresh:
             board.say(f"going on after epoch {len(run.epochs)} of {read.train.epochs} (--fresh starts over)")
         elif is_finished(run, job) and not fresh:
             board.say("this run is finished already; here is its result (--fresh trains it again)")
-        try:
-            execute(job, folder, fresh=fresh, listen=lambda sign: board.listen(0, sign))
-        except KeyboardInterrupt:
-            _stopped(f"{len(run.epochs)} of {read.train.epochs} epochs are saved in {run.path}", "--resume")
+        execute(job, folder, fresh=fresh, listen=lambda sign: board.listen(0, sign))
     if as_json:
         show.as_json(_run_facts(run))
     else:
@@ -271,7 +274,10 @@ def _compare(
     folder = Runs(runs_dir)
     source: list[str] = []
     study = plan_study(read, data, seeds, folder, device=device, home_dir=home, say=source.append)
-    with Board(study.waiting, quiet or as_json) as board:
+    with (
+        _resumable(lambda: f"whole epochs and finished runs are saved in {runs_dir}"),
+        Board(study.waiting, quiet or as_json) as board,
+    ):
         for line in [*source, *(f"warning: {w}" for w in study.warnings)]:
             board.say(line)
         here = len(study.jobs) - len(study.waiting)
@@ -279,10 +285,7 @@ def _compare(
             f"{len(study.jobs)} runs: {here} finished, {len(study.waiting)} to train"
             + (f", {study.workers} at a time" if study.workers > 1 else "")
         )
-        try:
-            finished = run_study(study, folder, board.listen)
-        except KeyboardInterrupt:
-            _stopped(f"whole epochs and finished runs are saved in {runs_dir}")
+        finished = run_study(study, folder, board.listen)
     name = "-".join(dict.fromkeys(recipe.name for recipe in read))[:80]
     _tell(finished, folder, report or runs_dir / f"{name}.html", png, as_json)
 
@@ -379,11 +382,13 @@ def _print_registry(what: str, functions: dict[str, Any], special: dict[str, str
     show.table(["name", f"{what} with defaults", "what it is"], lines, left=3)
 
 
-def _stopped(saved: str, flag: str = "") -> NoReturn:
-    """After Ctrl-C: what is safe, and how to go on."""
-    import shlex
-
-    words = [word for word in sys.argv[1:] if word not in ("--resume", "--fresh")]
-    again = shlex.join(["fittingroom", *words, *([flag] if flag else [])])
-    print(f"\nstopped; {saved}. Go on with:\n  {again}", file=sys.stderr)
-    raise typer.Exit(130)
+@contextmanager
+def _resumable(saved: Callable[[], str], flag: str = "") -> Iterator[None]:
+    """After Ctrl-C or SIGTERM inside: say what is safe and how to go on, and leave with 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        words = [word for word in sys.argv[1:] if word not in ("--resume", "--fresh")]
+        again = shlex.join(["fittingroom", *words, *([flag] if flag else [])])
+        print(f"\nstopped; {saved()}. Go on with:\n  {again}", file=sys.stderr)
+        raise typer.Exit(130) from None

@@ -222,8 +222,8 @@ def pair_sentence(pair: Pair) -> str:
     points = f"{100 * pair.difference:.2f} points"
     interval = f"[{100 * pair.low:+.2f}, {100 * pair.high:+.2f}]"
     images = (
-        f"of {pair.images:,} images {pair.only_better:,.0f} are right only there, "
-        f"{pair.only_worse:,.0f} only in {pair.worse}"
+        f"of {pair.images:,} test images it alone gets {pair.only_better:,.0f} right, "
+        f"{pair.worse} alone {pair.only_worse:,.0f}"
     )
     if pair.resolved:
         return f"It beats {pair.worse} by {points} {interval}, a real difference; {images}."

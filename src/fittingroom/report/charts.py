@@ -17,8 +17,18 @@ from fittingroom.spec.records import DataFacts, Structure
 
 # Okabe & Ito (2008), colours that colour-blind readers tell apart; markers and dashes say the same again
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8c6d1f", "#7a7a7a"]
+ON_DARK = [
+    "#56a9e9",
+    "#f58a4b",
+    "#3ec59b",
+    "#e39bc6",
+    "#f0b93a",
+    "#9ad2f7",
+    "#c9a85c",
+    "#b0b0b0",
+]  # the same hues, lighter
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
-WIDTH = 420
+WIDTH = 340
 Chart = Any  # Altair's chart classes share no useful base
 
 
@@ -36,17 +46,23 @@ def _themed(chart: Chart, dark: bool, background: str) -> dict[str, Any]:
     ink, faint, grid = ("#e8e6e1", "#a9a59c", "#3a3a38") if dark else ("#1f2328", "#5b6068", "#e4e4e0")
     axis = {"labelColor": ink, "titleColor": ink, "gridColor": grid, "domainColor": faint, "tickColor": faint}
     spec: dict[str, Any] = chart.to_dict()
+    if dark:  # colours that a chart names itself
+        text = json.dumps(spec)
+        for light, lighter in zip(COLOURS, ON_DARK, strict=True):
+            text = text.replace(light, lighter)
+        spec = json.loads(text)
     spec["background"] = background
     spec["config"] = {
         "font": FONT,
         "view": {"stroke": None},
         "axis": axis | {"labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal", "labelLimit": 200},
-        "legend": {"labelColor": ink, "titleColor": ink, "labelFontSize": 12, "titleFontSize": 12, "labelLimit": 240},
+        "legend": {"labelColor": ink, "titleColor": ink, "labelFontSize": 12, "titleFontSize": 12, "labelLimit": 240}
+        | {"symbolOpacity": 1, "symbolStrokeWidth": 2.5},
         "header": {"labelColor": ink, "titleColor": ink, "labelFontSize": 12},
         "title": {"color": ink, "fontSize": 13, "fontWeight": "normal", "anchor": "start"},
         "text": {"color": ink, "fontSize": 12},
         "rule": {"color": faint},
-        "range": {"category": COLOURS},
+        "range": {"category": ON_DARK if dark else COLOURS},
     }
     return spec
 
@@ -78,7 +94,7 @@ def accuracy(story: Story) -> Chart:
     scale = alt.Scale(zero=False, nice=True)
     bars = alt.Chart(alt.Data(values=rows)).encode(y=y, color=colour)
     interval = bars.mark_rule(strokeWidth=3).encode(
-        x=alt.X("low:Q", title="test accuracy (%), dots: seeds, bar: mean and 95 % interval", scale=scale), x2="high:Q"
+        x=alt.X("low:Q", title="test accuracy (%)", scale=scale), x2="high:Q"
     )
     mean = bars.mark_tick(thickness=3, size=22).encode(x="mean:Q")
     seeds = alt.Chart(alt.Data(values=dots)).mark_circle(size=46, opacity=0.75, yOffset=13)
@@ -100,7 +116,7 @@ def differences(story: Story) -> Chart:
         for p in story.comparison.pairs
     ]
     base = alt.Chart(alt.Data(values=rows)).encode(
-        y=alt.Y("pair:N", sort=None, title=None, axis=alt.Axis(labelLimit=320)),
+        y=alt.Y("pair:N", sort=None, title=None, axis=alt.Axis(labelLimit=260)),
         color=alt.Color(
             "verdict:N",
             title=None,
@@ -109,13 +125,13 @@ def differences(story: Story) -> Chart:
         ),
     )
     interval = base.mark_rule(strokeWidth=3).encode(
-        x=alt.X("low:Q", title="difference of test accuracy (points) with 95 % interval"), x2="high:Q"
+        x=alt.X("low:Q", title="difference of test accuracy (points)"), x2="high:Q"
     )
     points = base.mark_point(filled=True, size=90, opacity=1).encode(
         x="difference:Q", shape=alt.Shape("verdict:N", legend=None)
     )
     zero = alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(strokeDash=[4, 3]).encode(x="zero:Q")
-    return (zero + interval + points).properties(width=WIDTH - 80, height=alt.Step(34))
+    return (zero + interval + points).properties(width=WIDTH - 120, height=alt.Step(34))
 
 
 # ---------------------------------------------------------------- training
@@ -136,21 +152,28 @@ def curves(story: Story, quantity: str) -> Chart:
                         "mean": float(np.mean(known)), "low": min(known), "high": max(known),
                     })  # fmt: skip
     title = "accuracy (%)" if quantity == "accuracy" else "loss (nats)"
+    late = [row for row in rows if row["epoch"] > 1] or rows  # a wild first epoch must not flatten all that follows
+    low, high = min(row["low"] for row in late), max(row["high"] for row in late)
+    scale = alt.Scale(domain=[max(0.0, low - 0.15 * (high - low)), high + 0.1 * (high - low)], nice=True)
     most = max(row["epoch"] for row in rows)
     ticks = alt.Axis(tickMinStep=1, grid=False, tickCount=min(most, 10))
     base = alt.Chart(alt.Data(values=rows)).encode(
-        x=alt.X("epoch:Q", title="epoch", axis=ticks, scale=alt.Scale(domain=[1, max(2, most)])),
-        color=_colour(story).legend(alt.Legend(orient="bottom", columns=2, symbolType="stroke")),
+        x=alt.X(
+            "epoch:Q",
+            title="epoch (solid: validation, dashed: training)",
+            axis=ticks,
+            scale=alt.Scale(domain=[1, max(2, most)]),
+        ),
+        color=_colour(story).legend(alt.Legend(orient="bottom", columns=3, symbolType="stroke", symbolOpacity=1)),
     )
-    y = alt.Y("mean:Q", title=title, scale=alt.Scale(zero=False))
+    y = alt.Y("mean:Q", title=title, scale=scale)
     dash = alt.StrokeDash(
-        "part:N",
-        title=None,
-        scale=alt.Scale(domain=["validation", "training"], range=[[1, 0], [5, 3]]),
-        legend=alt.Legend(orient="bottom", symbolType="stroke"),
+        "part:N", legend=None, scale=alt.Scale(domain=["validation", "training"], range=[[1, 0], [5, 3]])
     )
-    band = base.mark_area(opacity=0.18).encode(y=alt.Y("low:Q", title=title), y2="high:Q", detail="part:N")
-    line = base.mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=18)).encode(y=y, strokeDash=dash)
+    band = base.mark_area(opacity=0.18, clip=True).encode(
+        y=alt.Y("low:Q", title=title, scale=scale), y2="high:Q", detail="part:N"
+    )
+    line = base.mark_line(strokeWidth=2, clip=True, point=alt.OverlayMarkDef(size=18)).encode(y=y, strokeDash=dash)
     return (band + line).properties(width=WIDTH, height=250)
 
 
@@ -180,9 +203,9 @@ def cost(story: Story, against: str) -> Chart:
             "cost:Q",
             title=titles[against] + " (log scale)",
             scale=alt.Scale(type="log", domain=domain, nice=False),
-            axis=alt.Axis(format="~s", tickCount=5),
+            axis=alt.Axis(format="~s" if against in ("flops", "parameters") else "~g", tickCount=5, grid=False),
         ),
-        color=_colour(story).legend(alt.Legend(orient="bottom", columns=2)),
+        color=_colour(story).legend(alt.Legend(orient="bottom", columns=3)),
     )
     bars = base.mark_rule(strokeWidth=2).encode(
         y=alt.Y("low:Q", title="test accuracy (%)", scale=alt.Scale(zero=False)), y2="high:Q"
@@ -232,7 +255,7 @@ def confusion(counts_KK: np.ndarray, classes: Sequence[str], dark: bool = False)
             color=alt.condition("datum.share > 30", alt.value(on_full), alt.value(on_empty)),
         )
     )
-    step = 34 if len(classes) <= 12 else 22
+    step = 32 if len(classes) <= 12 else 22
     return (cells + text).properties(width=alt.Step(step), height=alt.Step(step * 0.8))
 
 
@@ -250,7 +273,7 @@ def structure(built: Structure, data: DataFacts) -> Chart:
             "order": i,
             "kind": kind,
             "values": math.prod(shape),
-            "label": "×".join(map(str, shape)) + (f", {human(parameters)} parameters" if parameters else ""),
+            "label": "×".join(map(str, shape)) + (f", {human(parameters)} weights" if parameters else ""),
         }
         for i, (_, shape, parameters, kind) in enumerate(layers)
     ]
@@ -260,7 +283,7 @@ def structure(built: Structure, data: DataFacts) -> Chart:
     bars = base.mark_bar(cornerRadius=2).encode(
         x=alt.X(
             "values:Q",
-            title="values that leave the layer, for one image (log scale)",
+            title="values that leave the layer (log scale)",
             scale=alt.Scale(type="log", domain=[1, most * 400], nice=False),
             axis=alt.Axis(values=[10.0**k for k in range(1, len(str(most)) + 1)], format="~s"),
         ),

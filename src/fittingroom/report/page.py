@@ -23,7 +23,7 @@ from fittingroom.store import Runs
 from fittingroom.store.atomic import write
 from fittingroom.store.runs import safe_name
 
-GALLERY = 16  # images in each
+GALLERY = 18  # images in each
 Draw = Callable[[bool], charts.Chart]  # dark → chart
 
 
@@ -155,7 +155,7 @@ def _answers(story: Story) -> list[dict[str, str]]:
     answers.append(
         {
             "question": "What does it cost?",
-            "answer": f"{best.train_s:.0f} s training",
+            "answer": f"{best.train_s:.0f} s training" + (", not alone" if best.at_once > 1 else ""),
             "detail": f"{human(best.parameters)} parameters, {human(best.flops)} FLOPs an image"
             + (f"; {cheapest.recipe} takes {cheapest.train_s:.0f} s" if cheapest.recipe != best.recipe else ""),
         }
@@ -238,7 +238,7 @@ def _only(story: Story) -> list[dict[str, Any]]:
             rows = np.flatnonzero((p_right.argmax(1) == labels) & (p_wrong.argmax(1) != labels))
             margin = p_right[rows, labels[rows]] - p_wrong[rows, labels[rows]]
             clearest = rows[np.argsort(-margin, kind="stable")][: GALLERY // 2]
-            lines = {int(i): [f"{wrong} said {story.data.classes[p_wrong[i].argmax()]}"] for i in clearest}
+            lines = {int(i): [f"said {story.data.classes[p_wrong[i].argmax()]}"] for i in clearest}
             found.append({"right": right, "wrong": wrong, "gallery": _gallery(story, lines)})
     return found
 
