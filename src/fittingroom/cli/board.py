@@ -24,6 +24,7 @@ class Board:
         self.live = self.console.is_terminal and not quiet
         self.done = 0
         self.began: dict[int, tuple[float, int]] = {}  # of each job's first sign: when, and images before it
+        self.accuracy: dict[int, str] = {}  # of each job, after its latest epoch
         self.bar = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -73,7 +74,10 @@ class Board:
             if len(self.jobs) > 1:
                 name += f"  ({self.done} of {len(self.jobs)} runs done)"
             loss = f"  loss {sign.loss:.3f}" if sign.loss is not None else ""
-            self.bar.update(self.task, description=f"{name}  epoch {sign.epoch}/{epochs}{loss}{rate}")
+            if sign.record and sign.record.val_accuracy is not None:
+                self.accuracy[number] = f"  val {100 * sign.record.val_accuracy:.2f} %"
+            best = self.accuracy.get(number, "")
+            self.bar.update(self.task, description=f"{name}  epoch {sign.epoch}/{epochs}{loss}{best}{rate}")
             if sign.record and len(self.jobs) == 1:
                 e = sign.record
                 val = (

@@ -219,8 +219,11 @@ def cost(story: Story, against: str) -> Chart:
 # ---------------------------------------------------------------- mistakes
 
 
-def confusion(counts_KK: np.ndarray, classes: Sequence[str], dark: bool = False) -> Chart:
-    """True classes down, predictions across; the number is the mean count, the colour its share of the true class."""
+def confusion(counts_KK: np.ndarray, classes: Sequence[str], number: str, dark: bool = False) -> Chart:
+    """True classes down, predictions across; the colour is the share of the true class.
+
+    The `number` in a cell is the mean "count" or that "share" in percent.
+    """
     shares = counts_KK / np.maximum(counts_KK.sum(1, keepdims=True), 1)
     rows = [
         {"true": i, "predicted": j, "count": float(counts_KK[i, j]), "share": 100 * float(shares[i, j])}
@@ -247,16 +250,14 @@ def confusion(counts_KK: np.ndarray, classes: Sequence[str], dark: bool = False)
         )
     )
     on_full, on_empty = ("#10151a", "#e8e6e1") if dark else ("#ffffff", "#1f2328")
-    text = (
-        base.transform_filter("datum.count >= 0.5")
-        .mark_text(fontSize=10)
-        .encode(
-            text=alt.Text("count:Q", format=",.0f"),
-            color=alt.condition("datum.share > 30", alt.value(on_full), alt.value(on_empty)),
-        )
+    threshold, digits = (0.5, ",.0f") if number == "count" else (0.05, ".1f")
+    text = base.transform_filter(f"datum.{number} >= {threshold}").mark_text(fontSize=10)
+    numbers = text.encode(
+        text=alt.Text(f"{number}:Q", format=digits),
+        color=alt.condition("datum.share > 30", alt.value(on_full), alt.value(on_empty)),
     )
     step = 32 if len(classes) <= 12 else 22
-    return (cells + text).properties(width=alt.Step(step), height=alt.Step(step * 0.8))
+    return (cells + numbers).properties(width=alt.Step(step), height=alt.Step(step * 0.8))
 
 
 # ---------------------------------------------------------------- structure

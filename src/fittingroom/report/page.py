@@ -45,7 +45,8 @@ def render(template: str, **context: Any) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    date = datetime.datetime.now().strftime("%-d %B %Y")
+    today = datetime.datetime.now()
+    date = f"{today.day} {today:%B %Y}"
     css = (folder / "style.css").read_text(encoding="utf-8")
     return environment.get_template(template).render(css=css, date=date, **context)
 
@@ -56,8 +57,8 @@ def figures(story: Story) -> Iterator[tuple[str, Draw]]:
     def same(make: Callable[..., charts.Chart], *args: Any) -> Draw:
         return lambda dark: make(*args)
 
-    def confused(recipe: str) -> Draw:
-        return lambda dark: charts.confusion(story.confusion(recipe), story.data.classes, dark)
+    def confused(recipe: str, number: str) -> Draw:
+        return lambda dark: charts.confusion(story.confusion(recipe), story.data.classes, number, dark)
 
     yield "accuracy", same(charts.accuracy, story)
     if story.comparison.pairs:
@@ -67,7 +68,8 @@ def figures(story: Story) -> Iterator[tuple[str, Draw]]:
     for against, _ in costs(story):
         yield against, same(charts.cost, story, against)
     for recipe, runs in story.runs.items():
-        yield f"confusion-{recipe}", confused(recipe)
+        yield f"confusion-{recipe}", confused(recipe, "count")
+        yield f"rates-{recipe}", confused(recipe, "share")
         yield f"structure-{recipe}", same(charts.structure, runs[0].structure, story.data)
 
 
@@ -100,7 +102,7 @@ def _context(story: Story, runs: Runs) -> dict[str, Any]:
         "table_note": _table_note(story),
         "clean_n": f"{story.any_run.epochs[0].clean_n:,}",
         "costs": costs(story),
-        "mistakes": [_mistakes(story, recipe, drawn[f"confusion-{recipe}"]) for recipe in story.runs],
+        "mistakes": [_mistakes(story, recipe, drawn) for recipe in story.runs],
         "only": _only(story),
         "has_pictures": story.thumbnails_NCHW is not None,
         "models": [_model(recipe, r[0], drawn[f"structure-{recipe}"]) for recipe, r in story.runs.items()],
@@ -200,7 +202,7 @@ def _confusion_words(pair: tuple[float, str, str, float]) -> str:
     return f"{count:.0f} of the {true} images ({100 * share:.1f} %) are taken for {predicted}"
 
 
-def _mistakes(story: Story, recipe: str, drawn: Mapping[str, str]) -> dict[str, Any]:
+def _mistakes(story: Story, recipe: str, drawn: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
     counts, classes = story.confusion(recipe), story.data.classes
     recall = np.diag(counts) / np.maximum(counts.sum(1), 1)
     precision = np.diag(counts) / np.maximum(counts.sum(0), 1)
@@ -212,7 +214,8 @@ def _mistakes(story: Story, recipe: str, drawn: Mapping[str, str]) -> dict[str, 
     lines = {int(i): [f"said {classes[predicted_N[i]]}", f"{100 * confidence_N[i]:.0f} % sure"] for i in worst}
     return {
         "recipe": recipe,
-        "confusion": drawn,
+        "confusion": drawn[f"confusion-{recipe}"],
+        "rates": drawn[f"rates-{recipe}"],
         "pairs": [_confusion_words(pair) for pair in _confused(story, recipe)],
         "classes": [
             {

@@ -104,7 +104,7 @@ class Metrics(Record):
     selected_epoch: int  # whose weights were scored
     train_s: float  # optimisation only, without evaluation
     eval_s: float  # evaluation after each epoch
-    peak_memory_bytes: int  # of the process, which may have made other runs before
+    peak_memory_bytes: int | None  # of the process, which may have made other runs before
 
 
 class Cost(Record):

@@ -158,13 +158,13 @@ class RunFolder:
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Held while training, so that no two processes write one run."""
-        try:
-            with explained(self.path):
-                self.path.mkdir(parents=True, exist_ok=True)
-                lock = filelock.FileLock(self.path / ".lock", timeout=0)
+        with explained(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = filelock.FileLock(self.path / ".lock", timeout=0)
+            try:
                 lock.acquire()
-        except filelock.Timeout:
-            raise NotFree(f"another process is training {self.path}; wait for it, or stop it first") from None
+            except filelock.Timeout:
+                raise NotFree(f"another process is training {self.path}; wait for it, or stop it first") from None
         try:
             yield
         finally:

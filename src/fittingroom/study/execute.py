@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import platform
-import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -210,6 +209,11 @@ def _ticker(listen: Listen, epochs: list[Epoch], of: int) -> Tick:
     return tick
 
 
-def _peak_memory_bytes() -> int:
+def _peak_memory_bytes() -> int | None:
+    """The process's peak so far; None on a platform that does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if platform.system() == "Darwin" else 1024 * peak  # bytes there, KiB elsewhere

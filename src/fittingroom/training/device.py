@@ -17,6 +17,7 @@ def prepare_process(threads: int) -> None:
     and more two to three times slower (measured: docs/log.md 2026-11-20).
     """
     torch.set_num_threads(threads)
+    torch.backends.cudnn.deterministic = True  # the same bytes again, where cuDNN can
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         m_trim_threshold, m_top_pad, m_mmap_threshold = -1, -2, -3  # malloc.h

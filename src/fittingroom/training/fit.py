@@ -106,8 +106,8 @@ def fit(
         loss_sum = torch.zeros((), device=device)
         correct = torch.zeros((), dtype=torch.int64, device=device)
         for i, rows in enumerate(order.split(spec.batch_size)):
-            if len(rows) == 1 and n > 1:
-                break  # BatchNorm has no variance of a single image
+            if len(rows) == 1 < min(n, spec.batch_size):
+                break  # a last image alone has no variance for BatchNorm
             target_N = labels[rows]
             images, targets = augment(to_float(pixels[rows]), F.one_hot(target_N, k).float(), generator)
             with torch.autocast(device, torch.bfloat16, enabled=spec.precision == "bf16"):
@@ -129,10 +129,12 @@ def fit(
                 correct += (logits.argmax(1) == target_N).sum()
             tick(min((i + 1) * spec.batch_size, n), loss_sum)
         train_loss = loss_sum.item() / n
-        if not math.isfinite(train_loss):
-            raise _not_finite(number, None, recipe)
         trained = time.perf_counter()
         clean_logits = predict(scored, clean, device)
+        if not (
+            math.isfinite(train_loss) and np.isfinite(clean_logits).all()
+        ):  # the last step's update can be the bad one
+            raise _not_finite(number, None, recipe)
         val_logits = predict(scored, val, device) if val else None
         yield Snapshot(
             Epoch(
