@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +17,15 @@ from fittingroom.spec.records import Epoch, Metrics
 from fittingroom.store import RunFolder, Runs
 
 RecipeLike = str | Path | Recipe
-Say = Callable[[str], None]
 
 
 class Run:
     """A finished run, for reading.
 
-    >>> run = Run("runs/readme-004-mlp_fashion-mnist_s0_0123456789")  # doctest: +SKIP
-    >>> run.metrics.test.accuracy  # doctest: +SKIP
-    0.8776
+    >>> path = train("readme-004-mlp", "train.epochs=1", "data.limit=2000").path
+    >>> run = Run(path)
+    >>> run.metrics.epochs, run.logits("test")[0].shape
+    (1, (10000, 10))
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -62,8 +63,17 @@ class Run:
         return found
 
     def predict(self, images_NCHW: np.ndarray) -> np.ndarray:
-        """Class probabilities (N,K) of uint8 images (N,C,H,W). Needs torch."""
+        """Class probabilities (N,K) of uint8 images (N,C,H,W), shaped like those it was trained on. Needs torch.
+
+        Raises `FittingroomError` for another shape or type.
+        """
         _need_torch("Run.predict")
+        shape = self.folder.data.shape
+        if images_NCHW.dtype != np.uint8 or images_NCHW.shape[1:] != shape:
+            found = f"{images_NCHW.dtype} {images_NCHW.shape}"
+            raise FittingroomError(
+                f"{self.path.name} takes uint8 images of shape (N, {', '.join(map(str, shape))}); got {found}"
+            )
         from scipy.special import softmax
 
         from fittingroom.data import Images
@@ -124,11 +134,13 @@ def train(
     """
     _need_torch("fittingroom.train")
     from fittingroom.study.execute import execute
-    from fittingroom.study.plan import cores, plan
+    from fittingroom.study.plan import cautions, cores, plan
     from fittingroom.training import choose_device
 
     read = _recipe(recipe, overrides)
-    job = plan(read, load(data or read.data.name, home), seed, choose_device(device), cores(), score_test=test)
+    loaded = load(data or read.data.name, home)
+    _warn(cautions(read, loaded))
+    job = plan(read, loaded, seed, choose_device(device), cores(), score_test=test)
     return Run(execute(job, Runs(Path(runs))).path)
 
 
@@ -160,6 +172,7 @@ def compare(
     study = plan_study(
         [_recipe(r, overrides) for r in recipes], names, chosen, folder, device=device, home_dir=home_dir
     )
+    _warn(study.cautions)
     stories = gather(run_study(study, folder, lambda job, progress: None), folder)
     comparisons = [story.comparison for story in stories]
     return comparisons[0] if len(comparisons) == 1 else comparisons
@@ -173,6 +186,11 @@ def _recipe(recipe: RecipeLike, overrides: Sequence[str]) -> Recipe:
             )
         return recipe
     return read_recipe(recipe, list(overrides))
+
+
+def _warn(lines: Sequence[str]) -> None:
+    for line in lines:
+        warnings.warn(line, stacklevel=3)
 
 
 def _need_torch(what: str) -> None:

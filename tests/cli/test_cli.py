@@ -174,6 +174,9 @@ def test_studies_are_data(command: Command, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)["comparisons"][0]["rows"]
     assert {row["recipe"] for row in rows} == {"mine", "faster"}
+    for name in ("study", "study.toml"):  # a study can be reported by its name, or by its file
+        again = command("report", name, "--json")
+        assert json.loads(again.stdout)["comparisons"] == json.loads(done.stdout)["comparisons"]
 
 
 def test_runs_are_listed_shown_and_deleted_only_on_a_yes(command: Command, tmp_path: Path) -> None:
@@ -184,6 +187,13 @@ def test_runs_are_listed_shown_and_deleted_only_on_a_yes(command: Command, tmp_p
     assert len(json.loads(command("runs", "--json").stdout)["runs"]) == 2
     no = command("runs", "_s1_", "--delete", input="n\n")
     assert no.returncode == 2 and "nothing was deleted" in no.stderr and len(Runs(tmp_path / "runs").list()) == 2
+    (
+        tmp_path
+        / "runs"
+        / json.loads(command("runs", "_s0_", "--json").stdout)["runs"][0]["run"].split("/")[1]
+        / "metrics.json"
+    ).write_text("{")
+    assert "damaged" in command("runs").stdout  # and the other is still listed
     yes = command("runs", "_s1_", "--delete", "--yes")
     assert yes.returncode == 0 and [r.seed for r in Runs(tmp_path / "runs").list()] == [0]
 

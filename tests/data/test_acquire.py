@@ -8,6 +8,7 @@ import http.server
 import multiprocessing
 import ssl
 import subprocess
+import tarfile
 import threading
 from pathlib import Path
 
@@ -71,7 +72,7 @@ def test_a_lookalike_is_refused_and_the_next_source_is_tried(tmp_path: Path, pay
     assert str(right) in said[0] and str(wrong) not in said[0]
 
 
-@pytest.mark.parametrize("damage", ["short", "long", "other", "not gzip", "gzip cut"])
+@pytest.mark.parametrize("damage", ["short", "long", "other", "not gzip", "gzip cut", "gzip bent"])
 def test_damaged_files_leave_nothing_that_looks_like_data(
     tmp_path: Path, payloads: dict[str, bytes], damage: str
 ) -> None:
@@ -81,6 +82,7 @@ def test_damaged_files_leave_nothing_that_looks_like_data(
     content = {
         "short": good[:-9], "long": good + b"x" * 5_000_000, "other": good[::-1],
         "not gzip": b"hello" * 99, "gzip cut": gzip.compress(good)[:-200],
+        "gzip bent": gzip.compress(good)[:99] + b"\xff" * 900 + gzip.compress(good)[999:],
     }[damage]  # fmt: skip
     (source / ("train-images" + (".gz" if "gzip" in damage else ""))).write_bytes(content)
     with pytest.raises(FittingroomError, match="no source delivered Tiny") as caught:
@@ -105,6 +107,7 @@ def test_a_truncated_cache_is_not_used(tmp_path: Path, payloads: dict[str, bytes
 class Mirror(http.server.BaseHTTPRequestHandler):
     content: dict[str, bytes] = {}
     redirect = ""
+    cut = False
 
     def do_GET(self) -> None:
         if self.redirect:
@@ -115,7 +118,7 @@ class Mirror(http.server.BaseHTTPRequestHandler):
         body = self.content.get(self.path)
         self.send_response(200 if body is not None else 404)
         self.end_headers()
-        self.wfile.write(body or b"")
+        self.wfile.write((body or b"")[: 50 if self.cut else None])
 
     def log_message(self, *_: object) -> None:
         pass
@@ -145,6 +148,39 @@ def test_an_https_mirror(tmp_path: Path, payloads: dict[str, bytes], mirror) -> 
     base = f"https://localhost:{mirror[0].server_port}/d"
     folder = acquire(make_entry(payloads, [{"kind": "https", "base": base}]), tmp_path / "home")
     assert (folder / "train-images").read_bytes() == payloads["train-images"]
+
+
+def test_a_connection_that_breaks_off_is_a_reason_and_the_next_source_is_tried(
+    tmp_path: Path,
+    payloads: dict[str, bytes],
+    mirror,  # type: ignore[no-untyped-def]
+) -> None:
+    server, handler = mirror
+    handler.cut = True
+    sources = [
+        {"kind": "https", "base": f"https://localhost:{server.server_port}/d"},
+        {"kind": "folder", "path": str(place(tmp_path / "system", payloads))},
+    ]
+    said: list[str] = []
+    acquire(make_entry(payloads, sources), tmp_path / "home", said.append)
+    assert "from folder" in said[0]
+    with pytest.raises(FittingroomError, match="broke off"):
+        acquire(make_entry(payloads, sources[:1]), tmp_path / "other")
+
+
+def test_an_npm_archive_is_read_in_place(tmp_path: Path, payloads: dict[str, bytes]) -> None:
+    place(tmp_path / "package" / "data", payloads)
+    with tarfile.open(tmp_path / "a.tgz", "w:gz") as archive:
+        archive.add(tmp_path / "package", "package")
+    found = make_entry(payloads, [])
+    opener = acquiring._from_tar(tmp_path / "a.tgz", "package/data")
+    with opener(found.files.test_images) as stream:
+        assert stream.read() == payloads["test-images"]
+    with pytest.raises(SourceFailed, match="gives no"):
+        acquiring._from_tar(tmp_path / "a.tgz", "elsewhere")(found.files.test_images)
+    (tmp_path / "b.tgz").write_bytes(b"no archive")
+    with pytest.raises(SourceFailed, match="gives no"):
+        acquiring._from_tar(tmp_path / "b.tgz", "package/data")(found.files.test_images)
 
 
 def test_https_never_falls_back_to_http(tmp_path: Path, payloads: dict[str, bytes], mirror) -> None:  # type: ignore[no-untyped-def]

@@ -16,7 +16,7 @@ from fittingroom.cli.main import app
 from fittingroom.data.catalog import DatasetEntry
 from fittingroom.models import build
 from fittingroom.spec.read import parse, parse_recipe
-from fittingroom.spec.study import Study
+from fittingroom.spec.study import parse_study
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")])
@@ -56,7 +56,7 @@ def test_every_toml_block_is_valid(page: Path) -> None:
         if "files" in tree:
             parse(DatasetEntry, tree, page.name, "")
         elif "recipes" in tree:
-            parse(Study, tree, page.name, "").read([], ROOT)
+            parse_study(tree, page.name).read([], ROOT)
         else:
             assert build(parse_recipe(tree).model, (1, 28, 28), 10)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -9,11 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from statsmodels.stats.anova import AnovaRM  # noqa: F401 – asserts that the oracle is installed
 from statsmodels.stats.multitest import multipletests
 
 from fittingroom.metrics.crossed import estimate, holm, seeds_needed
-from fittingroom.metrics.verdict import Comparison, Evidence, compare, human
+from fittingroom.metrics.verdict import Comparison, compare, human
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.records import Environment, Metrics, Scores, Structure
 
@@ -74,7 +74,7 @@ def test_a_constant_difference_is_certain_and_none_is_none() -> None:
 def test_seeds_needed_is_enough_in_simulation() -> None:
     rng = np.random.default_rng(2)
     e = estimate(simulated(rng, 400, 2000, 0.01, 0.01, 0.02, 0.1))
-    needed = seeds_needed(e)
+    needed = seeds_needed(replace(e, seeds=2))
     assert needed is not None and 5 < needed < 40
     power = np.mean([estimate(simulated(rng, needed, 2000, 0.01, 0.01, 0.02, 0.1)).p < 0.05 for _ in range(300)])
     assert 0.7 < power < 0.92
@@ -98,7 +98,20 @@ def test_holm_is_statsmodels(p_values: list[float]) -> None:
 # ---------------------------------------------------------------- from runs to words
 
 
-def evidence(name: str, seed: int, right: np.ndarray) -> Evidence:
+@dataclass
+class Run:
+    """What the verdict asks of a run."""
+
+    name: str
+    seed: int
+    right_N: np.ndarray
+    metrics: Metrics
+    environment: Environment
+    structure: Structure = field(default_factory=lambda: Structure(layers=(), parameters=10, flops=20))
+    cost: None = None
+
+
+def evidence(name: str, seed: int, right: np.ndarray) -> Run:
     score = Scores(n=len(right), accuracy=float(right.mean()), loss=0.5, ece=0.01)
     metrics = Metrics(
         train=score,
@@ -114,10 +127,7 @@ def evidence(name: str, seed: int, right: np.ndarray) -> Evidence:
     env = Environment(
         fittingroom="0", python="3", torch="2", platform="x", cpu="x", cores=2, device="cpu", device_name="cpu", threads=1, at_once=2, started="now"
     )  # fmt: skip
-    structure = Structure(layers=(), parameters=10, flops=20)
-    return Evidence(
-        recipe=name, seed=seed, right_N=right, metrics=metrics, structure=structure, environment=env, cost=None
-    )
+    return Run(name, seed, right, metrics, env)
 
 
 def study(rates: dict[str, float], seeds: int, n: int, seed: int = 0) -> Comparison:
@@ -140,6 +150,22 @@ def test_a_clear_winner_is_named_with_its_margin() -> None:
     p = c.pairs[0]
     assert p.difference == pytest.approx(c.rows[0].test - c.rows[1].test)
     assert (p.only_better - p.only_worse) / p.images == pytest.approx(p.difference)
+
+
+def test_unequal_seeds_are_paired_where_they_can_be_and_never_give_a_negative_margin() -> None:
+    rng = np.random.default_rng(0)
+    runs = [evidence("a", s, rng.random(2000) < (0.99 if s > 1 else 0.80)) for s in range(4)]
+    runs += [evidence("b", s, rng.random(2000) < 0.85) for s in range(2)]
+    c = compare("toy", runs)
+    assert c.rows[0].recipe == "a"  # over all its seeds, but on the shared ones b is ahead
+    assert (c.pairs[0].better, c.pairs[0].seeds) == ("b", 2) and c.pairs[0].difference > 0
+    assert not c.verdict.startswith("a is best")
+
+
+def test_more_seeds_are_asked_for_than_there_are() -> None:
+    for seed in range(30):
+        for p in study({"a": 0.9, "b": 0.895, "c": 0.893}, 3, 3000, seed).pairs:
+            assert p.seeds_needed is None or p.seeds_needed > 3
 
 
 def test_equals_are_not_told_apart() -> None:

@@ -17,7 +17,7 @@ from fittingroom.data import load
 from fittingroom.metrics.scores import confusion
 from fittingroom.report import charts
 from fittingroom.report.gather import gather
-from fittingroom.report.page import figures, write_report
+from fittingroom.report.page import changed, figures, write_report
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import Recipe
 from fittingroom.store import RunFolder, Runs
@@ -171,6 +171,33 @@ def test_mixtures_and_unfinished_runs_are_refused(
     write(tmp_path / "half" / "run.json", "{}")
     with pytest.raises(FittingroomError, match="is not finished"):
         gather([RunFolder(tmp_path / "half")], runs)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["model.layers.0.conv=64", "train.epochs=3"],
+        ["model.layers.1.act=gelu", "optimizer.kind=sgd", "optimizer.momentum=0.9", "data.limit=600"],
+        [
+            'model.layers=[{repeat=2, layers=[{conv=4, padding=0}, {norm="group", groups=2}]}, {flatten=true}, {dropout=0.5}]'
+        ],
+        ['augment=[{kind="shift", pixels=2}, {kind="hflip"}]', "schedule.kind=cosine", "train.ema=0.99"],
+        ["model.layers.2={dropout=0.1}", "model.layers.0.bias=false"],
+    ],
+)
+def test_the_words_that_repeat_a_recipe_do_repeat_it(words: list[str]) -> None:
+    from fittingroom.spec.read import read_recipe
+
+    used = read_recipe("readme-004-cnn", words)
+    assert read_recipe("readme-004-cnn", changed(read_recipe("readme-004-cnn"), used)) == used
+
+
+def test_a_single_run_of_another_seed_is_repeated_by_its_own_command(
+    finished: tuple[Runs, list[RunFolder]], tmp_path: Path
+) -> None:
+    runs, folders = finished
+    page = parsed(write_report(gather(folders[1:2], runs), runs, tmp_path / "r.html").read_text())
+    assert "fittingroom train readme-004-mlp" in page.text and "--seed 1" in page.text
 
 
 def test_the_data_page(tmp_path: Path) -> None:

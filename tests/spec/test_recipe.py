@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import tomli_w
 from hypothesis import given
@@ -67,6 +69,31 @@ def test_faults_inside_layers_name_the_layer_and_no_union_internals() -> None:
 )
 def test_contradictions_are_refused(tree: dict[str, object], text: str) -> None:
     assert text in faults(tree)
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["model.layers.0=5"], "model.layers.0: a layer has one of the keys"),
+        (["model.layers=[[1]]"], "model.layers.0: a layer has one of the keys"),
+        (["model.layers=[true]"], "model.layers.0"),
+        (["model.layers.\u00b2.conv=2"], "model.layers has 9 entries"),
+        (["model.args.x=inf"], "model.args.x"),
+        (['augment=[{knd="hflip"}]'], "augment.0.kind: missing"),
+        (["claims=[{id=3}]"], "claims.0.text: missing"),
+    ],
+)  # fmt: skip
+def test_odd_values_are_messages_too(words: list[str], text: str) -> None:
+    with pytest.raises(FittingroomError, match=re.escape(text)):
+        read_recipe("readme-004-cnn", words)
+
+
+def test_a_study_names_its_faults() -> None:
+    from fittingroom.spec.study import parse_study
+
+    with pytest.raises(FittingroomError, match='recipes.0.nmae: no such key; nearest: "name"') as caught:
+        parse_study({"recipes": [{"recipe": "a", "nmae": "b"}]})
+    assert "1 fault" in str(caught.value)
 
 
 def test_an_unknown_recipe_names_the_nearest() -> None:

@@ -87,7 +87,7 @@ def test_arrays_survive_with_shape_type_and_value(tmp_path: Path) -> None:
 def test_nothing_is_ever_unpickled(tmp_path: Path) -> None:
     """An .npz with an object array carries a pickle; it must not be loaded."""
     np.savez(tmp_path / "predictions.npz", test_logits=np.array([print], dtype=object), test_labels=np.array([0]))
-    with pytest.raises(ValueError, match="allow_pickle=False"):
+    with pytest.raises(FittingroomError, match="allow_pickle=False"):
         RunFolder(tmp_path).predictions("test")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from fittingroom.data import Dataset
 from fittingroom.spec.errors import FittingroomError
@@ -19,7 +20,7 @@ from fittingroom.spec.records import TIMINGS, Epoch
 from fittingroom.store import RunFolder, Runs
 from fittingroom.study.cost import measured_cost
 from fittingroom.study.execute import Progress, best_epoch, execute, stops_early
-from fittingroom.study.plan import plan, warnings
+from fittingroom.study.plan import cautions, plan
 from fittingroom.study.run import plan_study, run_study
 from fittingroom.training import predict
 from fittingroom.training.fit import restore
@@ -76,8 +77,12 @@ def test_what_decides_a_result_decides_its_identity(fashion: Dataset, quick: Qui
 
     base = digest(quick())
     assert digest(quick()) == base and digest(quick().model_copy(update={"name": "x", "claims": ()})) == base
-    others = [digest(quick("readme-004-mlp", "optimizer.lr=2e-3")), digest(quick(), seed=1), digest(quick(), threads=2)]
-    assert len({base, *others}) == 4
+    others = [
+        digest(quick("readme-004-mlp", "optimizer.lr=2e-3")),
+        digest(quick(), seed=1),
+        digest(quick(), device="mps"),
+    ]
+    assert len({base, *others}) == 4 and digest(quick(), threads=2) == base
     (tmp_path / "my_net.py").write_text(source := "from torch import nn\ndef build(channels, size, classes):\n    return nn.Sequential(nn.Flatten(), nn.Linear(784, classes))\n")  # fmt: skip
     mine = quick().model_dump(mode="json") | {"model": {"kind": "python", "target": "my_net:build"}}
     from fittingroom.spec.read import parse_recipe
@@ -220,27 +225,72 @@ def test_a_worker_that_dies_is_a_message(fashion: Dataset, quick: Quick, tmp_pat
 
     killer = quick().model_copy(update={"model": ModelSpec(kind="python", target="killer:build"), "name": "killer"})
     study = plan_study([killer], [], range(2), Runs(tmp_path), device="cpu")
-    with pytest.raises(FittingroomError, match="a worker process was killed"):
+    with pytest.raises(FittingroomError, match="a worker process was killed; was the memory used up"):
         run_study(study, Runs(tmp_path), lambda number, sign: None)
 
 
 def test_whatever_could_not_be_trained_is_refused_before_anything_is(
     fashion: Dataset, quick: Quick, tmp_path: Path
 ) -> None:
-    wrong = quick("readme-004-mlp", "model.layers=[{dense=3}]")
+    wrong = quick("readme-004-mlp", "model.layers=[{dense=3}]").model_copy(update={"name": "wrong"})
     with pytest.raises(FittingroomError, match="needs a vector"):
         plan_study([quick(), wrong], [], range(2), Runs(tmp_path), device="cpu")
     with pytest.raises(FittingroomError, match="unknown augmentation"):
         plan_study([quick("readme-004-mlp", 'augment=[{kind="rotat"}]')], [], range(1), Runs(tmp_path), device="cpu")
+    with pytest.raises(FittingroomError, match="augment.0: shift does not work on 28×28 images"):
+        plan_study(
+            [quick("readme-004-mlp", 'augment=[{kind="shift", pixels=40, fill="reflect"}]')],
+            [],
+            [0],
+            Runs(tmp_path),
+            device="cpu",
+        )
+    with pytest.raises(FittingroomError, match="train.batch_size: 1 is too small for this model"):
+        plan_study([quick("readme-001-enhanced", "train.batch_size=1")], [], [0], Runs(tmp_path), device="cpu")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_data_set_or_seed_named_twice_is_one(fashion: Dataset, quick: Quick, tmp_path: Path) -> None:
+    study = plan_study([quick()], ["fashion-mnist", "fashion-mnist"], [0, 0, 1], Runs(tmp_path), device="cpu")
+    assert [job.seed for job in study.jobs] == [0, 1]
+
+
+def test_threads_are_recorded_and_kept_on_resume_but_no_part_of_the_identity(
+    fashion: Dataset, quick: Quick, tmp_path: Path
+) -> None:
+    def stop(sign: Progress) -> None:
+        if sign.record:
+            raise KeyboardInterrupt
+
+    runs = Runs(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        execute(plan(quick(), fashion, 0, "cpu", 1), runs, listen=stop)
+    run = execute(plan(quick(), fashion, 0, "cpu", 2), runs)
+    assert run.environment.threads == 1 and torch.get_num_threads() == 1
+    torch.set_num_threads(1)
+
+
+@pytest.mark.main_job
+def test_a_script_without_a_main_guard_can_compare(tmp_path: Path) -> None:
+    """Spawned workers must not run the user's script again."""
+    script = tmp_path / "mine.py"
+    script.write_text(
+        "import fittingroom as fr\n"
+        "print('once')\n"
+        "c = fr.compare(['readme-004-mlp'], 'train.epochs=1', 'data.limit=600', seeds=2)\n"
+        "print(c.rows[0].seeds)\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split("\n")[:2] == ["once", "(0, 1)"]
 
 
 def test_mirrored_digits_warn(fashion: Dataset, quick: Quick) -> None:
     from fittingroom.data import load
 
     recipe = quick("readme-001-base", 'score.average="flip"')
-    assert warnings(recipe, fashion) == []
-    assert "mirrors images (hflip, score.average)" in warnings(recipe, load("mnist"))[0]
+    assert cautions(recipe, fashion) == []
+    assert "mirrors images (hflip, score.average)" in cautions(recipe, load("mnist"))[0]
 
 
 def test_cost_is_measured_once(fashion: Dataset, quick: Quick, tmp_path: Path) -> None:

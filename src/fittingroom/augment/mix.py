@@ -48,7 +48,7 @@ def _others(n: int, generator: Generator) -> Tensor:
 def _beta(alpha: float, generator: Generator) -> float:
     """One draw from Beta(alpha, alpha), by Jöhnk's way, which needs uniform numbers only (so a generator can be passed)."""
     while True:
-        u, v = torch.rand(2, generator=generator, device=generator.device, dtype=torch.float64).tolist()
+        u, v = torch.rand(2, generator=generator, device=generator.device).tolist()
         x, y = u ** (1 / alpha), v ** (1 / alpha)
         if 0 < x + y <= 1:
             return float(x / (x + y))

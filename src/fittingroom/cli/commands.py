@@ -32,7 +32,7 @@ def train(
     recipe: Annotated[str, typer.Argument(help="A recipe's name (see: fittingroom recipes) or its TOML file.")],
     overrides: Annotated[Optional[list[str]], typer.Argument(metavar="[KEY=VALUE]...")] = None,  # noqa: UP045
     data: Annotated[str, typer.Option(help="A data set's name instead of the recipe's.")] = "",
-    seed: Annotated[int, typer.Option(min=0, help="Decides initial weights, order, augmentation and dropout.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Decides weights, order, augmentation, dropout.")] = 0,
     device: Device = "auto",
     runs: RunsDir = Path("runs"),
     home: Home = None,
@@ -54,7 +54,7 @@ def train(
 
     read = read_recipe(recipe, overrides or [])
     from fittingroom.study.execute import execute, is_finished
-    from fittingroom.study.plan import cores, plan, warnings
+    from fittingroom.study.plan import cautions, cores, plan
     from fittingroom.training import choose_device
 
     if resume and fresh:
@@ -64,13 +64,13 @@ def train(
     loaded = load(data or read.data.name, home, say=source.append)
     job = plan(read, loaded, seed, choose_device(device), cores(), score_test=not no_test)
     run = job.folder(folder)
-    if resume and not (run.done or run.epochs):
+    if resume and not (run.path / "run.json").exists():
         raise FittingroomError(f"there is nothing to resume at {run.path}; leave --resume away to start")
     with (
         _resumable(lambda: f"{len(run.epochs)} of {read.train.epochs} epochs are saved in {run.path}", "--resume"),
         Board([job], quiet or as_json) as board,
     ):
-        for line in [*source, *(f"warning: {w}" for w in warnings(read, loaded))]:
+        for line in [*source, *(f"warning: {w}" for w in cautions(read, loaded))]:
             board.say(line)
         if run.epochs and not run.done and not fresh:
             board.say(f"going on after epoch {len(run.epochs)} of {read.train.epochs} (--fresh starts over)")
@@ -100,7 +100,7 @@ def compare(
 ) -> None:
     """Train what is missing of recipes × data × seeds, then say which is better, by how much ± what, at what cost."""
     from fittingroom.spec.errors import FittingroomError
-    from fittingroom.spec.study import Study, is_study, read_study
+    from fittingroom.spec.study import is_study, parse_study, read_study
 
     names = [word for word in recipes if "=" not in word]
     overrides = [word for word in recipes if "=" in word]
@@ -109,11 +109,12 @@ def compare(
     studies = [name for name in names if is_study(name)]
     if studies and len(names) > 1:
         raise FittingroomError(f"{studies[0]} is a study, which names its recipes itself; give it alone")
-    study = read_study(Path(names[0])) if studies else Study(recipes=tuple(names))
+    study = read_study(Path(names[0])) if studies else parse_study({"recipes": names})
     folder = Path(names[0]).parent if studies else Path()
     read = study.read(overrides, folder)
     chosen = range(seeds or study.seeds)
-    _compare(read, data or list(study.data), chosen, device, runs, home, report, png, quiet, as_json)
+    name = Path(names[0]).stem if studies else "-".join(dict.fromkeys(recipe.name for recipe in read))[:80]
+    _compare(name, read, data or list(study.data), chosen, device, runs, home, report, png, quiet, as_json)
 
 
 def demo(
@@ -132,27 +133,34 @@ def demo(
         print(f"comparing {', '.join(names)} on fashion-mnist, {seeds} seeds each", file=sys.stderr)
         print(f"{DEMO[2]} trains {DEMO_EPOCHS} epochs here instead of its {full}, to end in time", file=sys.stderr)
     read = [*map(read_recipe, DEMO[:2]), read_recipe(DEMO[2], [f"train.epochs={DEMO_EPOCHS}"])]
-    _compare(read, ["fashion-mnist"], range(seeds), "auto", runs, home, runs / "demo.html", None, quiet, as_json)
+    _compare("demo", read, ["fashion-mnist"], range(seeds), "auto", runs, home, None, None, quiet, as_json)
 
 
 def report(
-    which: Annotated[list[str], typer.Argument(metavar="RUN...", help="Run folders, or beginnings of their names.")],
+    which: Annotated[
+        list[str],
+        typer.Argument(metavar="STUDY|RUN...", help="Studies by name or file, run folders, beginnings of their names."),
+    ],
     runs: RunsDir = Path("runs"),
     out: Annotated[Path | None, typer.Option(help="The HTML file (default: report.html in the runs folder).")] = None,
     png: Png = None,
     as_json: Json = False,
 ) -> None:
     """Write one HTML file about finished runs. Needs neither torch nor the data."""
-    from fittingroom.spec.errors import FittingroomError
     from fittingroom.store import Runs
 
     folder = Runs(runs)
     chosen: dict[str, RunFolder] = {}
     for word in which:
-        matches = [r for r in folder.list() if r.name.startswith(word) and r.done] or [folder.find(word)]
+        matches = (
+            folder.study(word)
+            or [r for r in folder.list() if r.name.startswith(word) and r.done]
+            or [folder.find(word)]
+        )
         chosen |= {str(r.path.resolve()): r for r in matches}
-    if not chosen:
-        raise FittingroomError(f"no finished run; see: fittingroom runs --runs {runs}")
+    homes = {r.path.resolve().parent for r in chosen.values()}
+    if len(homes) == 1:  # runs named by their paths: their own folder knows its test readings and pictures
+        folder = Runs(homes.pop())
     _tell(list(chosen.values()), folder, out or runs / "report.html", png, as_json)
 
 
@@ -167,7 +175,6 @@ def runs(
 ) -> None:
     """List, filter, show and delete runs."""
     from fittingroom.cli import show
-    from fittingroom.metrics.verdict import percent
     from fittingroom.spec.errors import FittingroomError
     from fittingroom.store import Runs
 
@@ -197,14 +204,7 @@ def runs(
     if as_json:
         show.as_json({"runs": [_run_facts(r) for r in found], "test_reads": folder.test_reads()})
         return
-    lines = []
-    for r in found:
-        m = r.metrics if r.done else None
-        state = "finished" if r.done else f"{len(r.epochs)} epochs"
-        scores = [percent(s.accuracy if s else None) for s in ((m.test, m.val) if m else (None, None))]
-        lines.append(
-            [r.name, state, *scores, f"{m.train_s:.1f}" if m else "–", r.environment.started[:16].replace("T", " ")]
-        )
+    lines = [_run_line(r) for r in found]
     if lines:
         show.table(["run", "state", "test %", "val %", "train s", "started (UTC)"], lines, left=2)
     else:
@@ -264,11 +264,12 @@ ALL = (demo, train, compare, report, runs, recipes, models, augmentations)
 
 
 def _compare(
-    read: list[Recipe], data: list[str], seeds: range, device: str, runs_dir: Path, home: Path | None,
+    name: str, read: list[Recipe], data: list[str], seeds: range, device: str, runs_dir: Path, home: Path | None,
     report: Path | None, png: Path | None, quiet: bool, as_json: bool,
 ) -> None:  # fmt: skip
     from fittingroom.cli.board import Board
     from fittingroom.store import Runs
+    from fittingroom.store.runs import safe_name
     from fittingroom.study.run import plan_study, run_study
 
     folder = Runs(runs_dir)
@@ -278,7 +279,7 @@ def _compare(
         _resumable(lambda: f"whole epochs and finished runs are saved in {runs_dir}"),
         Board(study.waiting, quiet or as_json) as board,
     ):
-        for line in [*source, *(f"warning: {w}" for w in study.warnings)]:
+        for line in [*source, *(f"warning: {w}" for w in study.cautions)]:
             board.say(line)
         here = len(study.jobs) - len(study.waiting)
         board.say(
@@ -286,8 +287,8 @@ def _compare(
             + (f", {study.workers} at a time" if study.workers > 1 else "")
         )
         finished = run_study(study, folder, board.listen)
-    name = "-".join(dict.fromkeys(recipe.name for recipe in read))[:80]
-    _tell(finished, folder, report or runs_dir / f"{name}.html", png, as_json)
+    folder.write_study(name, finished)
+    _tell(finished, folder, report or runs_dir / f"{safe_name(name)}.html", png, as_json)
 
 
 def _tell(finished: list[RunFolder], folder: Runs, path: Path, png: Path | None, as_json: bool) -> None:
@@ -326,6 +327,22 @@ def _print_comparison(comparison: Comparison) -> None:
         screen.print(Panel(Text(comparison.verdict), title="verdict", title_align="left", border_style="green"))
     else:
         print(f"verdict: {comparison.verdict}")
+
+
+def _run_line(run: RunFolder) -> list[str]:
+    """A run in a list. A damaged one is told, and does not hide the others."""
+    from fittingroom.metrics.verdict import percent
+    from fittingroom.spec.errors import FittingroomError
+
+    try:
+        started = run.environment.started[:16].replace("T", " ")
+        if not run.done:
+            return [run.name, f"{len(run.epochs)} epochs", "–", "–", "–", started]
+        m = run.metrics
+        scores = [percent(s.accuracy if s else None) for s in (m.test, m.val)]
+        return [run.name, "finished", *scores, f"{m.train_s:.1f}", started]
+    except FittingroomError:
+        return [run.name, "damaged", "–", "–", "–", "–"]
 
 
 def _run_facts(run: RunFolder) -> dict[str, Any]:

@@ -41,16 +41,18 @@ def list_(home: Home = None, as_json: Json = False) -> None:
 def get(name: str, home: Home = None, as_json: Json = False) -> None:
     """Fetch and verify a data set; says which source delivered."""
     from fittingroom.cli import show
-    from fittingroom.data import load
+    from fittingroom.data import catalog
+    from fittingroom.data.acquire import acquire, provenance, verify
 
-    data = load(name, home, say=(lambda line: None) if as_json else print)
-    folder = data.home_dir / "data" / data.name
+    where = catalog.home(home)
+    entry = catalog.entry(name, where)
+    folder = acquire(entry, where, (lambda line: None) if as_json else print)
+    verify(entry, folder)
+    source = provenance(entry, where)
     if as_json:
-        show.as_json({"name": data.name, "digest": data.digest, "folder": str(folder), "source": data.acquired})
+        show.as_json({"name": name, "digest": entry.digest, "folder": str(folder), "source": source})
     else:
-        print(
-            f"{data.title} is in {folder} ({len(data.train):,} training and {data.test.n:,} test images, hashes verified)"
-        )
+        print(f"{entry.title} is in {folder}, from {source}; the hashes of all its files are right")
 
 
 @app.command(name="show")

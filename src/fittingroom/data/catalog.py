@@ -112,16 +112,16 @@ def catalog(home_dir: Path) -> dict[str, Path]:
 
 
 def entry(name: str, home_dir: Path) -> DatasetEntry:
-    """The data set of this name, or of this TOML file's path. Raises `FittingroomError` for an unknown one.
+    """The data set of this name. Raises `FittingroomError` for an unknown one.
 
     >>> entry("mnist", home()).may_flip
     False
     """
     known = catalog(home_dir)
-    if name not in known and not (name.endswith(".toml") and Path(name).exists()):
+    if name not in known:
         raise unknown("data set", name, known, "fittingroom data list")
-    file = known.get(name) or Path(name)
-    found = parse(DatasetEntry, read_toml(file), str(file), "fittingroom data show mnist")
-    if name in known and found.name != name:
+    file = known[name]
+    found = parse(DatasetEntry, read_toml(file), str(file), "docs/data.md")
+    if found.name != name:
         raise FittingroomError(f'{file} says name = "{found.name}"; name it "{name}", or the file {found.name}.toml')
     return found

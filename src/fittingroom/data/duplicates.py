@@ -6,11 +6,14 @@ in the projection. A k-d tree finds those candidates, the full pixels decide.
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
 
+from fittingroom.spec.errors import FittingroomError
 from fittingroom.store.atomic import atomic
+from fittingroom.store.runs import load_npz
 
 NEAR_RMS = 8.0  # grey levels of 255; judged on the pairs that `data show` prints: docs/log.md 2026-11-20
 DIRECTIONS = 24  # of the projection; more = fewer false candidates, slower tree
@@ -66,11 +69,10 @@ def groups(n: int, pairs: np.ndarray) -> np.ndarray:
 def cached_groups(images_NCHW: np.ndarray, digest: str, home_dir: Path) -> np.ndarray:
     """`groups` of a data set's training images, computed once a data set and kept beside it."""
     file = home_dir / "duplicates" / f"{digest[:16]}-rms{NEAR_RMS:g}.npz"
-    if file.exists():
-        with np.load(file, allow_pickle=False) as cached:
-            pairs = cached["pairs"]
-    else:
-        pairs, _ = near_pairs(images_NCHW)
-        with atomic(file) as out:
-            np.savez_compressed(out, pairs=pairs)
+    with contextlib.suppress(FittingroomError):  # damaged: it is made again
+        if file.exists():
+            return groups(len(images_NCHW), load_npz(file)["pairs"])
+    pairs, _ = near_pairs(images_NCHW)
+    with contextlib.suppress(FittingroomError), atomic(file) as out:  # a shared home may be read-only
+        np.savez_compressed(out, pairs=pairs)
     return groups(len(images_NCHW), pairs)

@@ -30,8 +30,7 @@ class Inspection:
     """Figures and pictures of a whole data set."""
 
     counts: dict[str, np.ndarray]  # split → images of each class (K,)
-    samples: np.ndarray  # (K·per_class,C,H,W) uint8 of train, class by class
-    per_class: int
+    samples: list[np.ndarray]  # of train, for each class (≤ per_class,C,H,W) uint8
     mean_images: np.ndarray  # (K,C,H,W) uint8 of train
     histogram: dict[str, np.ndarray]  # split → share of pixels in 32 bins
     pixel_mean: dict[str, float]  # split → mean of values 0 … 255
@@ -46,12 +45,12 @@ def inspect(data: Dataset, per_class: int = 12) -> Inspection:
     k = len(data.classes)
     rng = np.random.default_rng(0)
     rows = [rng.permutation(np.flatnonzero(data.train.labels_N == c))[:per_class] for c in range(k)]
-    means = [data.train.images_NCHW[data.train.labels_N == c].mean(0) for c in range(k)]
+    sums = [data.train.images_NCHW[data.train.labels_N == c].sum(0, dtype=np.float64) for c in range(k)]
+    counts = np.bincount(data.train.labels_N, minlength=k)
     return Inspection(
         counts={name: np.bincount(part.labels_N, minlength=k) for name, part in splits.items()},
-        samples=data.train.images_NCHW[np.concatenate(rows)],
-        per_class=min(map(len, rows)),
-        mean_images=np.stack(means).round().astype(np.uint8),
+        samples=[data.train.images_NCHW[r] for r in rows],
+        mean_images=np.stack([s / max(1, n) for s, n in zip(sums, counts, strict=True)]).round().astype(np.uint8),
         histogram={name: _histogram(part) for name, part in splits.items()},
         pixel_mean={name: float(part.images_NCHW.mean(dtype=np.float64)) for name, part in splits.items()},
         pixel_sd={name: float(part.images_NCHW.std(dtype=np.float64)) for name, part in splits.items()},

@@ -83,20 +83,22 @@ def _estimate(
     return Estimate(mean, error, df, p, s, n, *components)
 
 
-def seeds_needed(e: Estimate) -> int | None:
-    """Seeds with which a difference as large as `e.mean` would be resolved with 80 % power; None if no number would do,
-    because this many test images are the limit. More than `MOST_SEEDS` is given as `MOST_SEEDS + 1`.
+def seeds_needed(e: Estimate, level: float = 0.95) -> int | None:
+    """Seeds with which a difference as large as `e.mean` would be resolved at `level` with 80 % power, more than there
+    are; None if no number would do, because this many test images are the limit. More than `MOST_SEEDS` is given as
+    `MOST_SEEDS + 1`.
     """
     if math.isnan(e.var_seed) or e.mean == 0:
         return None
     floor = e.var_image / e.images
-    z = stats.norm.ppf(0.975) + stats.norm.ppf(POWER)
+    tail = (1 + level) / 2
+    z = stats.norm.ppf(tail) + stats.norm.ppf(POWER)
     if z * math.sqrt(floor) >= abs(e.mean):
         return None
-    for s in range(2, MOST_SEEDS + 1):
+    for s in range(max(2, e.seeds + 1), MOST_SEEDS + 1):
         error = math.sqrt(e.var_seed / s + floor + e.var_rest / (s * e.images))
         df = 1e6 if e.var_seed == 0 else (error**2) ** 2 / ((e.var_seed / s) ** 2 / (s - 1))
-        if (stats.t.ppf(0.975, df) + stats.t.ppf(POWER, df)) * error < abs(e.mean):
+        if (stats.t.ppf(tail, df) + stats.t.ppf(POWER, df)) * error < abs(e.mean):
             return s
     return MOST_SEEDS + 1
 

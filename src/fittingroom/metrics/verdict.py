@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Protocol
 
 import numpy as np
-from pydantic import ConfigDict
 
 from fittingroom.metrics.crossed import MOST_SEEDS, Estimate, estimate, holm, seeds_needed
 from fittingroom.spec.errors import FittingroomError
-from fittingroom.spec.records import Cost, Environment, Epoch, Metrics, Record, Structure
+from fittingroom.spec.records import Cost, Environment, Metrics, Record, Structure
 
 
 class Row(Record):
@@ -45,6 +45,7 @@ class Pair(Record):
     difference: float
     low: float
     high: float
+    level: float  # of the interval: 0.95 for one pair, more for several
     p: float  # adjusted for the number of pairs, as the interval is: see `crossed.holm`
     resolved: bool
     only_better: float  # test images that only `better` gets right, mean over seeds
@@ -77,19 +78,23 @@ class Comparison(Record):
         return f"<p><b>{escape(self.verdict)}</b></p><table><tr>{header}</tr>{cells}</table>"
 
 
-class Evidence(Record):
+class Evidence(Protocol):
     """All that the verdict needs of one finished run; `right_N` says which test images it gets right."""
 
-    model_config = ConfigDict(arbitrary_types_allowed=True)
-
-    recipe: str
-    seed: int
-    right_N: np.ndarray
-    metrics: Metrics
-    structure: Structure
-    environment: Environment
-    cost: Cost | None
-    epochs: tuple[Epoch, ...] = ()
+    @property
+    def name(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def right_N(self) -> np.ndarray: ...
+    @property
+    def metrics(self) -> Metrics: ...
+    @property
+    def structure(self) -> Structure: ...
+    @property
+    def environment(self) -> Environment: ...
+    @property
+    def cost(self) -> Cost | None: ...
 
 
 def compare(dataset: str, evidence: Sequence[Evidence]) -> Comparison:
@@ -97,10 +102,10 @@ def compare(dataset: str, evidence: Sequence[Evidence]) -> Comparison:
 
     Raises `FittingroomError` if there is nothing to judge.
     """
-    names = list(dict.fromkeys(e.recipe for e in evidence))
+    names = list(dict.fromkeys(e.name for e in evidence))
     if not names:
         raise FittingroomError(f"no finished run with a test score on {dataset}; see: fittingroom runs")
-    by_name = {name: sorted((e for e in evidence if e.recipe == name), key=lambda e: e.seed) for name in names}
+    by_name = {name: sorted((e for e in evidence if e.name == name), key=lambda e: e.seed) for name in names}
     rows = sorted((_row(name, runs) for name, runs in by_name.items()), key=lambda r: -r.test)
     raw = [_difference(by_name[a.recipe], by_name[b.recipe]) for a, b in combinations(rows, 2)]
     adjusted = holm([e.p for e, *_ in raw])
@@ -173,13 +178,16 @@ def _difference(better: Sequence[Evidence], worse: Sequence[Evidence]) -> tuple[
 def _pair(better: str, worse: str, e: Estimate, only_better: float, only_worse: float, p: float, level: float) -> Pair:
     low, high = e.interval(level)
     resolved = e.seeds > 1 and p < 0.05
-    needed = None if resolved else seeds_needed(e)
+    if e.mean < 0:  # on the seeds that both have, the order can be another than on all seeds
+        better, worse, only_better, only_worse, low, high = worse, better, only_worse, only_better, -high, -low
+    needed = None if resolved else seeds_needed(e, level)
     return Pair(
         better=better,
         worse=worse,
-        difference=e.mean,
+        difference=abs(e.mean),
         low=low,
         high=high,
+        level=level,
         p=p,
         resolved=resolved,
         only_better=only_better,
@@ -205,10 +213,9 @@ def _sentence(dataset: str, rows: Sequence[Row], pairs: Sequence[Pair]) -> str:
     score = f"{percent(best.test)}{spread} % of the test images right ({_seeds(len(best.seeds))})"
     if len(rows) == 1:
         return f"{best.recipe} gets {score} on {dataset}; 95 % interval {percent(best.test_low)} to {percent(best.test_high)} %."
-    against = [p for p in pairs if p.better == best.recipe]
-    beaten = [p for p in against if p.resolved]
-    tied = [p for p in against if not p.resolved]
-    if not tied:
+    against = [p for p in pairs if best.recipe in (p.better, p.worse)]
+    beaten = [p for p in against if p.resolved and p.better == best.recipe]
+    if len(beaten) == len(against):
         opening = f"{best.recipe} is best on {dataset}: {score}."
     elif not beaten:
         opening = f"No winner is established on {dataset}; {best.recipe} leads with {score}."
@@ -222,14 +229,14 @@ def pair_sentence(pair: Pair) -> str:
     points = f"{100 * pair.difference:.2f} points"
     interval = f"[{100 * pair.low:+.2f}, {100 * pair.high:+.2f}]"
     images = (
-        f"of {pair.images:,} test images it alone gets {pair.only_better:,.0f} right, "
-        f"{pair.worse} alone {pair.only_worse:,.0f}"
+        f"of {pair.images:,} test images the first alone gets {pair.only_better:,.0f} right, "
+        f"the second alone {pair.only_worse:,.0f}"
     )
     if pair.resolved:
-        return f"It beats {pair.worse} by {points} {interval}, a real difference; {images}."
+        return f"{pair.better} beats {pair.worse} by {points} {interval}, a real difference; {images}."
     if pair.seeds == 1:
         return (
-            f"It is ahead of {pair.worse} by {points} {interval}, but one seed cannot tell luck from merit: "
+            f"{pair.better} is ahead of {pair.worse} by {points} {interval}, but one seed cannot tell luck from merit: "
             f"run at least 3 (--seeds 3); {images}."
         )
     if pair.limit == "test set":
@@ -238,7 +245,7 @@ def pair_sentence(pair: Pair) -> str:
         assert pair.seeds_needed is not None
         many = f"more than {MOST_SEEDS}" if pair.seeds_needed > MOST_SEEDS else f"about {pair.seeds_needed}"
         settle = f"{many} seeds would be needed to settle it (80 % power)"
-    return f"Against {pair.worse} the difference of {points} {interval} is not resolved: {settle}; {images}."
+    return f"{pair.better} against {pair.worse}: the difference of {points} {interval} is not resolved: {settle}; {images}."
 
 
 def _seeds(n: int) -> str:
@@ -253,11 +260,18 @@ def table(comparison: Comparison) -> list[list[str]]:
     ]  # fmt: skip
     lines = [head]
     for r in comparison.rows:
-        held = r.val if r.val is not None else r.test
+        beside = f" ({r.at_once} at once)" if r.at_once > 1 else ""
         lines.append([
-            r.recipe, percent(r.test), percent(r.test_sd), f"{percent(r.test_low)} – {percent(r.test_high)}",
-            percent(r.train), percent(r.val), percent(r.train - held), f"{r.parameters:,}", human(r.flops),
-            f"{r.train_s:.1f}" + (f" ({r.at_once} at once)" if r.at_once > 1 else ""),
+            r.recipe,
+            percent(r.test),
+            percent(r.test_sd),
+            f"{percent(r.test_low)} – {percent(r.test_high)}",
+            percent(r.train),
+            percent(r.val),
+            percent(None if r.val is None else r.train - r.val),
+            f"{r.parameters:,}",
+            human(r.flops),
+            f"{r.train_s:.1f}{beside}",
             "–" if r.train_images_per_s is None else f"{r.train_images_per_s:,.0f}",
             "–" if r.latency_1_s is None else f"{1e3 * r.latency_1_s:.2f}",
             "–" if r.latency_256_s is None else f"{1e3 * r.latency_256_s:.1f}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
+import traceback
 from pathlib import Path
 from types import ModuleType
 
@@ -103,11 +104,15 @@ def describe(model: nn.Module, shape: tuple[int, int, int]) -> Structure:
 
 
 def source_of(spec: ModelSpec) -> str | None:
-    """The source text of a user's own model, which is a part of a run's identity; None for ours."""
+    """The source of a user's own model (of its whole package, if it is in one), a part of a run's identity; None for ours."""
     if spec.kind != "python":
         return None
     module = _import(spec.target.partition(":")[0])
-    return inspect.getsource(module)
+    top = sys.modules[module.__name__.partition(".")[0]]
+    file = Path(module.__file__ or "")
+    folder = Path(top.__file__ or "").parent
+    files = sorted(folder.rglob("*.py")) if hasattr(top, "__path__") and "site-packages" not in folder.parts else [file]
+    return "\n".join(f.read_text(encoding="utf-8") for f in files if f.is_file())
 
 
 def _from_python(spec: ModelSpec, channels: int, size: tuple[int, int], classes: int) -> nn.Module:
@@ -118,12 +123,15 @@ def _from_python(spec: ModelSpec, channels: int, size: tuple[int, int], classes:
         raise FittingroomError(
             f'model.target: {module_name} has no function "{function_name}"; write "module:function"'
         )
+    keywords = {"channels": channels, "size": size, "classes": classes, **spec.args}
     try:
-        body = function(channels=channels, size=size, classes=classes, **spec.args)
-    except TypeError as error:
-        raise FittingroomError(
-            f"model.target: {spec.target} did not take (channels, size, classes and model.args): {error}"
-        ) from error
+        inspect.signature(function).bind(**keywords)
+    except (TypeError, ValueError) as error:
+        raise FittingroomError(f"model.target: {spec.target} does not take {', '.join(keywords)}: {error}") from None
+    try:
+        body = function(**keywords)
+    except Exception as error:
+        raise FittingroomError(f"model.target: {spec.target} failed: {_where(error)}") from error
     if not isinstance(body, nn.Module):
         raise FittingroomError(f"model.target: {spec.target} gave a {type(body).__name__}, not a torch.nn.Module")
     return body
@@ -131,12 +139,19 @@ def _from_python(spec: ModelSpec, channels: int, size: tuple[int, int], classes:
 
 def _import(module_name: str) -> ModuleType:
     here = str(Path.cwd())
-    if here not in sys.path:  # as `python -m` would: a model beside the recipe is found
+    if here not in sys.path:  # as `python -m` would: a model in the working directory is found
         sys.path.insert(0, here)
     try:
         return importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise FittingroomError(f"model.target: cannot import {module_name} from {here} ({error})") from None
+    except Exception as error:  # it runs a user's code
+        raise FittingroomError(f"model.target: cannot import {module_name} from {here}: {_where(error)}") from error
+
+
+def _where(error: Exception) -> str:
+    """A user's own error, with the line it came from."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}{place}"
 
 
 def _check_output(model: nn.Module, spec: ModelSpec, shape: tuple[int, int, int], classes: int) -> None:
@@ -145,9 +160,9 @@ def _check_output(model: nn.Module, spec: ModelSpec, shape: tuple[int, int, int]
     try:
         with torch.no_grad():
             logits = model(torch.zeros(2, *shape))
-    except RuntimeError as error:
+    except Exception as error:
         c, h, w = shape
-        raise FittingroomError(f"model {spec.kind} does not take {c}×{h}×{w} images: {error}") from None
+        raise FittingroomError(f"model {spec.kind} does not take {c}×{h}×{w} images: {error}") from error
     finally:
         model.train(was_training)
     found = logits.shape[1:] if isinstance(logits, Tensor) else type(logits).__name__

@@ -178,11 +178,10 @@ def curves(story: Story, quantity: str) -> Chart:
 
 
 def cost(story: Story, against: str) -> Chart:
-    """Test accuracy (with its interval) over a cost: "flops", "train_s", "parameters" or "latency_1_s". Logarithmic."""
+    """Test accuracy (with its interval) over a cost: "flops", "train_s" or "latency_1_s". Logarithmic."""
     titles = {
         "flops": "FLOPs of one prediction",
         "train_s": "training seconds of one run",
-        "parameters": "parameters",
         "latency_1_s": "milliseconds for one image",
     }
     rows = [
@@ -203,7 +202,7 @@ def cost(story: Story, against: str) -> Chart:
             "cost:Q",
             title=titles[against] + " (log scale)",
             scale=alt.Scale(type="log", domain=domain, nice=False),
-            axis=alt.Axis(format="~s" if against in ("flops", "parameters") else "~g", tickCount=5, grid=False),
+            axis=alt.Axis(format="~s" if against == "flops" else "~g", tickCount=5, grid=False),
         ),
         color=_colour(story).legend(alt.Legend(orient="bottom", columns=3)),
     )

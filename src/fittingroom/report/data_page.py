@@ -16,11 +16,12 @@ from fittingroom.report.pictures import data_uri, png_bytes, sheet
 from fittingroom.store.atomic import write
 
 MOST_PAIRS = 60  # shown
+PER_CLASS = 12  # samples
 
 
 def write_data_page(data: Dataset, path: Path) -> tuple[Path, dict[str, Any]]:
     """Write the page; its path and the headline facts."""
-    seen = inspect(data)
+    seen = inspect(data, PER_CLASS)
     across = [p for p in seen.pairs if p.split_a != p.split_b]
     facts: dict[str, Any] = {
         "name": data.name,
@@ -33,7 +34,6 @@ def write_data_page(data: Dataset, path: Path) -> tuple[Path, dict[str, Any]]:
         "digest": data.digest,
         "acquired": data.acquired,
     }
-    k = len(data.classes)
     html = render(
         "data_page.html",
         data=data,
@@ -42,17 +42,13 @@ def write_data_page(data: Dataset, path: Path) -> tuple[Path, dict[str, Any]]:
         classes=[
             {
                 "name": name,
-                "samples": data_uri(
-                    png_bytes(sheet(seen.samples.reshape(k, -1, *seen.samples.shape[1:])[c], seen.per_class))
-                ),
+                "samples": data_uri(png_bytes(sheet(seen.samples[c], PER_CLASS))),
                 "mean": data_uri(png_bytes(seen.mean_images[c])),
                 "train": f"{seen.counts['train'][c]:,}",
                 "test": f"{seen.counts['test'][c]:,}",
             }
             for c, name in enumerate(data.classes)
-        ]
-        if len(seen.samples) == k * seen.per_class
-        else [],
+        ],
         balance=both_modes(lambda dark: charts.balance(seen.counts, data.classes)),
         pixels=both_modes(lambda dark: charts.pixels(seen.histogram)),
         statistics=[

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from fittingroom.metrics.scores import confusion
-from fittingroom.metrics.verdict import Comparison, Evidence, compare
+from fittingroom.metrics.verdict import Comparison, compare
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.records import Cost, DataFacts, Environment, Epoch, Metrics, Structure
@@ -31,6 +31,10 @@ class LoadedRun:
     logits_NK: np.ndarray  # of the test images
     labels_N: np.ndarray
     cost: Cost | None
+
+    @property
+    def name(self) -> str:
+        return self.recipe.name
 
     @cached_property
     def right_N(self) -> np.ndarray:
@@ -73,9 +77,9 @@ def gather(folders: Sequence[RunFolder], runs: Runs) -> list[Story]:
     for digest in dict.fromkeys(run.data.digest for run in loaded):
         mine = [run for run in loaded if run.data.digest == digest]
         _refuse_mixtures(mine)
-        comparison = compare(mine[0].data.name, [_evidence(run) for run in mine])
+        comparison = compare(mine[0].data.name, mine)
         by_recipe = {
-            row.recipe: sorted((r for r in mine if r.recipe.name == row.recipe), key=lambda r: r.seed)
+            row.recipe: sorted((r for r in mine if r.name == row.recipe), key=lambda r: r.seed)
             for row in comparison.rows
         }
         stories.append(Story(comparison, by_recipe, runs.thumbnails(digest)))
@@ -84,9 +88,7 @@ def gather(folders: Sequence[RunFolder], runs: Runs) -> list[Story]:
 
 def _load(folder: RunFolder, runs: Runs) -> LoadedRun:
     if not folder.done:
-        raise FittingroomError(
-            f"{folder.path} is not finished; go on with: fittingroom train {folder.path}/recipe.toml --resume"
-        )
+        raise FittingroomError(f"{folder.path} is not finished; give the command that began it once more, it goes on")
     predictions = folder.predictions("test")
     if predictions is None:
         raise FittingroomError(f"{folder.path} was trained with --no-test; train it again without, to score it")
@@ -106,32 +108,17 @@ def _load(folder: RunFolder, runs: Runs) -> LoadedRun:
     )
 
 
-def _evidence(run: LoadedRun) -> Evidence:
-    return Evidence(
-        recipe=run.recipe.name,
-        seed=run.seed,
-        right_N=run.right_N,
-        metrics=run.metrics,
-        structure=run.structure,
-        environment=run.environment,
-        cost=run.cost,
-    )
-
-
 def _refuse_mixtures(runs: Sequence[LoadedRun]) -> None:
-    """One name, one recipe: a mean over different experiments means nothing."""
-    first: dict[str, LoadedRun] = {}
+    """One name, one recipe, each seed once: a mean over different experiments means nothing."""
+    seen: dict[tuple[str, int], LoadedRun] = {}
     for run in runs:
-        other = first.setdefault(run.recipe.name, run)
-        same_threads = other.environment.threads == run.environment.threads
-        twice = other is not run and other.seed == run.seed
-        if other.recipe.deciding() != run.recipe.deciding() or (twice and same_threads):
+        first = next(r for r in runs if r.name == run.name)
+        if first.recipe.deciding() != run.recipe.deciding():
             raise FittingroomError(
-                f'two different experiments are called "{run.recipe.name}": {other.folder.name} and {run.folder.name}; '
-                "report them apart, or give one a name of its own"
+                f'two different experiments are called "{run.name}": {first.folder.name} and {run.folder.name}; '
+                "report them apart (a study by its name), or give one a name of its own"
             )
-        if twice:
-            raise FittingroomError(
-                f"{other.folder.name} and {run.folder.name} are the same recipe and seed on other numbers of threads; "
-                "name one of them only"
-            )
+        if (run.name, run.seed) in seen:
+            other = seen[run.name, run.seed].folder
+            raise FittingroomError(f"{other.path} and {run.folder.path} are the same recipe and seed; name one of them")
+        seen[run.name, run.seed] = run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -100,6 +101,7 @@ def _context(story: Story, runs: Runs) -> dict[str, Any]:
         "charts": {"differences": None, **drawn},
         "table": story.comparison.table(),
         "table_note": _table_note(story),
+        "covers": _covers(story),
         "clean_n": f"{story.any_run.epochs[0].clean_n:,}",
         "costs": costs(story),
         "mistakes": [_mistakes(story, recipe, drawn) for recipe in story.runs],
@@ -143,7 +145,8 @@ def _answers(story: Story) -> list[dict[str, str]]:
             {
                 "question": "By how much?",
                 "answer": f"{100 * next_best.difference:+.2f} points",
-                "detail": f"over {next_best.worse}; 95 % interval {100 * next_best.low:+.2f} to {100 * next_best.high:+.2f}",
+                "detail": f"over {next_best.worse}; {100 * next_best.level:.3g} % interval "
+                f"{100 * next_best.low:+.2f} to {100 * next_best.high:+.2f}",
             },
             {
                 "question": "Is that real?",
@@ -172,7 +175,7 @@ def _answers(story: Story) -> list[dict[str, str]]:
 def _table_note(story: Story) -> str:
     rows = story.comparison.rows
     note = (
-        "± sd is between seeds. The interval covers other seeds and other test images. "
+        f"± sd is between seeds. {_covers(story)} "
         "Gap: training minus validation accuracy. "
         "Images/s (training) and the times of one image and of 256 were measured alone, on every core. "
         "ECE: expected calibration error, 15 bins."
@@ -185,6 +188,13 @@ def _table_note(story: Story) -> str:
     if averaged:
         note += " With averaging over views at test time, reported apart: " + ", ".join(averaged) + "."
     return note
+
+
+def _covers(story: Story) -> str:
+    """What the intervals speak about."""
+    if min(len(row.seeds) for row in story.comparison.rows) > 1:
+        return "The 95 % intervals cover other seeds and other test images."
+    return "The intervals of a single seed cover other test images, but not other seeds."
 
 
 def _confused(story: Story, recipe: str, most: int = 4) -> list[tuple[float, str, str, float]]:
@@ -320,37 +330,77 @@ def _run_cells(run: LoadedRun) -> list[str]:
 
 
 def _commands(story: Story) -> tuple[str, str]:
-    """The command that repeats the comparison, and the study file it needs if the recipes are not the shipped ones."""
-    entries, plain = [], True
+    """The commands that repeat the comparison, and the study file they need if the recipes are not the shipped ones."""
+    entries: list[dict[str, Any]] = []
+    plain = True
     for name, runs in story.runs.items():
         recipe, folder = runs[0].recipe, runs[0].folder
-        if name in shipped_recipes():
-            changes = _changes(read_recipe(name), recipe)
-            entries.append({"recipe": name, "set": changes} if changes else {"recipe": name})
-            plain = plain and not changes
-        else:
+        changes = changed(read_recipe(name), recipe) if name in shipped_recipes() else None
+        if changes is None:
             entries.append({"recipe": str(folder.path / "recipe.toml"), "name": name})
-            plain = False
-    seeds = max(len(runs) for runs in story.runs.values())
+        else:
+            entries.append({"recipe": name, **({"set": changes} if changes else {})})
+        plain = plain and changes == []
+    seeds = {name: [run.seed for run in runs] for name, runs in story.runs.items()}
+    n = len(next(iter(seeds.values())))
+    device = {run.environment.device for runs in story.runs.values() for run in runs}
+    suffix = "" if device == {"cpu"} else f" --device {sorted(device)[0]}"
+    if any(s != list(range(n)) for s in seeds.values()):  # not what `compare --seeds N` trains: one run after the other
+        lines = [
+            shlex.join(
+                ["fittingroom", "train", e["recipe"], *e.get("set", []), "--data", story.data.name, "--seed", f"{s}"]
+            )
+            for name, e in zip(seeds, entries, strict=True)
+            for s in seeds[name]
+        ]
+        return "\n".join(line + suffix for line in lines), ""
     if plain:
-        return f"fittingroom compare {' '.join(story.runs)} --data {story.data.name} --seeds {seeds}", ""
-    return "fittingroom compare study.toml", tomli_w.dumps(
-        {"seeds": seeds, "data": [story.data.name], "recipes": entries}
-    )
+        return f"fittingroom compare {' '.join(story.runs)} --data {story.data.name} --seeds {n}{suffix}", ""
+    study = tomli_w.dumps({"seeds": n, "data": [story.data.name], "recipes": entries})
+    return f"fittingroom compare study.toml{suffix}", study
 
 
-def _changes(shipped: Recipe, used: Recipe) -> list[str]:
-    """The overrides that make `used` of `shipped`, but for what resolving sets (data set, precision)."""
+RESOLVED = ("data.name", "train.precision")  # set by the machine and by --data
+PROSE = ("name", "description", "source", "claims", "measured")
 
-    def leaves(tree: Any, path: str = "") -> dict[str, Any]:
-        if isinstance(tree, dict):
-            return {k: v for key, value in tree.items() for k, v in leaves(value, f"{path}.{key}".lstrip(".")).items()}
-        return {path: tree}
 
-    before, after = leaves(shipped.deciding()), leaves(used.deciding())
-    resolved = {"data.name", "train.precision"}
-    changed = [key for key in after if key not in resolved and before.get(key) != after[key] and after[key] is not None]
-    return [tomli_w.dumps({"x": after[key]}).strip().replace("x = ", f"{key}=", 1) for key in changed]
+def changed(shipped: Recipe, used: Recipe) -> list[str]:
+    """The `key=value` words that make `used` of `shipped`, but for what resolving sets.
+
+    >>> shipped = read_recipe("readme-004-mlp")
+    >>> changed(shipped, read_recipe("readme-004-mlp", ["train.epochs=3", "model.layers.3.dropout=0.1"]))
+    ['model.layers.3.dropout=0.1', 'train.epochs=3']
+    """
+    before, after = (recipe.model_dump(mode="json", exclude_none=True) for recipe in (shipped, used))
+    return [
+        f"{path}={_inline(value)}" for path, value in _differences(before, after) if path.split(".")[0] not in PROSE
+    ]
+
+
+def _differences(before: Any, after: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """The smallest parts of `after` that are not as in `before`, with their paths."""
+    if before == after or path in RESOLVED:
+        return
+    if isinstance(before, dict) and isinstance(after, dict) and before.keys() <= after.keys():
+        parts = [(key, before.get(key), value) for key, value in after.items()]
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        parts = [(str(i), x, y) for i, (x, y) in enumerate(zip(before, after, strict=True))]
+    else:
+        yield path, after
+        return
+    for key, x, y in parts:
+        yield from _differences(x, y, f"{path}.{key}".lstrip("."))
+
+
+def _inline(value: Any) -> str:
+    """A value as TOML on one line."""
+    match value:
+        case dict():
+            return "{" + ", ".join(f"{key} = {_inline(part)}" for key, part in value.items()) + "}"
+        case list():
+            return "[" + ", ".join(map(_inline, value)) + "]"
+        case _:
+            return tomli_w.dumps({"x": value}).strip().removeprefix("x = ")
 
 
 def _toml(recipe: Recipe) -> str:

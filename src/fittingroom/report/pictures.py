@@ -30,7 +30,7 @@ def sheet(images_RCHW: np.ndarray, columns: int, gap: int = 1, background: int =
     (1, 5, 5)
     """
     r, c, h, w = images_RCHW.shape
-    rows = -(-r // columns)
+    rows = max(1, -(-r // columns))
     out = np.full((c, rows * (h + gap) - gap, columns * (w + gap) - gap), background, np.uint8)
     for i, image in enumerate(images_RCHW):
         y, x = (i // columns) * (h + gap), (i % columns) * (w + gap)

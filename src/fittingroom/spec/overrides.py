@@ -55,6 +55,6 @@ def _slot(node: Any, key: str, here: str, word: str) -> str | int:
         return key
     if not isinstance(node, list):
         raise FittingroomError(f"{word}: {here} is {node!r}, which has no parts; set {here}=… itself")
-    if not (key.isdigit() and int(key) < len(node)):
+    if not (key.isdecimal() and int(key) < len(node)):
         raise FittingroomError(f"{word}: {here} has {len(node)} entries, 0 to {len(node) - 1}; got {key!r}")
     return int(key)

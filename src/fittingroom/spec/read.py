@@ -6,7 +6,7 @@ import json
 import tomllib
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -65,7 +65,11 @@ def parse(kind: type[T], tree: Any, where: str, see: str) -> T:
     try:  # by way of JSON, where a strict model takes arrays as tuples and nothing else is converted
         return kind.model_validate_json(json.dumps(tree, default=str))
     except ValidationError as error:
-        faults = [_fault(kind, tree, e) for e in error.errors()]
+        # pydantic calls a list too short when its entries were faulty, which are told anyway
+        told = [
+            e for e in error.errors() if not (e["type"] == "too_short" and len(e["input"]) >= e["ctx"]["min_length"])
+        ]
+        faults = [_fault(kind, tree, e) for e in told]
         raise FittingroomError("\n".join([f"{where}: {_count(len(faults), 'fault')} (see: {see})", *faults])) from None
 
 
@@ -75,7 +79,7 @@ def _count(n: int, noun: str) -> str:
 
 def _fault(kind: type[BaseModel], tree: Any, error: Any) -> str:
     """One line for one pydantic error: path, what was found, what would be right."""
-    keys = _plain_path(error["loc"])
+    keys = _plain_path(tree, error["loc"])
     path = ".".join(map(str, keys)) or "recipe"
     context = error.get("ctx", {})
     found = error["input"]
@@ -88,7 +92,9 @@ def _fault(kind: type[BaseModel], tree: Any, error: Any) -> str:
         case "value_error":
             return f"  {path}: {context['error']!s}"
         case "layer_kind":
-            return f"  {path}: {error['msg']}" + _like(next(iter(found), ""), LAYER_KINDS if found else ())
+            return f"  {path}: {error['msg']}" + (
+                _like(str(next(iter(found))), LAYER_KINDS) if isinstance(found, dict) and found else ""
+            )
         case "literal_error":
             return f"  {path}: {shown}must be {context['expected']}"
         case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
@@ -98,28 +104,35 @@ def _fault(kind: type[BaseModel], tree: Any, error: Any) -> str:
             return f"  {path}: {shown}{error['msg'].replace('Input should', 'must')}"
 
 
-def _plain_path(loc: tuple[str | int, ...]) -> list[str | int]:
+def _plain_path(tree: Any, loc: tuple[str | int, ...]) -> list[str | int]:
     """Pydantic's location without what is no key of the user's file: the name of a union's member behind an index."""
     path: list[str | int] = []
     for i, part in enumerate(loc):
         behind_index = i > 0 and isinstance(loc[i - 1], int)
-        if not (behind_index and part in LAYER_KINDS):
-            path.append(part)
+        is_layer = isinstance(tree, dict) and any(kind in tree for kind in LAYER_KINDS)
+        if behind_index and i < len(loc) - 1 and (is_layer or not (isinstance(tree, dict) and part in tree)):
+            continue
+        path.append(part)
+        tree = tree.get(part) if isinstance(tree, dict) else tree[part] if _indexes(tree, part) else None
     return path
 
 
+def _indexes(tree: Any, part: Any) -> bool:
+    return isinstance(tree, list | tuple) and isinstance(part, int) and part < len(tree)
+
+
 def _known_keys(kind: type[BaseModel], tree: Any, keys: list[str | int]) -> list[str]:
-    """The keys that a table at path `keys` may have."""
-    here: type[BaseModel] = kind
+    """The keys that a table at path `keys` may have, as far as that can be told."""
+    here: type[BaseModel] | None = kind
     for key in keys:
-        tree = tree[key]
-        if isinstance(key, int) and isinstance(tree, dict):
-            layer = next((LAYER_KINDS[k] for k in LAYER_KINDS if k in tree), None)
-            here = layer if layer is not None else here
-        elif key in here.model_fields:
-            annotation = here.model_fields[str(key)].annotation
-            here = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else here
-    return list(here.model_fields)
+        tree = tree.get(key) if isinstance(tree, dict) else tree[key] if _indexes(tree, key) else None
+        if isinstance(key, int):
+            here = next((LAYER_KINDS[k] for k in LAYER_KINDS if isinstance(tree, dict) and k in tree), here)
+        elif here is not None and key in here.model_fields:
+            annotation = here.model_fields[key].annotation
+            inner = [annotation, *get_args(annotation), *(x for a in get_args(annotation) for x in get_args(a))]
+            here = next((t for t in inner if isinstance(t, type) and issubclass(t, BaseModel)), None)
+    return list(here.model_fields) if here else []
 
 
 def _like(name: str, known: Any) -> str:

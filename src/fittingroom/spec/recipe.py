@@ -1,7 +1,7 @@
 """The recipe: one frozen, typed, strict description of how a classifier is made.
 
 Everything that decides a result is here or in the run's seed, device kind and thread count. What cannot change a result
-(name, description, claims) is kept apart, so that renaming a recipe does not make its runs new.
+(name, description, claims) is kept out of the digest that names a run's content.
 """
 
 from __future__ import annotations
@@ -129,7 +129,9 @@ class ModelSpec(Strict):
     kind: str
     layers: tuple[Layer, ...] = ()
     target: str = ""  # "module:function" for kind = "python"
-    args: dict[str, int | float | bool | str] = {}  # keyword arguments of a registered or python model
+    args: dict[
+        str, int | Annotated[float, Field(allow_inf_nan=False)] | bool | str
+    ] = {}  # keyword arguments of a registered or python model
 
     @model_validator(mode="after")
     def _parts_match_kind(self) -> ModelSpec:

@@ -40,10 +40,13 @@ class Registry(Generic[F]):
 
     def bind(self, name: str, params: Mapping[str, Any], where: str) -> Callable[..., Any]:
         """The function of this name with `params` checked and set. Raises `FittingroomError` with every fault."""
-        function = self[name]
-        checked = parse(_schema(function), dict(params), f"{where} ({name})", self.see)
-        keywords = {key: getattr(checked, key) for key in type(checked).model_fields}
+        function, keywords = self[name], self.complete(name, params, where)
         return lambda *args: function(*args, **keywords)
+
+    def complete(self, name: str, params: Mapping[str, Any], where: str) -> dict[str, Any]:
+        """`params` checked, with the defaults of those not given."""
+        checked = parse(_schema(self[name]), dict(params), f"{where} ({name})", self.see)
+        return {key: getattr(checked, key) for key in type(checked).model_fields}
 
 
 def _schema(function: Callable[..., Any]) -> type[BaseModel]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
-from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.read import parse, read_recipe, read_toml
 from fittingroom.spec.recipe import Count, Recipe, Strict
 
@@ -23,37 +22,35 @@ class Entry(Strict):
 class Study(Strict):
     """`STUDY.toml`: every recipe × data set × seed (0 … seeds-1). Without `data`, each recipe's own data set."""
 
-    recipes: Annotated[tuple[str | Entry, ...], Field(min_length=1)]
+    recipes: Annotated[tuple[Entry, ...], Field(min_length=1)]
     data: tuple[str, ...] = ()
     seeds: Count = 3
 
     def read(self, overrides: list[str], folder: Path) -> list[Recipe]:
-        """The recipes with their own and the common `overrides`; paths are relative to `folder`.
-
-        Raises `FittingroomError` if two of them have the same name.
-        """
+        """The recipes with their own and the common `overrides`; paths are relative to `folder`."""
         recipes = []
-        for item in self.recipes:
-            entry = Entry(recipe=item) if isinstance(item, str) else item
+        for entry in self.recipes:
             beside = folder / entry.recipe
             recipe = read_recipe(beside if beside.is_file() else entry.recipe, [*entry.set, *overrides])
             recipes.append(recipe.model_copy(update={"name": entry.name or recipe.name}))
-        names = [r.name for r in recipes]
-        for name in names:
-            if names.count(name) > 1:
-                raise FittingroomError(
-                    f'two recipes are called "{name}"; give one a name of its own, in its file or in a study'
-                )
         return recipes
 
 
-def read_study(path: Path) -> Study:
-    """A study from its TOML file.
+def parse_study(tree: dict[str, Any], where: str = "study") -> Study:
+    """A study from plain data, in which a bare name stands for an entry.
 
-    >>> Study(recipes=("readme-004-mlp",)).seeds
+    >>> parse_study({"recipes": ["readme-004-mlp"]}).seeds
     3
     """
-    return parse(Study, read_toml(path), str(path), "the README, Compare")
+    recipes = tree.get("recipes")
+    if isinstance(recipes, list):
+        tree = tree | {"recipes": [{"recipe": r} if isinstance(r, str) else r for r in recipes]}
+    return parse(Study, tree, where, "docs/tutorial.md, part 4")
+
+
+def read_study(path: Path) -> Study:
+    """A study from its TOML file."""
+    return parse_study(read_toml(path), str(path))
 
 
 def is_study(word: str) -> bool:

@@ -7,7 +7,9 @@ import datetime
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -88,19 +90,19 @@ class RunFolder:
         """The epochs so far, oldest first. A line cut off by a kill is not an epoch."""
         path = self.path / "epochs.jsonl"
         lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
-        return [Epoch.model_validate_json(line) for line in lines]
+        try:
+            return [Epoch.model_validate_json(line) for line in lines]
+        except ValidationError as error:
+            raise FittingroomError(f"{path} is damaged: {error.errors()[0]['msg']}; --fresh starts over") from None
 
     def predictions(self, split: str) -> tuple[np.ndarray, np.ndarray] | None:
         """Stored logits (N,K) float32 and labels (N,) int64 of "val", "test" or "test_averaged"; None if not scored."""
-        with np.load(self._present("predictions.npz"), allow_pickle=False) as file:
-            if f"{split}_logits" not in file:
-                return None
-            return file[f"{split}_logits"], file[f"{split}_labels"]
+        found = load_npz(self._present("predictions.npz"))
+        return (found[f"{split}_logits"], found[f"{split}_labels"]) if f"{split}_logits" in found else None
 
     def samples(self) -> dict[str, np.ndarray]:
         """Images of each class as they are (`plain`) and as training saw them (`augmented`), (R,C,H,W) uint8."""
-        with np.load(self._present("samples.npz"), allow_pickle=False) as file:
-            return {key: file[key] for key in file}
+        return load_npz(self._present("samples.npz"))
 
     def arrays(self, name: str) -> dict[str, np.ndarray]:
         """The tensors of `name`.safetensors; empty if the file is not there."""
@@ -150,7 +152,8 @@ class RunFolder:
             (self.path / f"{name}.safetensors").unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """Forget an unfinished attempt, so that training starts from nothing."""
+        """Forget all that is there, so that training starts from nothing. `DONE` goes first."""
+        (self.path / "DONE").unlink(missing_ok=True)
         for file in self.path.glob("*"):
             if file.name != ".lock" and file.is_file():
                 file.unlink()
@@ -229,6 +232,20 @@ class Runs:
             (run.path / "DONE").unlink(missing_ok=True)
         shutil.rmtree(run.path)
 
+    # ------------------------------------------------------------ studies
+
+    def write_study(self, name: str, runs: Sequence[RunFolder]) -> None:
+        """Remember which runs a comparison was made of."""
+        content = json.dumps({"runs": [run.name for run in runs]}, indent=2)
+        write(self.path / "studies" / f"{safe_name(name)}.json", content + "\n")
+
+    def study(self, name: str) -> Sequence[RunFolder] | None:
+        """The runs of the study of this name (or of its TOML file), or None."""
+        path = self.path / "studies" / f"{safe_name(Path(name).stem if name.endswith('.toml') else name)}.json"
+        if not path.exists():
+            return None
+        return [RunFolder(self.path / run) for run in json.loads(path.read_text(encoding="utf-8"))["runs"]]
+
     # ------------------------------------------------------------ the test set's log and pictures
 
     def log_test_read(self, run: str, dataset: str, digest: str) -> None:
@@ -262,19 +279,28 @@ class Runs:
     def thumbnails(self, digest: str) -> np.ndarray | None:
         """The test images (N,C,H,W) uint8 that runs on this data were scored on, or None."""
         path = self.thumbnails_file(digest)
-        if not path.exists():
-            return None
-        with np.load(path, allow_pickle=False) as file:
-            return np.asarray(file["images"])
+        return load_npz(path)["images"] if path.exists() else None
 
     # ------------------------------------------------------------ measured cost
 
     def cost(self, key: str) -> Cost | None:
         path = self.path / "costs" / f"{key[:16]}.json"
-        return Cost.model_validate_json(path.read_text()) if path.exists() else None
+        try:
+            return Cost.model_validate_json(path.read_bytes()) if path.exists() else None
+        except ValidationError:
+            return None  # it will be measured again
 
     def write_cost(self, key: str, cost: Cost) -> None:
         write(self.path / "costs" / f"{key[:16]}.json", cost.model_dump_json(indent=2) + "\n")
+
+
+def load_npz(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file; nothing is unpickled. Raises `FittingroomError` for a damaged one."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {key: file[key] for key in file}
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, OSError) as error:
+        raise FittingroomError(f"{path} is damaged ({error}); delete it and make it again") from None
 
 
 def safe_name(name: str) -> str:

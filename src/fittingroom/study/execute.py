@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from fittingroom.augment import pipeline
-from fittingroom.data import Dataset, Images, LockedTest, load, prepare
+from fittingroom.data import Dataset, Images, load, prepare
 from fittingroom.metrics.scores import scores
 from fittingroom.models import describe
 from fittingroom.spec.recipe import Recipe
@@ -56,16 +56,17 @@ def execute(
     run = job.folder(runs)
     if is_finished(run, job) and not fresh:
         return run
-    prepare_process(job.threads)
     with run.lock():
         if fresh:
             run.clear()
         if not is_finished(run, job):  # another process may have been faster
+            prepare_process(run.environment.threads if run.epochs else job.threads)
             data = load(job.recipe.data.name, job.home_dir)
+            assert data.digest == job.data_digest
             if not run.done:
                 _train(job, run, data, at_once, listen)
             if job.score_test and run.metrics.test is None:
-                _score_test(job, run, runs, data.test, data)
+                _score_test(job, run, runs, data)
             run.finish()
     return run
 
@@ -119,10 +120,10 @@ def _train(job: Job, run: RunFolder, data: Dataset, at_once: int, listen: Listen
     )
 
 
-def _score_test(job: Job, run: RunFolder, runs: Runs, locked: LockedTest, data: Dataset) -> None:
+def _score_test(job: Job, run: RunFolder, runs: Runs, data: Dataset) -> None:
     """Score the chosen weights on the test set, once: the reading is logged before it happens."""
     model = restore(job.recipe, run.arrays("weights"), data.train, job.device)
-    test = locked.unlock(announce=partial(runs.log_test_read, run.name, data.name, data.digest))
+    test = data.test.unlock(announce=partial(runs.log_test_read, run.name, data.name, data.digest))
     logits = {"test": predict(model, test, job.device)}
     if job.recipe.score.average != "none":
         logits["test_averaged"] = predict(model, test, job.device, job.recipe.score)

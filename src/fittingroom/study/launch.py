@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import queue
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -75,7 +76,7 @@ def _in_processes(jobs: Sequence[Job], runs: Runs, workers: int, listen: ListenT
     events: Queue[tuple[int, Progress | str | Failed]] = context.Queue()
     for number in [*range(len(jobs)), *[None] * workers]:
         todo.put(number)
-    with _threads_in_environment(jobs[0].threads):
+    with _threads_in_environment(jobs[0].threads), _without_main():
         processes = [
             context.Process(target=_work, args=(list(jobs), runs.path, workers, todo, events), daemon=True)
             for _ in range(workers)
@@ -90,9 +91,13 @@ def _in_processes(jobs: Sequence[Job], runs: Runs, workers: int, listen: ListenT
             except queue.Empty:
                 dead = [p.exitcode for p in processes if p.exitcode]
                 if dead:
+                    why = (
+                        "killed; was the memory used up?"
+                        if dead[0] == -signal.SIGKILL
+                        else f"ended with code {dead[0]}"
+                    )
                     raise FittingroomError(
-                        f"a worker process was killed (exit code {dead[0]}; out of memory?); "
-                        "finished epochs are kept: give the same command again"
+                        f"a worker process was {why}; finished epochs are kept: give the same command again"
                     ) from None
                 continue
             if isinstance(event, Progress):
@@ -128,6 +133,20 @@ def _die_with_parent() -> None:
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """A spawned process runs the parent's main script again; ours don't need it, and a user's may have no guard."""
+    main = sys.modules["__main__"]
+    hidden: dict[str, Any] = {
+        name: main.__dict__.pop(name) for name in ("__file__", "__spec__") if name in main.__dict__
+    }
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        main.__dict__.update(hidden)
 
 
 @contextmanager

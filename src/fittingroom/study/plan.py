@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
-from fittingroom.augment import pipeline
+from fittingroom.augment import AUGMENTATIONS, pipeline
 from fittingroom.data import Dataset
-from fittingroom.models import build, describe
+from fittingroom.models import MODELS, build, describe
 from fittingroom.models.build import source_of
 from fittingroom.spec.digest import NUMERICS, digest
-from fittingroom.spec.recipe import Recipe
+from fittingroom.spec.errors import FittingroomError
+from fittingroom.spec.recipe import AugmentSpec, Recipe
 from fittingroom.store import RunFolder, Runs
 from fittingroom.training import choose_precision
 
@@ -25,7 +27,11 @@ FLIPS = {"hflip", "vflip"}
 
 @dataclass(frozen=True)
 class Job:
-    """One run to be: a resolved recipe, a seed, a device kind, a number of threads, and the data's digest."""
+    """One run to be: a resolved recipe, a seed, a device kind, the data's digest, and the threads to start it with.
+
+    The threads are no part of the identity, though they decide the last bits: a study of another size, or on a machine
+    with other cores, must find its runs. They are recorded when a run begins, and kept when it is resumed.
+    """
 
     recipe: Recipe
     seed: int
@@ -40,11 +46,10 @@ class Job:
     def identity(self) -> dict[str, Any]:
         """All that decides the result, and its digest."""
         deciding = {
-            "recipe": self.recipe.deciding(),
+            "recipe": self.complete.deciding(),
             "data": self.data_digest,
             "seed": self.seed,
             "device": self.device,
-            "threads": self.threads if self.device == "cpu" else None,
             "model_source": source_of(self.recipe.model),
             "numerics": NUMERICS,
         }
@@ -52,15 +57,27 @@ class Job:
             "digest": digest(deciding),
             "recipe": self.recipe.name,
             "dataset": self.recipe.data.name,
-            **{key: deciding[key] for key in ("seed", "device", "threads", "numerics")},
+            **{key: deciding[key] for key in ("seed", "device", "numerics")},
             "cost_key": self.cost_key,
         }
+
+    @cached_property
+    def complete(self) -> Recipe:
+        """The recipe with every default of its augmentations and its model written out: a default may change later."""
+        augment = tuple(
+            AugmentSpec(kind=step.kind, **AUGMENTATIONS.complete(step.kind, step.params, "augment"))
+            for step in self.recipe.augment
+        )
+        model = self.recipe.model
+        if model.kind in MODELS.functions:
+            model = model.model_copy(update={"args": MODELS.complete(model.kind, model.args, "model.args")})
+        return self.recipe.model_copy(update={"augment": augment, "model": model})
 
     @cached_property
     def cost_key(self) -> str:
         """Names a measurement of cost: the recipe (not its seed), the data and the machine."""
         machine = [cpu_name(), cores(), torch.__version__, self.device]
-        return digest({"recipe": self.recipe.deciding(), "data": self.data_digest, "machine": machine})
+        return digest({"recipe": self.complete.deciding(), "data": self.data_digest, "machine": machine})
 
     def folder(self, runs: Runs) -> RunFolder:
         """Where this job's run is, or will be."""
@@ -78,13 +95,33 @@ def plan(recipe: Recipe, data: Dataset, seed: int, device: str, threads: int, sc
             "train": recipe.train.model_copy(update={"precision": choose_precision(recipe.train.precision, device)}),
         }
     )
-    flops = describe(build(resolved.model, data.train.shape, len(data.classes)), data.train.shape).flops
-    pipeline(resolved.augment)
+    model = build(resolved.model, data.train.shape, len(data.classes))
+    flops = describe(model, data.train.shape).flops
+    _try(model, resolved, data)
     work = float(3 * flops * resolved.train.epochs * (resolved.data.limit or len(data.train)))
     return Job(resolved, seed, device, threads, data.digest, data.home_dir, work, score_test)
 
 
-def warnings(recipe: Recipe, data: Dataset) -> list[str]:
+def _try(model: nn.Module, recipe: Recipe, data: Dataset) -> None:
+    """One batch of black images through augmentation and model, so that what cannot work fails before the training."""
+    images = torch.zeros(min(recipe.train.batch_size, 2), *data.train.shape)
+    targets = torch.full((len(images), len(data.classes)), 1 / len(data.classes))
+    for i, step in enumerate(recipe.augment):
+        try:
+            pipeline([step])(images, targets, torch.Generator().manual_seed(0))
+        except (RuntimeError, ValueError) as error:
+            _, h, w = data.train.shape
+            raise FittingroomError(f"augment.{i}: {step.kind} does not work on {h}×{w} images: {error}") from None
+    try:
+        with torch.no_grad():
+            model.train()(images)
+    except ValueError as error:  # BatchNorm, of a batch of one
+        raise FittingroomError(
+            f"train.batch_size: {recipe.train.batch_size} is too small for this model: {error}"
+        ) from None
+
+
+def cautions(recipe: Recipe, data: Dataset) -> list[str]:
     """What a careful colleague would say about this recipe on these data."""
     flips = sorted({step.kind for step in recipe.augment} & FLIPS)
     averaged = ["score.average"] if "flip" in recipe.score.average else []
@@ -96,15 +133,15 @@ def warnings(recipe: Recipe, data: Dataset) -> list[str]:
 
 
 def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """The cores that this process may use; a container's quota counts."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = Path("/sys/fs/cgroup/cpu.max")
+    limit, _, period = quota.read_text().partition(" ") if quota.exists() else ("max", "", "")
+    return there if limit == "max" else max(1, min(there, round(int(limit) / int(period))))
 
 
 def threads_each(runs: int) -> int:
-    """Threads for each of `runs` trainings: one where a run can have a core of its own, more only when cores are left.
-
-    It depends on the size of the study alone, not on what is finished, so a study run again finds its runs.
-    """
+    """Threads for each of `runs` trainings: one where a run can have a core of its own, more only when cores are left."""
     return max(1, cores() // runs)
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fittingroom.data import load
+from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import Recipe
 from fittingroom.store import RunFolder, Runs
 from fittingroom.study.cost import measured_cost
 from fittingroom.study.execute import Progress, is_finished
 from fittingroom.study.launch import launch
-from fittingroom.study.plan import Job, cores, plan, threads_each, warnings
+from fittingroom.study.plan import Job, cautions, cores, plan, threads_each
 from fittingroom.training import choose_device
 
 
@@ -22,7 +23,7 @@ class Plan:
 
     jobs: tuple[Job, ...]
     waiting: tuple[Job, ...]  # the longest first, so that no core idles at the end
-    warnings: tuple[str, ...]
+    cautions: tuple[str, ...]
     workers: int
 
 
@@ -40,13 +41,21 @@ def plan_study(
 
     Raises `FittingroomError` for whatever could not be trained, before anything is.
     """
+    names = [recipe.name for recipe in recipes]
+    for name in names:
+        if names.count(name) > 1:
+            raise FittingroomError(
+                f'two recipes are called "{name}"; give one a name of its own, in its file or in a study'
+            )
     chosen = choose_device(device)
-    pairs = [(recipe, name) for recipe in recipes for name in (datasets or [recipe.data.name])]
+    seeds = list(dict.fromkeys(seeds))
+    pairs = [(recipe, name) for recipe in recipes for name in dict.fromkeys(datasets or [recipe.data.name])]
     loaded = {name: load(name, home_dir, say) for name in dict.fromkeys(name for _, name in pairs)}
     threads = threads_each(len(pairs) * len(seeds)) if chosen == "cpu" else cores()
-    jobs = tuple(plan(recipe, loaded[name], seed, chosen, threads) for recipe, name in pairs for seed in seeds)
+    planned = [plan(recipe, loaded[name], 0, chosen, threads) for recipe, name in pairs]
+    jobs = tuple(replace(job, seed=seed) for job in planned for seed in seeds)
     waiting = [job for job in jobs if not is_finished(job.folder(runs), job)]
-    told = dict.fromkeys(line for recipe, name in pairs for line in warnings(recipe, loaded[name]))
+    told = dict.fromkeys(line for recipe, name in pairs for line in cautions(recipe, loaded[name]))
     workers = max(1, cores() // threads) if chosen == "cpu" else 1
     return Plan(jobs, tuple(sorted(waiting, key=lambda j: -j.work)), tuple(told), min(workers, max(1, len(waiting))))
 

@@ -14,10 +14,11 @@ def prepare_process(threads: int) -> None:
     """Set the thread count and keep freed memory in the process. Call it once, before the first big tensor.
 
     glibc gives big buffers back to the kernel after every step and page-faults them in again, which makes batches of 256
-    and more two to three times slower (measured: docs/log.md 2026-11-20).
+    and more much slower (measured: docs/log.md 2026-11-20).
     """
     torch.set_num_threads(threads)
     torch.backends.cudnn.deterministic = True  # the same bytes again, where cuDNN can
+    torch.backends.cudnn.allow_tf32 = False  # float32 means float32, in scoring above all
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         m_trim_threshold, m_top_pad, m_mmap_threshold = -1, -2, -3  # malloc.h

@@ -51,8 +51,11 @@ class Optimizer:
             optimizer = self.parts[int(i)][0]
             p = _parameters(optimizer)[int(j)]
             tensor = torch.from_numpy(value.copy())
-            like = torch.empty_like(p, dtype=tensor.dtype) if tensor.shape == p.shape else torch.empty_like(tensor)
-            optimizer.state[p][name] = like.copy_(tensor)
+            if tensor.shape == p.shape:
+                tensor = torch.empty_like(p, dtype=tensor.dtype).copy_(tensor)
+            elif optimizer.defaults.get("fused"):  # a fused optimizer counts its steps on the device
+                tensor = tensor.to(p.device)
+            optimizer.state[p][name] = tensor
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
