@@ -21,7 +21,7 @@ class Board:
     def __init__(self, jobs: Sequence[Job], quiet: bool) -> None:
         self.console = Console(stderr=True, highlight=False)
         self.jobs, self.quiet = jobs, quiet
-        self.live = self.console.is_terminal and not quiet
+        self.live = self.console.is_terminal and not quiet and bool(jobs)
         self.done = 0
         self.began: dict[int, tuple[float, int]] = {}  # of each job's first sign: when, and images before it
         self.accuracy: dict[int, str] = {}  # of each job, after its latest epoch

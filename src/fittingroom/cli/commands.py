@@ -286,7 +286,7 @@ def _compare(
             f"{len(study.jobs)} runs: {here} finished, {len(study.waiting)} to train"
             + (f", {study.workers} at a time" if study.workers > 1 else "")
         )
-        finished = run_study(study, folder, board.listen)
+        finished = run_study(study, folder, board.listen, board.say)
     folder.write_study(name, finished)
     _tell(finished, folder, report or runs_dir / f"{safe_name(name)}.html", png, as_json)
 

@@ -60,14 +60,21 @@ def plan_study(
     return Plan(jobs, tuple(sorted(waiting, key=lambda j: -j.work)), tuple(told), min(workers, max(1, len(waiting))))
 
 
-def run_study(study: Plan, runs: Runs, listen: Callable[[int, Progress | None], None]) -> list[RunFolder]:
+def run_study(
+    study: Plan,
+    runs: Runs,
+    listen: Callable[[int, Progress | None], None],
+    say: Callable[[str], None] = lambda line: None,
+) -> list[RunFolder]:
     """Train what is waiting (`listen` hears of it by its number in `study.waiting`), then measure each recipe's cost.
 
     The finished runs of all jobs, in the study's order. If some runs fail, the others are still finished, and one
     `FittingroomError` names the failures.
     """
     launch(study.waiting, runs, study.workers, listen)
-    finished = [job.folder(runs) for job in study.jobs]
-    for job, run in zip(study.jobs, finished, strict=True):
-        measured_cost(job, run, runs)
-    return finished
+    unmeasured = {job.cost_key: job for job in study.jobs if runs.cost(job.cost_key) is None}
+    if unmeasured:
+        say(f"measuring the cost of {len(unmeasured)} recipe{'s' if len(unmeasured) > 1 else ''}, alone on the machine")
+    for job in unmeasured.values():
+        measured_cost(job, job.folder(runs), runs)
+    return [job.folder(runs) for job in study.jobs]

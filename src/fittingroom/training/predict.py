@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from fittingroom.data import Images
 from fittingroom.spec.recipe import ScoreSpec
 
-BATCH = 500  # the largest that stays in the cache of common CPUs for the shipped models; measured: docs/log.md
+BATCH = 250  # larger is no faster and takes more memory (measured: docs/log.md 2026-11-20)
 
 
 def to_tensor(images_NCHW: np.ndarray) -> Tensor:
