@@ -5,15 +5,16 @@ from __future__ import annotations
 import gzip
 import hashlib
 import http.server
-import multiprocessing
 import ssl
 import subprocess
+import sys
 import tarfile
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tomli_w
 
 from fittingroom.data import acquire as acquiring
 from fittingroom.data import load
@@ -214,18 +215,17 @@ def test_a_client_that_is_missing_or_fails_is_a_reason(tmp_path: Path, monkeypat
         acquiring._run(["false"], tmp_path)
 
 
-def _acquire_in_process(args) -> None:  # type: ignore[no-untyped-def]
-    found, home, log = args
-    acquire(found, home, lambda line: log.open("a").write(line + "\n"))
-
-
 def test_several_processes_fetch_once(tmp_path: Path, payloads: dict[str, bytes]) -> None:
     source = place(tmp_path / "system", payloads)
+    entry_file = tmp_path / "home/datasets/tiny.toml"
+    entry_file.parent.mkdir(parents=True)
     found = make_entry(payloads, [{"kind": "folder", "path": str(source)}])
-    log = tmp_path / "log"
-    with multiprocessing.get_context("spawn").Pool(3) as pool:
-        pool.map(_acquire_in_process, [(found, tmp_path / "home", log)] * 3)
-    assert len(log.read_text().splitlines()) == 1
+    entry_file.write_text(tomli_w.dumps(found.model_dump(mode="json")))
+    command = [sys.executable, "-m", "fittingroom", "data", "get", "tiny", "--home", str(tmp_path / "home")]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    said = [process.communicate()[0] for process in processes]
+    assert all(process.returncode == 0 for process in processes)
+    assert sum("verified, from" in text for text in said) == 1
 
 
 def test_the_real_files_are_the_ones_of_the_authors() -> None:
@@ -239,8 +239,6 @@ def test_the_real_files_are_the_ones_of_the_authors() -> None:
 
 
 def test_a_private_data_set_needs_a_toml_and_no_code(tmp_path: Path, payloads: dict[str, bytes]) -> None:
-    import tomli_w
-
     source = place(tmp_path / "mine", payloads)
     tree = make_entry(payloads, [{"kind": "folder", "path": str(source)}]).model_dump(mode="json")
     (tmp_path / "home/datasets").mkdir(parents=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
-import multiprocessing
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -128,22 +129,18 @@ def test_test_readings_are_counted_and_damage_does_not_stop_the_count(tmp_path: 
     assert runs.test_reads() == {"mnist": 2}
 
 
-def _hold(path: Path, held, release) -> None:  # type: ignore[no-untyped-def]
-    with RunFolder(path).lock():
-        held.set()
-        release.wait(60)
-
-
 def test_two_processes_never_write_one_run(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    held, release = context.Event(), context.Event()
-    other = context.Process(target=_hold, args=(tmp_path, held, release))
-    other.start()
-    assert held.wait(60)
-    with pytest.raises(NotFree, match="another process is training"), RunFolder(tmp_path).lock():
-        pass
-    release.set()
-    other.join()
+    script = (
+        "import sys; from pathlib import Path; from fittingroom.store import RunFolder\n"
+        "with RunFolder(Path(sys.argv[1])).lock(): print('held', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdin is not None and other.stdout is not None and other.stdout.readline() == "held\n"
+        with pytest.raises(NotFree, match="another process is training"), RunFolder(tmp_path).lock():
+            pass
+        other.stdin.close()
+        other.wait()
     with RunFolder(tmp_path).lock():
         pass
 
