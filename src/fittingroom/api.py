@@ -134,13 +134,13 @@ def train(
     """
     _need_torch("fittingroom.train")
     from fittingroom.study.execute import execute
-    from fittingroom.study.plan import cautions, cores, plan
+    from fittingroom.study.plan import cautions, plan, threads_each
     from fittingroom.training import choose_device
 
     read = _recipe(recipe, overrides)
     loaded = load(data or read.data.name, home)
     _warn(cautions(read, loaded))
-    job = plan(read, loaded, seed, choose_device(device), cores(), score_test=test)
+    job = plan(read, loaded, seed, choose_device(device), threads_each(), score_test=test)
     return Run(execute(job, Runs(Path(runs))).path)
 
 

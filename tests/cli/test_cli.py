@@ -99,6 +99,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
     assert not run.done and 2 <= len(run.epochs) < 4000
 
 
+@pytest.mark.slow
 @pytest.mark.main_job
 def test_stopping_a_study_stops_its_workers(tmp_path: Path) -> None:
     words = ["compare", "readme-004-mlp", "train.epochs=4000", "data.limit=3000", "--seeds", "2"]
@@ -164,6 +165,7 @@ def test_a_missing_extra_is_named(tmp_path: Path, without_torch: str) -> None:
         assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_studies_are_data(command: Command, tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(command("recipes", "readme-004-mlp").stdout)
     (tmp_path / "study.toml").write_text(
@@ -179,6 +181,7 @@ def test_studies_are_data(command: Command, tmp_path: Path) -> None:
         assert json.loads(again.stdout)["comparisons"] == json.loads(done.stdout)["comparisons"]
 
 
+@pytest.mark.slow
 def test_runs_are_listed_shown_and_deleted_only_on_a_yes(command: Command, tmp_path: Path) -> None:
     for seed in ("0", "1"):
         command("train", "readme-004-mlp", *SMALL, "--seed", seed, "--quiet")
@@ -198,6 +201,7 @@ def test_runs_are_listed_shown_and_deleted_only_on_a_yes(command: Command, tmp_p
     assert yes.returncode == 0 and [r.seed for r in Runs(tmp_path / "runs").list()] == [0]
 
 
+@pytest.mark.slow
 def test_lists(command: Command) -> None:
     assert "readme-001-enhanced" in command("recipes").stdout
     assert "wide_resnet" in command("models").stdout and "cutmix" in command("augmentations").stdout

@@ -89,6 +89,7 @@ def test_the_tutorial_works_word_for_word(tmp_path: Path) -> None:
     assert len(list((tmp_path / "slides").glob("*.png"))) > 8
 
 
+@pytest.mark.slow
 def test_the_readme_s_python_runs(tmp_path: Path) -> None:
     for text in blocks(ROOT / "README.md", "python"):
         done = subprocess.run([sys.executable, "-c", text], cwd=tmp_path, capture_output=True, text=True)

@@ -84,6 +84,7 @@ def test_a_small_test_set_is_the_limit() -> None:
     assert seeds_needed(estimate(simulated(np.random.default_rng(0), 5, 100, 0.005, 0.001, 0.5, 0.1))) is None
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_is_statsmodels(p_values: list[float]) -> None:

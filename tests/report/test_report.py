@@ -112,6 +112,7 @@ def test_the_report_needs_no_network_and_no_script(finished: tuple[Runs, list[Ru
     assert not re.search(r"url\(|@import", html)
 
 
+@pytest.mark.slow
 def test_hostile_class_names_stay_text(finished: tuple[Runs, list[RunFolder]], tmp_path: Path) -> None:
     """The same runs, with class and recipe names that would break out if anything let them."""
     runs, folders = finished
@@ -158,6 +159,7 @@ def test_a_report_on_the_base_install(
     assert '"verdict"' in done.stdout and (tmp_path / "r.html").exists()
 
 
+@pytest.mark.slow
 def test_mixtures_and_unfinished_runs_are_refused(
     finished: tuple[Runs, list[RunFolder]], quick: Callable[..., Recipe], tmp_path: Path
 ) -> None:
@@ -200,6 +202,7 @@ def test_a_single_run_of_another_seed_is_repeated_by_its_own_command(
     assert "fittingroom train readme-004-mlp" in page.text and "--seed 1" in page.text
 
 
+@pytest.mark.slow
 def test_the_data_page(tmp_path: Path) -> None:
     from fittingroom.report.data_page import write_data_page
 

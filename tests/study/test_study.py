@@ -96,6 +96,7 @@ def test_what_decides_a_result_decides_its_identity(fashion: Dataset, quick: Qui
     assert digest(parse_recipe(mine)) != first
 
 
+@pytest.mark.slow
 @pytest.mark.main_job
 @pytest.mark.parametrize(
     "recipe", [("readme-002-cnn2", "train.select=best_val"), ("fast-fashion", "model.args.width=4", "train.ema=0.9")]
@@ -120,8 +121,6 @@ def test_killed_and_resumed_is_the_same_bytes(
         "cut",
     ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    script = "import fittingroom.study.plan as p; p.cores = lambda: 1; from fittingroom.cli.main import run; run()"
-    command[1:3] = ["-c", script]
     cut = job.folder(Runs(tmp_path / "cut"))
     victim = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     assert victim.stderr is not None
@@ -173,6 +172,7 @@ def epoch(number: int, loss: float, accuracy: float) -> Epoch:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_early_stopping_and_ties(fashion: Dataset, quick: Quick, tmp_path: Path) -> None:
     epochs = [epoch(1, 1.0, 0.5), epoch(2, 0.8, 0.7), epoch(3, 0.9, 0.7), epoch(4, 0.9, 0.6)]
     assert best_epoch(epochs) == 2
@@ -200,6 +200,7 @@ def test_results_do_not_depend_on_how_they_were_launched(fashion: Dataset, quick
     assert [job.seed for job in again.waiting] == [2, 2]
 
 
+@pytest.mark.slow
 def test_one_failing_run_does_not_stop_the_others(fashion: Dataset, quick: Quick, tmp_path: Path) -> None:
     broken = quick("readme-004-mlp", "optimizer.lr=1e30").model_copy(update={"name": "broken"})
     runs = Runs(tmp_path)
@@ -211,6 +212,7 @@ def test_one_failing_run_does_not_stop_the_others(fashion: Dataset, quick: Quick
     assert not [r for r in runs.list() if r.done and r.recipe.name == "broken"]
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_is_a_message(fashion: Dataset, quick: Quick, tmp_path: Path) -> None:
     """A model that kills its own process, as the kernel does when memory runs out."""
     (tmp_path / "killer.py").write_text(
@@ -267,9 +269,9 @@ def test_threads_are_recorded_and_kept_on_resume_but_no_part_of_the_identity(
         execute(plan(quick(), fashion, 0, "cpu", 1), runs, listen=stop)
     run = execute(plan(quick(), fashion, 0, "cpu", 2), runs)
     assert run.environment.threads == 1 and torch.get_num_threads() == 1
-    torch.set_num_threads(1)
 
 
+@pytest.mark.slow
 @pytest.mark.main_job
 def test_a_script_without_a_main_guard_can_compare(tmp_path: Path) -> None:
     """Spawned workers must not run the user's script again."""

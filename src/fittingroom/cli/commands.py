@@ -54,7 +54,7 @@ def train(
 
     read = read_recipe(recipe, overrides or [])
     from fittingroom.study.execute import execute, is_finished
-    from fittingroom.study.plan import cautions, cores, plan
+    from fittingroom.study.plan import cautions, plan, threads_each
     from fittingroom.training import choose_device
 
     if resume and fresh:
@@ -62,7 +62,7 @@ def train(
     folder = Runs(runs)
     source: list[str] = []
     loaded = load(data or read.data.name, home, say=source.append)
-    job = plan(read, loaded, seed, choose_device(device), cores(), score_test=not no_test)
+    job = plan(read, loaded, seed, choose_device(device), threads_each(), score_test=not no_test)
     run = job.folder(folder)
     if resume and not (run.path / "run.json").exists():
         raise FittingroomError(f"there is nothing to resume at {run.path}; leave --resume away to start")

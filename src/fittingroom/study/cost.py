@@ -12,7 +12,7 @@ import torch
 from fittingroom.data import Images, load, prepare
 from fittingroom.spec.records import Cost
 from fittingroom.store import RunFolder, Runs
-from fittingroom.study.plan import Job, cores
+from fittingroom.study.plan import Job, threads_each
 from fittingroom.training import fit, predict, prepare_process
 from fittingroom.training.fit import restore
 
@@ -33,7 +33,7 @@ def measured_cost(job: Job, run: RunFolder, runs: Runs) -> Cost:
     known = runs.cost(job.cost_key)
     if known:
         return known
-    threads = cores()
+    threads = threads_each()
     prepare_process(threads)
     data = load(job.recipe.data.name, job.home_dir)
     train, _ = prepare(data, job.recipe.data)

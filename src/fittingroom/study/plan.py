@@ -140,9 +140,14 @@ def cores() -> int:
     return there if limit == "max" else max(1, min(there, round(int(limit) / int(period))))
 
 
-def threads_each(runs: int) -> int:
-    """Threads for each of `runs` trainings: one where a run can have a core of its own, more only when cores are left."""
-    return max(1, cores() // runs)
+def threads_each(runs: int = 1) -> int:
+    """Threads for each of `runs` trainings: one where a run can have a core of its own, more only when cores are left.
+
+    OMP_NUM_THREADS is a limit, as it is for torch itself.
+    """
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    allowed = min(cores(), int(limit)) if limit.isdecimal() and int(limit) > 0 else cores()
+    return max(1, allowed // runs)
 
 
 def cpu_name() -> str:

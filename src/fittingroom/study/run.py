@@ -51,7 +51,7 @@ def plan_study(
     seeds = list(dict.fromkeys(seeds))
     pairs = [(recipe, name) for recipe in recipes for name in dict.fromkeys(datasets or [recipe.data.name])]
     loaded = {name: load(name, home_dir, say) for name in dict.fromkeys(name for _, name in pairs)}
-    threads = threads_each(len(pairs) * len(seeds)) if chosen == "cpu" else cores()
+    threads = threads_each(len(pairs) * len(seeds)) if chosen == "cpu" else threads_each()
     planned = [plan(recipe, loaded[name], 0, chosen, threads) for recipe, name in pairs]
     jobs = tuple(replace(job, seed=seed) for job in planned for seed in seeds)
     waiting = [job for job in jobs if not is_finished(job.folder(runs), job)]
