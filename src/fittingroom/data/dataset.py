@@ -92,8 +92,8 @@ def load(name: str, home_dir: Path | str | None = None, say: Say = lambda line: 
 
     Raises `FittingroomError` for an unknown name, files that are not what they must be, or when no source delivers.
 
-    >>> data = load("fashion-mnist")  # doctest: +SKIP
-    >>> data.train.images_NCHW.shape  # doctest: +SKIP
+    >>> data = load("fashion-mnist")
+    >>> data.train.images_NCHW.shape
     (60000, 1, 28, 28)
     """
     where = home(home_dir)

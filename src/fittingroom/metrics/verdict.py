@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import Protocol
 
 import numpy as np
+from pydantic import computed_field
 
 from fittingroom.metrics.crossed import MOST_SEEDS, Estimate, estimate, holm, seeds_needed
 from fittingroom.spec.errors import FittingroomError
@@ -63,7 +64,13 @@ class Comparison(Record):
     images: int
     rows: tuple[Row, ...]
     pairs: tuple[Pair, ...]
-    verdict: str
+    sentences: tuple[str, ...]  # of the verdict
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def verdict(self) -> str:
+        """Which is best, and how it stands against each other one, in words."""
+        return " ".join(self.sentences)
 
     def table(self) -> list[list[str]]:
         """Header and rows as text, for terminals and notebooks."""
@@ -115,7 +122,7 @@ def compare(dataset: str, evidence: Sequence[Evidence]) -> Comparison:
     )
     images = len(evidence[0].right_N)
     return Comparison(
-        dataset=dataset, images=images, rows=tuple(rows), pairs=pairs, verdict=_sentence(dataset, rows, pairs)
+        dataset=dataset, images=images, rows=tuple(rows), pairs=pairs, sentences=_sentences(dataset, rows, pairs)
     )
 
 
@@ -207,12 +214,13 @@ def percent(fraction: float | None, digits: int = 2) -> str:
     return "–" if fraction is None else f"{100 * fraction:.{digits}f}"
 
 
-def _sentence(dataset: str, rows: Sequence[Row], pairs: Sequence[Pair]) -> str:
+def _sentences(dataset: str, rows: Sequence[Row], pairs: Sequence[Pair]) -> tuple[str, ...]:
     best = rows[0]
     spread = f" ± {percent(best.test_sd)}" if best.test_sd is not None else ""
     score = f"{percent(best.test)}{spread} % of the test images right ({_seeds(len(best.seeds))})"
     if len(rows) == 1:
-        return f"{best.recipe} gets {score} on {dataset}; 95 % interval {percent(best.test_low)} to {percent(best.test_high)} %."
+        interval = f"95 % interval {percent(best.test_low)} to {percent(best.test_high)} %"
+        return (f"{best.recipe} gets {score} on {dataset}; {interval}.",)
     against = [p for p in pairs if best.recipe in (p.better, p.worse)]
     beaten = [p for p in against if p.resolved and p.better == best.recipe]
     if len(beaten) == len(against):
@@ -221,7 +229,7 @@ def _sentence(dataset: str, rows: Sequence[Row], pairs: Sequence[Pair]) -> str:
         opening = f"No winner is established on {dataset}; {best.recipe} leads with {score}."
     else:
         opening = f"{best.recipe} leads on {dataset} with {score}, but not every other is clearly behind."
-    return " ".join([opening, *(pair_sentence(p) for p in against)])
+    return (opening, *map(pair_sentence, against))
 
 
 def pair_sentence(pair: Pair) -> str:

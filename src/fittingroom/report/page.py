@@ -92,11 +92,10 @@ def costs(story: Story) -> list[tuple[str, str]]:
 
 def _context(story: Story, runs: Runs) -> dict[str, Any]:
     drawn = {name: both_modes(draw) for name, draw in figures(story)}
-    first = story.comparison.verdict.split(". ", 1)
     commands, study = _commands(story)
     return {
         "data": story.data,
-        "verdict": [first[0].rstrip(".") + ".", *([first[1]] if len(first) > 1 else [])],
+        "verdict": story.comparison.sentences,
         "answers": _answers(story),
         "charts": {"differences": None, **drawn},
         "table": story.comparison.table(),
@@ -160,8 +159,9 @@ def _answers(story: Story) -> list[dict[str, str]]:
     answers.append(
         {
             "question": "What does it cost?",
-            "answer": f"{best.train_s:.0f} s training" + (", not alone" if best.at_once > 1 else ""),
-            "detail": f"{human(best.parameters)} parameters, {human(best.flops)} FLOPs an image"
+            "answer": f"{best.train_s:.0f} s training",
+            "detail": (f"with {best.at_once} runs at once; " if best.at_once > 1 else "")
+            + f"{human(best.parameters)} parameters, {human(best.flops)} FLOPs an image"
             + (f"; {cheapest.recipe} takes {cheapest.train_s:.0f} s" if cheapest.recipe != best.recipe else ""),
         }
     )
@@ -181,9 +181,8 @@ def _table_note(story: Story) -> str:
         "ECE: expected calibration error, 15 bins."
     )
     if any(row.at_once > 1 for row in rows):
-        note += (
-            f" Training seconds marked “at once” were measured beside other runs, with {rows[0].threads} thread each."
-        )
+        note += " Training seconds marked “at once” were measured beside other runs."
+
     averaged = [f"{r.recipe} {percent(r.test_averaged)} %" for r in rows if r.test_averaged is not None]
     if averaged:
         note += " With averaging over views at test time, reported apart: " + ", ".join(averaged) + "."
