@@ -145,7 +145,7 @@ def train(
 
 
 def compare(
-    recipes: Sequence[RecipeLike],
+    recipes: RecipeLike | Sequence[RecipeLike],
     *overrides: str,
     data: str | Sequence[str] | None = None,
     seeds: int | Sequence[int] = 3,
@@ -165,9 +165,14 @@ def compare(
     from fittingroom.report.gather import gather
     from fittingroom.study.run import plan_study, run_study
 
+    recipes = [recipes] if isinstance(recipes, RecipeLike) else list(recipes)
+    if not recipes:
+        raise FittingroomError("name at least one recipe; see: fittingroom recipes")
     folder = Runs(Path(runs))
     names = [data] if isinstance(data, str) else list(data or ())
     chosen = range(seeds) if isinstance(seeds, int) else seeds
+    if not chosen or min(chosen) < 0:
+        raise FittingroomError(f"seeds: got {seeds!r}; give a number of at least 1, or a list of numbers ≥ 0")
     home_dir = Path(home) if home else None
     study = plan_study(
         [_recipe(r, overrides) for r in recipes], names, chosen, folder, device=device, home_dir=home_dir
@@ -179,6 +184,9 @@ def compare(
 
 
 def _recipe(recipe: RecipeLike, overrides: Sequence[str]) -> Recipe:
+    wrong = [word for word in overrides if not isinstance(word, str)]
+    if wrong:
+        raise FittingroomError(f'{wrong[0]!r} is no override; write strings: "train.epochs=5", "optimizer.lr=3e-3"')
     if isinstance(recipe, Recipe):
         if overrides:
             raise FittingroomError(

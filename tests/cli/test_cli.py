@@ -40,8 +40,10 @@ def test_the_main_job(command: Command, tmp_path: Path) -> None:
     first = command(*words)
     assert first.returncode == 0, first.stderr
     assert "verdict: " in first.stdout and "95 % interval" in first.stdout
-    assert first.stdout.strip().splitlines()[-1] == "report: runs/readme-004-mlp-readme-004-cnn.html"
-    assert (tmp_path / "runs/readme-004-mlp-readme-004-cnn.html").exists()
+    report = first.stdout.strip().splitlines()[-1].removeprefix("report: ")
+    assert (
+        report.startswith("runs/readme-004-mlp-readme-004-cnn-fashion-mnist-2-seeds-") and (tmp_path / report).exists()
+    )
     assert "4 of 4 runs" in first.stderr
     second = command(*words, "--json")
     found = json.loads(second.stdout)

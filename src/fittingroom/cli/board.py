@@ -73,7 +73,7 @@ class Board:
             name = job.recipe.name + (f" s{job.seed}" if len(self.jobs) > 1 else "")
             if len(self.jobs) > 1:
                 name += f"  ({self.done} of {len(self.jobs)} runs done)"
-            loss = f"  loss {sign.loss:.3f}" if sign.loss is not None else ""
+            loss = f"  loss {_loss(sign.loss)}" if sign.loss is not None else ""
             if sign.record and sign.record.val_accuracy is not None:
                 self.accuracy[number] = f"  val {100 * sign.record.val_accuracy:.2f} %"
             best = self.accuracy.get(number, "")
@@ -81,14 +81,19 @@ class Board:
             if sign.record and len(self.jobs) == 1:
                 e = sign.record
                 val = (
-                    f"  val loss {e.val_loss:.4f} acc {100 * e.val_accuracy:.2f} %"
+                    f"  val loss {_loss(e.val_loss)} acc {100 * e.val_accuracy:.2f} %"
                     if e.val_accuracy is not None and e.val_loss is not None
                     else ""
                 )
                 self.say(
-                    f"epoch {e.epoch:>{len(str(epochs))}}/{epochs}  loss {e.train_loss:.4f}  "
+                    f"epoch {e.epoch:>{len(str(epochs))}}/{epochs}  loss {_loss(e.train_loss)}  "
                     f"train acc {100 * e.clean_accuracy:.2f} %{val}  {sign.of / e.train_s:,.0f} images/s"
                 )
         self.bar.update(
             self.task, completed=sum(s * j.work for s, j in zip(self.share.values(), self.jobs, strict=True))
         )
+
+
+def _loss(value: float) -> str:
+    """Four digits, or three with an exponent where a training runs away."""
+    return f"{value:.4f}" if value < 1000 else f"{value:.2e}"

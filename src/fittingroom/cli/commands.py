@@ -99,6 +99,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Train what is missing of recipes × data × seeds, then say which is better, by how much ± what, at what cost."""
+    from fittingroom.spec.digest import digest
     from fittingroom.spec.errors import FittingroomError
     from fittingroom.spec.study import is_study, parse_study, read_study
 
@@ -113,8 +114,13 @@ def compare(
     folder = Path(names[0]).parent if studies else Path()
     read = study.read(overrides, folder)
     chosen = range(seeds or study.seeds)
-    name = Path(names[0]).stem if studies else "-".join(dict.fromkeys(recipe.name for recipe in read))[:80]
-    _compare(name, read, data or list(study.data), chosen, device, runs, home, report, png, quiet, as_json)
+    sets = data or list(study.data)
+    if studies:
+        name = Path(names[0]).stem
+    else:  # another question gets another file
+        about = [*(r.name for r in read), *(sets or dict.fromkeys(r.data.name for r in read)), f"{len(chosen)}-seeds"]
+        name = "-".join(about)[:90] + (f"-{digest(sorted(overrides))[:4]}" if overrides else "")
+    _compare(name, read, sets, chosen, device, runs, home, report, png, quiet, as_json)
 
 
 def demo(
@@ -184,7 +190,8 @@ def runs(
         if not which and not unfinished:
             raise FittingroomError("say which runs to delete: fittingroom runs TEXT --delete")
         if not found:
-            raise FittingroomError(f'no run in {runs} has "{which}" in its name; see: fittingroom runs')
+            what = f'has "{which}" in its name' if which else "is unfinished"
+            raise FittingroomError(f"no run in {runs} {what}; see: fittingroom runs")
         for r in found:
             print(r.name, file=sys.stderr)
         if not yes and not typer.confirm(f"delete {len(found)} run{'s' if len(found) > 1 else ''} for good?", err=True):
@@ -210,7 +217,7 @@ def runs(
     else:
         print(f"no runs in {runs}" + (f' with "{which}" in their name' if which else ""))
     for name, n in folder.test_reads().items():
-        print(f"the test set of {name} has been read {n} times in {runs}")
+        print(f"the test set of {name} has been read {n} time{'s' if n != 1 else ''} in {runs}")
 
 
 def recipes(
@@ -324,9 +331,11 @@ def _print_comparison(comparison: Comparison) -> None:
         show.table(head, lines)
     screen.print()
     if screen.is_terminal:
-        screen.print(Panel(Text(comparison.verdict), title="verdict", title_align="left", border_style="green"))
+        screen.print(
+            Panel(Text("\n".join(comparison.sentences)), title="verdict", title_align="left", border_style="green")
+        )
     else:
-        print(f"verdict: {comparison.verdict}")
+        print("verdict: " + "\n".join(comparison.sentences))
 
 
 def _run_line(run: RunFolder) -> list[str]:

@@ -14,7 +14,7 @@ from fittingroom.data.idx import parse_idx
 from fittingroom.spec.errors import FittingroomError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Images:
     """Labelled images in memory: `images_NCHW` uint8 (0–255), `labels_N` int64 (0 … K-1), K class names.
 
@@ -33,6 +33,9 @@ class Images:
 
     def __len__(self) -> int:
         return len(self.labels_N)
+
+    def __repr__(self) -> str:
+        return f"<Images: {len(self):,} of {'×'.join(map(str, self.shape))}, {len(self.classes)} classes>"
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -61,7 +64,7 @@ class LockedTest:
         return self._read()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """A verified data set: all training images (not yet split) and the locked test set. Made by `load`."""
 
@@ -76,6 +79,16 @@ class Dataset:
     test: LockedTest
     acquired: str  # from where, in words
     home_dir: Path
+
+    def __repr__(self) -> str:
+        shape = "×".join(map(str, self.train.shape))
+        return f"<Dataset {self.name}: {len(self.train):,} training and {self.test.n:,} locked test images, {shape}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Dataset) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
 
     def _repr_html_(self) -> str:
         from html import escape

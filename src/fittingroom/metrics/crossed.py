@@ -37,6 +37,11 @@ class Estimate:
     var_image: float
     var_rest: float
 
+    @property
+    def images_dominate(self) -> bool:
+        """Whether the test images, not the seeds, make most of the uncertainty."""
+        return self.var_image / self.images > 0.5 * self.error**2
+
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """The confidence interval at `level`."""
         half = float(stats.t.ppf((1 + level) / 2, self.df)) * self.error

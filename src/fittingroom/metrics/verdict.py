@@ -202,7 +202,7 @@ def _pair(better: str, worse: str, e: Estimate, only_better: float, only_worse: 
         seeds=e.seeds,
         images=e.images,
         seeds_needed=needed,
-        limit="" if resolved else "seeds" if e.seeds == 1 or needed else "test set",
+        limit="" if resolved else "seeds" if e.seeds == 1 or needed or not e.images_dominate else "test set",
     )
 
 
@@ -220,7 +220,8 @@ def _sentences(dataset: str, rows: Sequence[Row], pairs: Sequence[Pair]) -> tupl
     score = f"{percent(best.test)}{spread} % of the test images right ({_seeds(len(best.seeds))})"
     if len(rows) == 1:
         interval = f"95 % interval {percent(best.test_low)} to {percent(best.test_high)} %"
-        return (f"{best.recipe} gets {score} on {dataset}; {interval}.",)
+        scope = "" if len(best.seeds) > 1 else ", which covers other test images but not other seeds"
+        return (f"{best.recipe} gets {score} on {dataset}; {interval}{scope}.",)
     against = [p for p in pairs if best.recipe in (p.better, p.worse)]
     beaten = [p for p in against if p.resolved and p.better == best.recipe]
     if len(beaten) == len(against):
@@ -249,8 +250,12 @@ def pair_sentence(pair: Pair) -> str:
         )
     if pair.limit == "test set":
         settle = "no number of seeds would settle it: the test set is too small for a difference of this size"
+    elif pair.seeds_needed is None:
+        settle = (
+            f"with {pair.seeds} seeds nothing can be said yet, run more; "
+            "should the difference really be this small, the test set would be too small for it"
+        )
     else:
-        assert pair.seeds_needed is not None
         many = f"more than {MOST_SEEDS}" if pair.seeds_needed > MOST_SEEDS else f"about {pair.seeds_needed}"
         settle = f"{many} seeds would be needed to settle it (80 % power)"
     return f"{pair.better} against {pair.worse}: the difference of {points} {interval} is not resolved: {settle}; {images}."
@@ -264,7 +269,7 @@ def table(comparison: Comparison) -> list[list[str]]:
     """The comparison as text cells, header first."""
     head = [
         "recipe", "test %", "± sd", "95 % interval", "train %", "val %", "gap", "parameters", "FLOPs/image",
-        "train s", "images/s", "1 image ms", "256 ms", "ECE %",
+        "train s", "images/s", "1 image ms", "256 images ms", "ECE %",
     ]  # fmt: skip
     lines = [head]
     for r in comparison.rows:

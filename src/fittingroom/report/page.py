@@ -159,10 +159,10 @@ def _answers(story: Story) -> list[dict[str, str]]:
     answers.append(
         {
             "question": "What does it cost?",
-            "answer": f"{best.train_s:.0f} s training",
+            "answer": f"{best.train_s:.3g} s training",
             "detail": (f"with {best.at_once} runs at once; " if best.at_once > 1 else "")
             + f"{human(best.parameters)} parameters, {human(best.flops)} FLOPs an image"
-            + (f"; {cheapest.recipe} takes {cheapest.train_s:.0f} s" if cheapest.recipe != best.recipe else ""),
+            + (f"; {cheapest.recipe} takes {cheapest.train_s:.3g} s" if cheapest.recipe != best.recipe else ""),
         }
     )
     worst = _confused(story, best.recipe)[0]
@@ -208,7 +208,7 @@ def _confused(story: Story, recipe: str, most: int = 4) -> list[tuple[float, str
 
 def _confusion_words(pair: tuple[float, str, str, float]) -> str:
     count, true, predicted, share = pair
-    return f"{count:.0f} of the {true} images ({100 * share:.1f} %) are taken for {predicted}"
+    return f"{count:.0f} of the “{true}” images ({100 * share:.1f} %) are taken for “{predicted}”"
 
 
 def _mistakes(story: Story, recipe: str, drawn: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:

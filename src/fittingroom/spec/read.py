@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from importlib import resources
 from pathlib import Path
@@ -96,7 +97,9 @@ def _fault(kind: type[BaseModel], tree: Any, error: Any) -> str:
                 _like(str(next(iter(found))), LAYER_KINDS) if isinstance(found, dict) and found else ""
             )
         case "literal_error":
-            return f"  {path}: {shown}must be {context['expected']}"
+            return f"  {path}: {shown}must be {context['expected']}" + _like(
+                str(found), re.findall(r"'(\w+)'", context["expected"])
+            )
         case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
             sign = {"greater_than": ">", "greater_than_equal": "≥", "less_than": "<", "less_than_equal": "≤"}
             return f"  {path}: {shown}must be {sign[error['type']]} {next(iter(context.values())):g}"

@@ -76,5 +76,6 @@ def run_study(
     if unmeasured:
         say(f"measuring the cost of {len(unmeasured)} recipe{'s' if len(unmeasured) > 1 else ''}, alone on the machine")
     for job in unmeasured.values():
-        measured_cost(job, job.folder(runs), runs)
+        if measured_cost(job, job.folder(runs), runs) is None:
+            say(f"the machine was busy, so the cost of {job.recipe.name} is left out; ask again to measure it")
     return [job.folder(runs) for job in study.jobs]
