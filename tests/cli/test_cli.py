@@ -61,7 +61,7 @@ def test_train_prints_json_with_the_accuracy_as_a_fraction(command: Command, tmp
     again = command("train", "readme-004-mlp", *SMALL)
     assert "finished already" in again.stderr and "test accuracy" in again.stdout
     listed = command("runs")
-    assert "readme-004-mlp_fashion-mnist_s0" in listed.stdout and "has been read 1 times" in listed.stdout
+    assert "readme-004-mlp_fashion-mnist_s0" in listed.stdout and "has been read 1 time in" in listed.stdout
 
 
 def test_no_test_never_reads_it(command: Command, tmp_path: Path) -> None:

@@ -221,11 +221,8 @@ class Runs:
         runs = self.list()
         matches = [r for r in runs if r.name == name] or [r for r in runs if r.name.startswith(name)]
         if len(matches) > 1:
-            raise FittingroomError(
-                f'"{name}" could be {len(matches)} runs: '
-                + ", ".join(r.name for r in matches[:4])
-                + (" …" if len(matches) > 4 else "")
-            )
+            some = ", ".join(r.name for r in matches[:4]) + (" …" if len(matches) > 4 else "")
+            raise FittingroomError(f'"{name}" could be {len(matches)} runs: {some}')
         if not matches:
             raise unknown("run", name, [r.name for r in runs], f"fittingroom runs --runs {self.path}")
         return matches[0]
