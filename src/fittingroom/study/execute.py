@@ -17,14 +17,14 @@ from torch import Tensor
 from fittingroom.augment import pipeline
 from fittingroom.data import Dataset, Images, load, prepare
 from fittingroom.metrics.scores import scores
-from fittingroom.models import describe
+from fittingroom.models import build, describe
 from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.records import DataFacts, Environment, Epoch, Metrics
 from fittingroom.store import RunFolder, Runs
 from fittingroom.study.plan import Job, cores, cpu_name
 from fittingroom.training import fit, predict, prepare_process
 from fittingroom.training.device import device_name
-from fittingroom.training.fit import Tick, clean_sample, network, restore, scored_weights
+from fittingroom.training.fit import Tick, clean_sample, restore, scored_weights
 from fittingroom.training.predict import to_float
 
 TICK_S = 0.1  # between two signs of life inside an epoch
@@ -84,7 +84,7 @@ def _train(job: Job, run: RunFolder, data: Dataset, at_once: int, listen: Listen
     if not checkpoint:
         run.clear()
         facts = data_facts(data, recipe, len(train), len(val) if val else 0)
-        structure = describe(network(recipe, train, job.seed), train.shape)
+        structure = describe(build(recipe.model, train.shape, len(train.classes)), train.shape)
         run.begin(recipe, job.identity, environment(job.device, job.threads, at_once), facts, structure)
         run.write_npz("samples", samples(recipe, train))
     run.keep_epochs(int(checkpoint["epoch"]) if checkpoint else 0)
