@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from fittingroom.data import Dataset, load
-from fittingroom.metrics.verdict import Comparison, percent
+from fittingroom.metrics.verdict import Comparison, Question
+from fittingroom.metrics.words import percent
 from fittingroom.spec.errors import FittingroomError, MissingExtra
 from fittingroom.spec.read import read_recipe
 from fittingroom.spec.recipe import Recipe
@@ -149,12 +150,15 @@ def compare(
     *overrides: str,
     data: str | Sequence[str] | None = None,
     seeds: int | Sequence[int] = 3,
+    metric: str = "accuracy",
+    effect: float | None = None,
     device: str = "auto",
     runs: str | Path = "runs",
     home: str | Path | None = None,
 ) -> Comparison | list[Comparison]:
     """Train what is missing of recipes × data sets × seeds and judge it; a list for several data sets.
 
+    `metric` decides (see `fittingroom.metrics.metric.METRICS`); `effect` is the difference you care about, in its size.
     The result shows itself in a notebook: the verdict in words, then the table. Raises `FittingroomError`.
 
     >>> c = compare(["readme-004-mlp"], "train.epochs=1", "data.limit=2000", seeds=2)
@@ -165,6 +169,7 @@ def compare(
     from fittingroom.report.gather import gather
     from fittingroom.study.run import plan_study, run_study
 
+    question = Question(metric, effect)
     recipes = [recipes] if isinstance(recipes, RecipeLike) else list(recipes)
     if not recipes:
         raise FittingroomError("name at least one recipe; see: fittingroom recipes")
@@ -178,7 +183,7 @@ def compare(
         [_recipe(r, overrides) for r in recipes], names, chosen, folder, device=device, home_dir=home_dir
     )
     _warn(study.cautions)
-    stories = gather(run_study(study, folder, lambda job, progress: None), folder)
+    stories = gather(run_study(study, folder, lambda job, progress: None), folder, question)
     comparisons = [story.comparison for story in stories]
     return comparisons[0] if len(comparisons) == 1 else comparisons
 

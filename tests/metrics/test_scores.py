@@ -10,7 +10,10 @@ import torchmetrics.functional.classification as tm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fittingroom.metrics.scores import accuracy, calibration_error, confusion, log_loss, scores
+from fittingroom.metrics.calibration import calibration_error, reliability, temperature
+from fittingroom.metrics.metric import METRICS, metric
+from fittingroom.metrics.scores import confusion, scores
+from fittingroom.spec.errors import FittingroomError
 
 
 def case(seed: int, n: int, k: int, scale: float) -> tuple[np.ndarray, np.ndarray]:
@@ -25,11 +28,23 @@ def case(seed: int, n: int, k: int, scale: float) -> tuple[np.ndarray, np.ndarra
 def test_against_the_oracles(seed: int, n: int, k: int, scale: float) -> None:
     logits, labels = case(seed, n, k, scale)
     predicted = logits.argmax(1)
-    assert accuracy(logits, labels) == pytest.approx(sklearn.metrics.accuracy_score(labels, predicted))
     p = torch.softmax(torch.from_numpy(logits).double(), 1).numpy()
-    assert log_loss(logits, labels) == pytest.approx(
-        -np.log(np.maximum(p[np.arange(n), labels], 1e-300)).mean(), rel=1e-5
-    )
+    oracle = {
+        "accuracy": sklearn.metrics.accuracy_score(labels, predicted),
+        "balanced_accuracy": np.mean([(predicted[labels == c] == c).mean() for c in np.unique(labels)]),
+        "macro_f1": sklearn.metrics.f1_score(labels, predicted, average="macro"),
+        "log_loss": -np.log(np.maximum(p[np.arange(n), labels], 1e-300)).mean(),
+        "brier": ((p - np.eye(k)[labels]) ** 2).sum(1).mean(),
+        **{
+            f"top_{top}_accuracy": sklearn.metrics.top_k_accuracy_score(labels, p, k=top, labels=range(k))
+            if k > top
+            else float((np.argsort(-p, 1)[:, :top] == labels[:, None]).any(1).mean())
+            for top in (2, 3)
+        },
+    }
+    assert set(oracle) == set(METRICS)
+    for name, expected_score in oracle.items():
+        assert metric(name).score(logits, labels) == pytest.approx(expected_score, rel=1e-5), name
     expected = sklearn.metrics.confusion_matrix(labels, predicted, labels=range(k))
     assert np.array_equal(confusion(logits, labels), expected)
     ece = tm.multiclass_calibration_error(torch.from_numpy(p), torch.from_numpy(labels), k, n_bins=15)
@@ -39,3 +54,56 @@ def test_against_the_oracles(seed: int, n: int, k: int, scale: float) -> None:
 def test_scores_of_nothing_wrong() -> None:
     found = scores(np.eye(4, dtype=np.float32) * 100, np.arange(4))
     assert (found.n, found.accuracy, found.ece) == (4, 1.0, 0.0) and found.loss < 1e-9
+
+
+def test_per_image_values_carry_the_metrics_own_uncertainty() -> None:
+    """The spread of the values is the standard error that a bootstrap over images (within classes) finds."""
+    rng = np.random.default_rng(0)
+    n, k = 2000, 5
+    labels = rng.choice(k, n, p=[0.5, 0.3, 0.1, 0.07, 0.03])
+    logits = (rng.normal(size=(n, k)) + 1.5 * np.eye(k)[labels]).astype(np.float32)
+    for name in ("accuracy", "balanced_accuracy", "macro_f1", "log_loss"):
+        by = metric(name)
+        values = by.values(logits, labels)
+        within = sum(((values[labels == c] - values[labels == c].mean()) ** 2).sum() for c in range(k))
+        ours = np.sqrt(within) / n
+        scores_ = []
+        for _ in range(400):
+            rows = np.concatenate([rng.choice(np.flatnonzero(labels == c), (labels == c).sum()) for c in range(k)])
+            scores_.append(by.score(logits[rows], labels[rows]))
+        assert ours == pytest.approx(np.std(scores_), rel=0.15), name
+
+
+def test_an_unknown_metric_is_told_its_nearest() -> None:
+    with pytest.raises(FittingroomError, match='nearest: "log_loss"'):
+        metric("logloss")
+
+
+def test_equal_mass_bins_hold_equally_many_and_both_kinds_agree_on_the_whole() -> None:
+    logits, labels = case(1, 3000, 10, 1.0)
+    bins = reliability(logits, labels, bins=10, equal="mass")
+    assert {b.n for b in bins} == {300}
+    for equal in ("mass", "width"):
+        bins = reliability(logits, labels, equal=equal)
+        assert sum(b.n for b in bins) == 3000
+        assert sum(b.n * b.accuracy for b in bins) / 3000 == pytest.approx((logits.argmax(1) == labels).mean())
+
+
+def test_temperature_is_where_torch_puts_it_and_undoes_an_overconfident_scaling() -> None:
+    rng = np.random.default_rng(0)
+    honest = rng.normal(size=(5000, 4)) * 2
+    labels = np.array([rng.choice(4, p=np.exp(x) / np.exp(x).sum()) for x in honest])
+    found = temperature(3 * honest, labels)
+    assert found == pytest.approx(3, rel=0.06)
+    log_t = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([log_t], max_iter=100)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(torch.from_numpy(3 * honest) / log_t.exp(), torch.from_numpy(labels))
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    assert found == pytest.approx(log_t.detach().exp().item(), rel=1e-4)
+    assert calibration_error(3 * honest / found, labels) < calibration_error(3 * honest, labels) / 3

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from fittingroom.metrics.crossed import estimate, holm, seeds_needed
-from fittingroom.metrics.verdict import Comparison, compare, human
+from fittingroom.metrics.crossed import detectable, estimate, holm, power, seeds_needed
+from fittingroom.metrics.metric import METRICS
+from fittingroom.metrics.verdict import Comparison, Question, compare
+from fittingroom.metrics.words import human, pair_sentence, table
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.records import Environment, Metrics, Scores, Structure
 
@@ -80,6 +82,26 @@ def test_seeds_needed_is_enough_in_simulation() -> None:
     assert 0.7 < power < 0.92
 
 
+def test_power_is_that_of_the_t_test_where_seeds_are_all_that_varies() -> None:
+    """With no variance of images, the paired comparison is a one-sample t test over seeds."""
+    from statsmodels.stats.power import TTestPower
+
+    e = replace(estimate(simulated(np.random.default_rng(0), 5, 200, 0, 0.01, 0, 0)), var_image=0.0, var_rest=0.0)
+    size = 1.2 * np.sqrt(e.var_seed)
+    for s in (3, 5, 10):  # theirs counts the wrong tail, too
+        assert power(e, size, s) == pytest.approx(TTestPower().power(1.2, s, 0.05), abs=0.01)
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_the_detectable_difference_is_detected_as_often_as_promised(seeds: int) -> None:
+    rng = np.random.default_rng(3)
+    truth = {"var_seed": 0.002**2, "var_image": 0.1**2, "var_rest": 0.15**2}
+    e = replace(estimate(simulated(rng, seeds, 1500, 0, 0.002, 0.1, 0.15)), **truth)
+    size = detectable(e)
+    found = [estimate(simulated(rng, seeds, 1500, size, 0.002, 0.1, 0.15)) for _ in range(600)]
+    assert np.mean([f.p < 0.05 and f.mean > 0 for f in found]) == pytest.approx(0.8, abs=0.06)
+
+
 def test_a_small_test_set_is_the_limit() -> None:
     assert seeds_needed(estimate(simulated(np.random.default_rng(0), 5, 100, 0.005, 0.001, 0.5, 0.1))) is None
 
@@ -105,7 +127,8 @@ class Run:
 
     name: str
     seed: int
-    right_N: np.ndarray
+    logits_NK: np.ndarray
+    labels_N: np.ndarray
     metrics: Metrics
     environment: Environment
     structure: Structure = field(default_factory=lambda: Structure(layers=(), parameters=10, flops=20))
@@ -128,7 +151,8 @@ def evidence(name: str, seed: int, right: np.ndarray) -> Run:
     env = Environment(
         fittingroom="0", python="3", torch="2", platform="x", cpu="x", cores=2, device="cpu", device_name="cpu", threads=1, at_once=2, started="now"
     )  # fmt: skip
-    return Run(name, seed, right, metrics, env)
+    wrong = 1.0 - right
+    return Run(name, seed, np.stack([1 - wrong, wrong], 1), np.zeros(len(right), np.int64), metrics, env)
 
 
 def study(rates: dict[str, float], seeds: int, n: int, seed: int = 0) -> Comparison:
@@ -181,7 +205,7 @@ def test_one_seed_never_makes_a_winner() -> None:
         not c.pairs[0].resolved
         and c.pairs[0].limit == "seeds"
         and "--seeds 3" in c.verdict
-        and c.rows[0].test_sd is None
+        and c.rows[0].score_sd is None
     )
 
 
@@ -209,3 +233,35 @@ def test_nothing_to_judge_is_a_message() -> None:
 
 def test_large_counts_read_well() -> None:
     assert [human(n) for n in (7, 1234, 11_172_810, 2.1e9)] == ["7", "1.23 k", "11.2 M", "2.1 G"]
+
+
+@pytest.mark.parametrize("name", ["balanced_accuracy", "macro_f1", "log_loss", "brier"])
+def test_another_metric_can_decide(name: str) -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 5, 2000)
+    runs = []
+    for recipe, strength in {"good": 2.5, "bad": 1.5}.items():
+        for seed in range(3):
+            logits = rng.normal(size=(2000, 5)) + strength * np.eye(5)[labels]
+            run = evidence(recipe, seed, logits.argmax(1) == labels)
+            runs.append(replace(run, logits_NK=logits, labels_N=labels))
+    c = compare("toy", runs, Question(name))
+    by = METRICS[name]
+    assert (c.metric, c.rows[0].recipe, c.pairs[0].better) == (name, "good", "good") and c.pairs[0].resolved
+    expected = np.mean([by.score(r.logits_NK, r.labels_N) for r in runs[:3]])
+    assert c.rows[0].score == pytest.approx(expected) and c.rows[0].score_low < expected < c.rows[0].score_high
+    assert c.pairs[0].difference == pytest.approx(abs(c.rows[0].score - c.rows[1].score))
+    assert by.title in c.verdict and by.show(expected) in table(c)[1]
+
+
+def test_one_pair_of_runs_is_described_by_mcnemar_and_several_seeds_are_not() -> None:
+    one = study({"a": 0.9, "b": 0.8}, 1, 1000).pairs[0]
+    assert one.mcnemar and one.mcnemar.only_first == one.only_better and one.mcnemar.mid_p < 0.001
+    assert "these two runs only" in pair_sentence(one) and one.detectable is None
+    assert study({"a": 0.9, "b": 0.8}, 2, 1000).pairs[0].mcnemar is None
+
+
+def test_an_open_question_says_what_the_seeds_can_show_and_what_half_a_point_takes() -> None:
+    p = study({"a": 0.9, "b": 0.899}, 3, 4000).pairs[0]
+    assert not p.resolved and p.detectable and p.detectable > p.difference
+    assert "3 seeds show a difference from" in pair_sentence(p) and "0.50 points" in pair_sentence(p)

@@ -14,7 +14,7 @@ import typer
 from fittingroom.cli.data import Home, Json
 
 if TYPE_CHECKING:
-    from fittingroom.metrics.verdict import Comparison
+    from fittingroom.metrics.verdict import Comparison, Question
     from fittingroom.spec.recipe import Recipe
     from fittingroom.store import RunFolder, Runs
 
@@ -23,6 +23,13 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Report = Annotated[Optional[Path], typer.Option(help="The HTML report to write (default: in the runs folder).")]  # noqa: UP045
 Png = Annotated[Optional[Path], typer.Option("--png", help="A folder for each figure as a PNG, for slides.")]  # noqa: UP045
+MetricName = Annotated[
+    str, typer.Option("--metric", help="What decides: accuracy, balanced_accuracy, macro_f1, log_loss, brier, top_2_accuracy …")
+]
+Effect = Annotated[
+    Optional[float],  # noqa: UP045
+    typer.Option(help="The difference you care about, in the metric's own size (0.005 = half a point, the default).", min=0),
+]
 Seeds = Annotated[int, typer.Option(min=1, help="Seeds 0 … N-1 for each recipe.")]
 DEMO = ("readme-004-mlp", "readme-004-cnn", "fast-fashion")
 DEMO_EPOCHS = 4  # of fast-fashion, so that the demo ends in time on two cores; said aloud
@@ -90,6 +97,8 @@ def compare(
     ],
     data: Annotated[Optional[list[str]], typer.Option(help="A data set's name; may be given several times.")] = None,  # noqa: UP045
     seeds: Annotated[Optional[int], typer.Option(min=1, help="Seeds 0 … N-1 for each recipe (default 3).")] = None,  # noqa: UP045
+    metric: MetricName = "accuracy",
+    effect: Effect = None,
     device: Device = "auto",
     runs: RunsDir = Path("runs"),
     home: Home = None,
@@ -99,10 +108,12 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Train what is missing of recipes × data × seeds, then say which is better, by how much ± what, at what cost."""
+    from fittingroom.metrics.verdict import Question
     from fittingroom.spec.digest import digest
     from fittingroom.spec.errors import FittingroomError
     from fittingroom.spec.study import is_study, parse_study, read_study
 
+    question = Question(metric, effect)
     names = [word for word in recipes if "=" not in word]
     overrides = [word for word in recipes if "=" in word]
     if not names:
@@ -120,7 +131,7 @@ def compare(
     else:  # another question gets another file
         about = [*(r.name for r in read), *(sets or dict.fromkeys(r.data.name for r in read)), f"{len(chosen)}-seeds"]
         name = "-".join(about)[:90] + (f"-{digest(sorted(overrides))[:4]}" if overrides else "")
-    _compare(name, read, sets, chosen, device, runs, home, report, png, quiet, as_json)
+    _compare(name, read, sets, chosen, device, runs, home, question, report, png, quiet, as_json)
 
 
 def demo(
@@ -131,6 +142,7 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """The main job in a few minutes: an MLP, a CNN and our fast net on Fashion-MNIST, with a verdict and a report."""
+    from fittingroom.metrics.verdict import Question
     from fittingroom.spec.read import read_recipe
 
     names = [*DEMO[:2], f"{DEMO[2]} (with train.epochs={DEMO_EPOCHS})"]
@@ -139,7 +151,7 @@ def demo(
         print(f"comparing {', '.join(names)} on fashion-mnist, {seeds} seeds each", file=sys.stderr)
         print(f"{DEMO[2]} trains {DEMO_EPOCHS} epochs here instead of its {full}, to end in time", file=sys.stderr)
     read = [*map(read_recipe, DEMO[:2]), read_recipe(DEMO[2], [f"train.epochs={DEMO_EPOCHS}"])]
-    _compare("demo", read, ["fashion-mnist"], range(seeds), "auto", runs, home, None, None, quiet, as_json)
+    _compare("demo", read, ["fashion-mnist"], range(seeds), "auto", runs, home, Question(), None, None, quiet, as_json)
 
 
 def report(
@@ -149,10 +161,13 @@ def report(
     ],
     runs: RunsDir = Path("runs"),
     out: Annotated[Path | None, typer.Option(help="The HTML file (default: report.html in the runs folder).")] = None,
+    metric: MetricName = "accuracy",
+    effect: Effect = None,
     png: Png = None,
     as_json: Json = False,
 ) -> None:
     """Write one HTML file about finished runs. Needs neither torch nor the data."""
+    from fittingroom.metrics.verdict import Question
     from fittingroom.store import Runs
 
     folder = Runs(runs)
@@ -167,7 +182,7 @@ def report(
     homes = {r.path.resolve().parent for r in chosen.values()}
     if len(homes) == 1:  # runs named by their paths: their own folder knows its test readings and pictures
         folder = Runs(homes.pop())
-    _tell(list(chosen.values()), folder, out or runs / "report.html", png, as_json)
+    _tell(list(chosen.values()), folder, Question(metric, effect), out or runs / "report.html", png, as_json)
 
 
 def runs(
@@ -272,7 +287,7 @@ ALL = (demo, train, compare, report, runs, recipes, models, augmentations)
 
 def _compare(
     name: str, read: list[Recipe], data: list[str], seeds: range, device: str, runs_dir: Path, home: Path | None,
-    report: Path | None, png: Path | None, quiet: bool, as_json: bool,
+    question: Question, report: Path | None, png: Path | None, quiet: bool, as_json: bool,
 ) -> None:  # fmt: skip
     from fittingroom.cli.board import Board
     from fittingroom.store import Runs
@@ -295,16 +310,18 @@ def _compare(
         )
         finished = run_study(study, folder, board.listen, board.say)
     folder.write_study(name, finished)
-    _tell(finished, folder, report or runs_dir / f"{safe_name(name)}.html", png, as_json)
+    _tell(finished, folder, question, report or runs_dir / f"{safe_name(name)}.html", png, as_json)
 
 
-def _tell(finished: list[RunFolder], folder: Runs, path: Path, png: Path | None, as_json: bool) -> None:
+def _tell(
+    finished: list[RunFolder], folder: Runs, question: Question, path: Path, png: Path | None, as_json: bool
+) -> None:
     """Write the report, then print tables and verdicts, or the same as JSON."""
     from fittingroom.cli import show
     from fittingroom.report.gather import gather
     from fittingroom.report.page import write_report
 
-    stories = gather(finished, folder)
+    stories = gather(finished, folder, question)
     written = write_report(stories, folder, path, png)
     if as_json:
         comparisons = [s.comparison.model_dump(mode="json") for s in stories]
@@ -320,9 +337,10 @@ def _print_comparison(comparison: Comparison) -> None:
     from rich.text import Text
 
     from fittingroom.cli import show
+    from fittingroom.metrics import words
 
     screen = show.console()
-    head, *lines = comparison.table()
+    head, *lines = words.table(comparison)
     wide = 170
     if screen.is_terminal and screen.width < wide:  # a narrow terminal gets two tables instead of torn cells
         show.table(head[:7], [line[:7] for line in lines])
@@ -340,7 +358,7 @@ def _print_comparison(comparison: Comparison) -> None:
 
 def _run_line(run: RunFolder) -> list[str]:
     """A run in a list. A damaged one is told, and does not hide the others."""
-    from fittingroom.metrics.verdict import percent
+    from fittingroom.metrics.words import percent
     from fittingroom.spec.errors import FittingroomError
 
     try:
@@ -371,7 +389,7 @@ def _run_facts(run: RunFolder) -> dict[str, Any]:
 
 
 def _print_run(run: RunFolder) -> None:
-    from fittingroom.metrics.verdict import human, percent
+    from fittingroom.metrics.words import human, percent
 
     if not run.done:
         print(f"{run.name}: not finished, {len(run.epochs)} epochs are saved")

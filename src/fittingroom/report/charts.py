@@ -11,7 +11,8 @@ import altair as alt
 import numpy as np
 import vl_convert
 
-from fittingroom.metrics.verdict import human
+from fittingroom.metrics.metric import METRICS, Metric
+from fittingroom.metrics.words import human
 from fittingroom.report.gather import Story
 from fittingroom.spec.records import DataFacts, Structure
 
@@ -75,17 +76,24 @@ def _colour(story: Story) -> alt.Color:
     return alt.Color("recipe:N", sort=_recipes(story), title=None, scale=alt.Scale(domain=_recipes(story)))
 
 
+def _title(by: Metric) -> str:
+    """The name of a score's axis, with its unit."""
+    return by.title.split(" (")[0] + (f" ({by.unit.strip()})" if by.unit else "")
+
+
 # ---------------------------------------------------------------- the verdict
 
 
 def accuracy(story: Story) -> Chart:
-    """Test accuracy of each run as a dot, the recipe's mean and 95 % interval as a bar."""
+    """The score of each run as a dot, the recipe's mean and 95 % interval as a bar."""
+    by = METRICS[story.comparison.metric]
+    f = by.scale
     rows = [
-        {"recipe": r.recipe, "mean": 100 * r.test, "low": 100 * r.test_low, "high": 100 * r.test_high}
+        {"recipe": r.recipe, "mean": f * r.score, "low": f * r.score_low, "high": f * r.score_high}
         for r in story.comparison.rows
     ]
     dots = [
-        {"recipe": name, "accuracy": 100 * float(run.right_N.mean()), "seed": run.seed}
+        {"recipe": name, "score": f * by.score(run.logits_NK, run.labels_N), "seed": run.seed}
         for name, runs in story.runs.items()
         for run in runs
     ]
@@ -94,23 +102,24 @@ def accuracy(story: Story) -> Chart:
     scale = alt.Scale(zero=False, nice=True)
     bars = alt.Chart(alt.Data(values=rows)).encode(y=y, color=colour)
     interval = bars.mark_rule(strokeWidth=3).encode(
-        x=alt.X("low:Q", title="test accuracy (%)", scale=scale), x2="high:Q"
+        x=alt.X("low:Q", title=_title(by), scale=scale), x2="high:Q"
     )
     mean = bars.mark_tick(thickness=3, size=22).encode(x="mean:Q")
     seeds = alt.Chart(alt.Data(values=dots)).mark_circle(size=46, opacity=0.75, yOffset=13)
-    return (interval + mean + seeds.encode(x="accuracy:Q", y=y, color=colour)).properties(
+    return (interval + mean + seeds.encode(x="score:Q", y=y, color=colour)).properties(
         width=WIDTH, height=alt.Step(46)
     )
 
 
 def differences(story: Story) -> Chart:
-    """Each pair's difference of test accuracies with its 95 % interval, beside zero."""
+    """How much better the first of each pair is, with its interval, beside zero."""
+    by = METRICS[story.comparison.metric]
     rows = [
         {
             "pair": f"{p.better} − {p.worse}",
-            "difference": 100 * p.difference,
-            "low": 100 * p.low,
-            "high": 100 * p.high,
+            "difference": by.scale * p.difference,
+            "low": by.scale * p.low,
+            "high": by.scale * p.high,
             "verdict": "real difference" if p.resolved else "not resolved",
         }
         for p in story.comparison.pairs
@@ -125,7 +134,7 @@ def differences(story: Story) -> Chart:
         ),
     )
     interval = base.mark_rule(strokeWidth=3).encode(
-        x=alt.X("low:Q", title="difference of test accuracy (points)"), x2="high:Q"
+        x=alt.X("low:Q", title=f"better by, in {by.name.replace('_', ' ')}" + (f" ({by.steps})" if by.steps else "")), x2="high:Q"
     )
     points = base.mark_point(filled=True, size=90, opacity=1).encode(
         x="difference:Q", shape=alt.Shape("verdict:N", legend=None)
@@ -178,7 +187,8 @@ def curves(story: Story, quantity: str) -> Chart:
 
 
 def cost(story: Story, against: str) -> Chart:
-    """Test accuracy (with its interval) over a cost: "flops", "train_s" or "latency_1_s". Logarithmic."""
+    """The score (with its interval) over a cost: "flops", "train_s" or "latency_1_s". Logarithmic."""
+    by = METRICS[story.comparison.metric]
     titles = {
         "flops": "FLOPs of one prediction",
         "train_s": "training seconds of one run",
@@ -188,9 +198,9 @@ def cost(story: Story, against: str) -> Chart:
         {
             "recipe": r.recipe,
             "cost": getattr(r, against) * (1e3 if against.startswith("latency") else 1),
-            "mean": 100 * r.test,
-            "low": 100 * r.test_low,
-            "high": 100 * r.test_high,
+            "mean": by.scale * r.score,
+            "low": by.scale * r.score_low,
+            "high": by.scale * r.score_high,
         }
         for r in story.comparison.rows
         if getattr(r, against) is not None
@@ -207,7 +217,7 @@ def cost(story: Story, against: str) -> Chart:
         color=_colour(story).legend(alt.Legend(orient="bottom", columns=3)),
     )
     bars = base.mark_rule(strokeWidth=2).encode(
-        y=alt.Y("low:Q", title="test accuracy (%)", scale=alt.Scale(zero=False)), y2="high:Q"
+        y=alt.Y("low:Q", title=_title(by), scale=alt.Scale(zero=False)), y2="high:Q"
     )
     points = base.mark_point(filled=True, size=120, opacity=1).encode(
         y="mean:Q", shape=alt.Shape("recipe:N", sort=_recipes(story), legend=None)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from fittingroom.metrics.scores import confusion
-from fittingroom.metrics.verdict import Comparison, compare
+from fittingroom.metrics.verdict import Comparison, Question, compare
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.records import Cost, DataFacts, Environment, Epoch, Metrics, Structure
@@ -35,10 +34,6 @@ class LoadedRun:
     @property
     def name(self) -> str:
         return self.recipe.name
-
-    @cached_property
-    def right_N(self) -> np.ndarray:
-        return np.asarray(self.logits_NK.argmax(1) == self.labels_N)
 
 
 @dataclass(frozen=True)
@@ -66,8 +61,8 @@ class Story:
         return np.asarray(np.mean([confusion(r.logits_NK, r.labels_N) for r in self.runs[recipe]], axis=0))
 
 
-def gather(folders: Sequence[RunFolder], runs: Runs) -> list[Story]:
-    """One story for each data set among `folders`.
+def gather(folders: Sequence[RunFolder], runs: Runs, question: Question = Question()) -> list[Story]:
+    """One story for each data set among `folders`, judged as `question` asks.
 
     Unfinished runs and runs without a test score are refused, and so are runs of one recipe name that differ in more
     than their seed. Raises `FittingroomError`.
@@ -77,7 +72,7 @@ def gather(folders: Sequence[RunFolder], runs: Runs) -> list[Story]:
     for digest in dict.fromkeys(run.data.digest for run in loaded):
         mine = [run for run in loaded if run.data.digest == digest]
         _refuse_mixtures(mine)
-        comparison = compare(mine[0].data.name, mine)
+        comparison = compare(mine[0].data.name, mine, question)
         by_recipe = {
             row.recipe: sorted((r for r in mine if r.name == row.recipe), key=lambda r: r.seed)
             for row in comparison.rows

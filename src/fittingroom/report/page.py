@@ -14,7 +14,8 @@ import numpy as np
 import tomli_w
 from scipy.special import softmax
 
-from fittingroom.metrics.verdict import human, percent
+from fittingroom.metrics.metric import METRICS
+from fittingroom.metrics.words import human, in_words, percent, table
 from fittingroom.report import charts
 from fittingroom.report.gather import LoadedRun, Story
 from fittingroom.report.pictures import data_uri, png_bytes, sheet
@@ -98,7 +99,7 @@ def _context(story: Story, runs: Runs) -> dict[str, Any]:
         "verdict": story.comparison.sentences,
         "answers": _answers(story),
         "charts": {"differences": None, **drawn},
-        "table": story.comparison.table(),
+        "table": table(story.comparison),
         "table_note": _table_note(story),
         "covers": _covers(story),
         "clean_n": f"{story.any_run.epochs[0].clean_n:,}",
@@ -127,15 +128,13 @@ def both_modes(draw: Draw) -> dict[str, str]:
 def _answers(story: Story) -> list[dict[str, str]]:
     """The questions that a person came with."""
     rows, pairs = story.comparison.rows, story.comparison.pairs
-    best = rows[0]
-    spread = f" ± {percent(best.test_sd)}" if best.test_sd is not None else ""
+    by, best = METRICS[story.comparison.metric], rows[0]
+    seeds = f"{len(best.seeds)} seed{'s' if len(best.seeds) > 1 else ''}"
     answers = [
         {
             "question": "Which is best?" if len(rows) > 1 else "How good is it?",
-            "answer": f"{best.recipe}" if len(rows) > 1 else f"{percent(best.test)}{spread} %",
-            "detail": f"{percent(best.test)}{spread} % of unseen images right, {len(best.seeds)} seeds"
-            if len(rows) > 1
-            else f"of unseen images right, {len(best.seeds)} seeds",
+            "answer": best.recipe if len(rows) > 1 else by.show(best.score) + by.unit,
+            "detail": f"{in_words(best, by)}, {seeds}",
         }
     ]
     if pairs:
@@ -143,9 +142,9 @@ def _answers(story: Story) -> list[dict[str, str]]:
         answers += [
             {
                 "question": "By how much?",
-                "answer": f"{100 * next_best.difference:+.2f} points",
+                "answer": f"{by.scale * next_best.difference:.{by.digits}f} {by.steps}",
                 "detail": f"over {next_best.worse}; {100 * next_best.level:.3g} % interval "
-                f"{100 * next_best.low:+.2f} to {100 * next_best.high:+.2f}",
+                f"{by.signed(next_best.low)} to {by.signed(next_best.high)}",
             },
             {
                 "question": "Is that real?",

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from fittingroom.augment import pipeline
 from fittingroom.data import Images
-from fittingroom.metrics.scores import accuracy, log_loss
+from fittingroom.metrics.metric import ACCURACY, LOG_LOSS
 from fittingroom.models import build
 from fittingroom.spec.errors import NotFinite
 from fittingroom.spec.recipe import Recipe
@@ -142,11 +142,11 @@ def fit(
                 lr=recipe.optimizer.lr * factor,
                 train_loss=train_loss,
                 train_accuracy=correct.item() / n,
-                clean_loss=log_loss(clean_logits, clean.labels_N),
-                clean_accuracy=accuracy(clean_logits, clean.labels_N),
+                clean_loss=LOG_LOSS.score(clean_logits, clean.labels_N),
+                clean_accuracy=ACCURACY.score(clean_logits, clean.labels_N),
                 clean_n=len(clean),
-                val_loss=log_loss(val_logits, val.labels_N) if val and val_logits is not None else None,
-                val_accuracy=accuracy(val_logits, val.labels_N) if val and val_logits is not None else None,
+                val_loss=LOG_LOSS.score(val_logits, val.labels_N) if val and val_logits is not None else None,
+                val_accuracy=ACCURACY.score(val_logits, val.labels_N) if val and val_logits is not None else None,
                 train_s=trained - started,
                 eval_s=time.perf_counter() - trained,
             ),

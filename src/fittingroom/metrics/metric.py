@@ -1,0 +1,125 @@
+"""What "better" can mean: each metric as one value an image, whose mean over the images is the score.
+
+That form is what the paired verdict needs. A metric that is no mean of per-image values (balanced accuracy, macro F1) is
+given by its influence function: the score plus what each image adds to it, the linearisation behind the delta method and
+the infinitesimal jackknife (Efron & Tibshirani, *An Introduction to the Bootstrap*, 1993, ch. 22). Calibration errors are
+not among them: they are biased upwards, by an amount that depends on the number of images, so a difference would mislead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import log_softmax, softmax
+
+from fittingroom.spec.errors import unknown
+
+Values = Callable[[np.ndarray, np.ndarray], np.ndarray]  # logits (N,K), labels (N,) → values (N,)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A score that can decide a comparison. `values(logits_NK, labels_N)` gives N numbers whose mean is the score."""
+
+    name: str
+    title: str
+    values: Values
+    larger_is_better: bool = True
+    scale: float = 100.0  # from the stored value to the shown one: fractions are shown in percent
+    unit: str = " %"
+    steps: str = "points"  # what a difference is counted in
+    digits: int = 2
+
+    def score(self, logits_NK: np.ndarray, labels_N: np.ndarray) -> float:
+        """The score of one model; NaN for no images.
+
+        >>> METRICS["accuracy"].score(np.array([[2.0, 1.0], [0.0, 1.0]]), np.array([0, 0]))
+        0.5
+        """
+        return float(np.mean(self.values(logits_NK, labels_N))) if len(labels_N) else float("nan")
+
+    def show(self, value: float | None) -> str:
+        """A value as text, without its unit; a dash for None.
+
+        >>> METRICS["accuracy"].show(0.9361), METRICS["log_loss"].show(0.21)
+        ('93.61', '0.2100')
+        """
+        return "–" if value is None else f"{self.scale * value:.{self.digits}f}"
+
+    def signed(self, value: float) -> str:
+        """A difference as text, with its sign and without its unit."""
+        return f"{self.scale * value:+.{self.digits}f}"
+
+
+def right(logits_NK: np.ndarray, labels_N: np.ndarray) -> np.ndarray:
+    """1.0 for each image whose largest logit is the label's, else 0.0."""
+    return np.asarray(logits_NK.argmax(1) == labels_N, np.float64)
+
+
+def _balanced(logits_NK: np.ndarray, labels_N: np.ndarray) -> np.ndarray:
+    right_N, count_K = right(logits_NK, labels_N), np.bincount(labels_N, minlength=logits_NK.shape[1])
+    recall_K = np.bincount(labels_N, right_N, minlength=len(count_K)) / np.maximum(count_K, 1)
+    present = count_K > 0
+    weight_K = len(labels_N) / (present.sum() * np.maximum(count_K, 1))
+    return np.asarray(recall_K[present].mean() + weight_K[labels_N] * (right_N - recall_K[labels_N]))
+
+
+def _f1(logits_NK: np.ndarray, labels_N: np.ndarray) -> np.ndarray:
+    n, k = logits_NK.shape
+    predicted_N = logits_NK.argmax(1)
+    right_N = predicted_N == labels_N
+    both_K = (np.bincount(labels_N, minlength=k) + np.bincount(predicted_N, minlength=k)) / n
+    f1_K = 2 * np.bincount(labels_N[right_N], minlength=k) / n / np.maximum(both_K, 1e-300)
+    seen = both_K > 0
+    each = n_seen = int(seen.sum())
+    slope_K = np.where(seen, 1 / np.maximum(both_K, 1e-300), 0.0)
+    added_N = 2 * right_N * slope_K[labels_N]
+    added_N = added_N - (f1_K * slope_K)[labels_N] - (f1_K * slope_K)[predicted_N]
+    return np.asarray(f1_K[seen].sum() / n_seen + added_N / each)
+
+
+def _top(k: int) -> Values:
+    def values(logits_NK: np.ndarray, labels_N: np.ndarray) -> np.ndarray:
+        own_N = logits_NK[np.arange(len(labels_N)), labels_N]
+        return np.asarray((logits_NK > own_N[:, None]).sum(1) < k, np.float64)
+
+    return values
+
+
+def _log_loss(logits_NK: np.ndarray, labels_N: np.ndarray) -> np.ndarray:
+    return np.asarray(-log_softmax(logits_NK.astype(np.float64), axis=1)[np.arange(len(labels_N)), labels_N])
+
+
+def _brier(logits_NK: np.ndarray, labels_N: np.ndarray) -> np.ndarray:
+    miss_NK = softmax(logits_NK.astype(np.float64), axis=1)
+    miss_NK[np.arange(len(labels_N)), labels_N] -= 1
+    return np.asarray((miss_NK**2).sum(1))
+
+
+_SMALLER = {"larger_is_better": False, "scale": 1.0, "digits": 4}
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("accuracy", "test accuracy", right),
+        Metric("balanced_accuracy", "balanced accuracy (mean recall of the classes)", _balanced),
+        Metric("macro_f1", "macro F1 (mean F1 of the classes)", _f1),
+        Metric("top_2_accuracy", "top-2 accuracy", _top(2)),
+        Metric("top_3_accuracy", "top-3 accuracy", _top(3)),
+        Metric("log_loss", "log loss (mean cross-entropy)", _log_loss, unit=" nats", steps="nats", **_SMALLER),  # type: ignore[arg-type]
+        Metric("brier", "Brier score (squared error of the probabilities)", _brier, unit="", steps="", **_SMALLER),  # type: ignore[arg-type]
+    )
+}
+ACCURACY, LOG_LOSS = METRICS["accuracy"], METRICS["log_loss"]
+
+
+def metric(name: str) -> Metric:
+    """The metric of this name; `FittingroomError` with the nearest right one otherwise.
+
+    >>> metric("log_loss").larger_is_better
+    False
+    """
+    if name not in METRICS:
+        raise unknown("metric", name, list(METRICS), "fittingroom compare --help")
+    return METRICS[name]

@@ -1,0 +1,137 @@
+"""The verdict's numbers as words and as text cells. No sentence says more than the test behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from fittingroom.metrics.crossed import MOST_SEEDS
+from fittingroom.metrics.metric import ACCURACY, METRICS, Metric
+
+if TYPE_CHECKING:
+    from fittingroom.metrics.verdict import Comparison, Pair, Row
+
+
+def percent(fraction: float | None, digits: int = 2) -> str:
+    """A fraction in percent, or a dash."""
+    return "–" if fraction is None else f"{100 * fraction:.{digits}f}"
+
+
+def in_words(row: Row, by: Metric) -> str:
+    """A row's score: "93.61 ± 0.11 % of the test images right"."""
+    spread = f" ± {by.show(row.score_sd)}" if row.score_sd is not None else ""
+    score = f"{by.show(row.score)}{spread}{by.unit}"
+    return f"{score} of the test images right" if by.name == ACCURACY.name else f"a {by.title} of {score}"
+
+
+def sentences(dataset: str, rows: Sequence[Row], pairs: Sequence[Pair], by: Metric) -> tuple[str, ...]:
+    """The verdict: how the best stands, then how it stands against each other."""
+    best = rows[0]
+    score = f"{in_words(best, by)} ({_seeds(len(best.seeds))})"
+    if len(rows) == 1:
+        interval = f"95 % interval {by.show(best.score_low)} to {by.show(best.score_high)}{by.unit}"
+        scope = "" if len(best.seeds) > 1 else ", which covers other test images but not other seeds"
+        return (f"{best.recipe} gets {score} on {dataset}; {interval}{scope}.",)
+    against = [p for p in pairs if best.recipe in (p.better, p.worse)]
+    beaten = [p for p in against if p.resolved and p.better == best.recipe]
+    if len(beaten) == len(against):
+        opening = f"{best.recipe} is best on {dataset}: {score}."
+    elif not beaten:
+        opening = f"No winner is established on {dataset}; {best.recipe} leads with {score}."
+    else:
+        opening = f"{best.recipe} leads on {dataset} with {score}, but not every other is clearly behind."
+    return (opening, *(pair_sentence(pair, by) for pair in against))
+
+
+def pair_sentence(pair: Pair, by: Metric = ACCURACY) -> str:
+    """One pair in words: by how much, is it real, and if that is open, what would settle it."""
+
+    def steps(value: float) -> str:
+        return f"{by.scale * value:.{by.digits}f} {by.steps}".rstrip()
+
+    interval = f"[{by.signed(pair.low)}, {by.signed(pair.high)}]"
+    images = (
+        f"of {pair.images:,} test images the first alone gets {pair.only_better:,.0f} right, "
+        f"the second alone {pair.only_worse:,.0f}"
+    )
+    if pair.resolved:
+        return f"{pair.better} beats {pair.worse} by {steps(pair.difference)} {interval}, a real difference; {images}."
+    if pair.mcnemar:
+        return (
+            f"{pair.better} is ahead of {pair.worse} by {steps(pair.difference)} {interval}, but one seed cannot tell luck "
+            f"from merit: run at least 3 (--seeds 3); {images} (McNemar's mid-p {pair.mcnemar.mid_p:.2g}, which speaks of "
+            "these two runs only)."
+        )
+    if pair.limit == "test set":
+        settle = "no number of seeds would settle it: the test set is too small for a difference of this size"
+    elif pair.seeds_needed is None:
+        settle = (
+            f"with {pair.seeds} seeds nothing can be said yet, run more; "
+            "should the difference really be this small, the test set would be too small for it"
+        )
+    else:
+        settle = f"{_many(pair.seeds_needed)} seeds would be needed to settle it (80 % power)"
+    if pair.detectable:
+        wanted = steps(pair.effect)
+        for_it = (
+            f"{wanted} would take {_many(pair.seeds_for_effect)}"
+            if pair.seeds_for_effect
+            else f"{wanted} are more than this test set can show"
+        )
+        settle += f"; {pair.seeds} seeds show a difference from {steps(pair.detectable)} on, {for_it}"
+    return (
+        f"{pair.better} against {pair.worse}: the difference of {steps(pair.difference)} {interval} is not resolved: "
+        f"{settle}; {images}."
+    )
+
+
+def _many(seeds: int) -> str:
+    return f"more than {MOST_SEEDS}" if seeds > MOST_SEEDS else f"about {seeds}"
+
+
+def _seeds(n: int) -> str:
+    return f"{n} seed" if n == 1 else f"mean ± sd of {n} seeds"
+
+
+def table(comparison: Comparison) -> list[list[str]]:
+    """The comparison as text cells, header first."""
+    by = METRICS[comparison.metric]
+    plain = by.name == ACCURACY.name
+    head = [
+        "recipe", f"{by.name.replace('_', ' ') if not plain else 'test'}{by.unit}", "± sd", "95 % interval",
+        *([] if plain else ["test %"]), "train %", "val %", "gap", "parameters", "FLOPs/image",
+        "train s", "images/s", "1 image ms", "256 images ms", "ECE %",
+    ]  # fmt: skip
+    lines = [head]
+    for r in comparison.rows:
+        beside = f" ({r.at_once} at once)" if r.at_once > 1 else ""
+        lines.append([
+            r.recipe,
+            by.show(r.score),
+            by.show(r.score_sd),
+            f"{by.show(r.score_low)} – {by.show(r.score_high)}",
+            *([] if plain else [percent(r.test)]),
+            percent(r.train),
+            percent(r.val),
+            percent(None if r.val is None else r.train - r.val),
+            f"{r.parameters:,}",
+            human(r.flops),
+            f"{r.train_s:.1f}{beside}",
+            "–" if r.train_images_per_s is None else f"{r.train_images_per_s:,.0f}",
+            "–" if r.latency_1_s is None else f"{1e3 * r.latency_1_s:.2f}",
+            "–" if r.latency_256_s is None else f"{1e3 * r.latency_256_s:.1f}",
+            percent(r.ece),
+        ])  # fmt: skip
+    return lines
+
+
+def human(n: float) -> str:
+    """A large count in three digits: 11.2 M.
+
+    >>> human(11_173_962), human(950)
+    ('11.2 M', '950')
+    """
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if n >= limit:
+            return f"{n / limit:.3g} {unit}"
+    return f"{n:.0f}"
