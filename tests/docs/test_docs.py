@@ -68,25 +68,40 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+def follow(page: Path, folder: Path) -> str:
+    """Files named in a block's first line are saved under that name, commands are run, in the page's order; what they said."""
+    said = ""
+    for kind, text in BLOCK.findall(page.read_text(encoding="utf-8")):
+        if kind == "toml":
+            (folder / text.splitlines()[0].removeprefix("# ")).write_text(text)
+            continue
+        calls = [["-c", text]] if kind == "python" else [["-m", *shlex.split(line)] for line in text.splitlines()]
+        for call in calls:
+            done = subprocess.run([sys.executable, *call], cwd=folder, capture_output=True, text=True)
+            assert done.returncode == 0, f"{call}\n{done.stderr}"
+            said += done.stdout
+    return said
+
+
 @pytest.mark.slow
 @pytest.mark.main_job
 def test_the_tutorial_works_word_for_word(tmp_path: Path) -> None:
-    """Files named in a block's first line are saved under that name, commands are run, in the page's order."""
-    page = (ROOT / "docs/tutorial.md").read_text(encoding="utf-8")
-    for kind, text in BLOCK.findall(page):
-        if kind == "toml":
-            (tmp_path / text.splitlines()[0].removeprefix("# ")).write_text(text)
-        elif kind == "python":
-            done = subprocess.run([sys.executable, "-c", text], cwd=tmp_path, capture_output=True, text=True)
-            assert done.returncode == 0, done.stderr
-        else:
-            for line in text.splitlines():
-                words = shlex.split(line)
-                done = subprocess.run([sys.executable, "-m", *words], cwd=tmp_path, capture_output=True, text=True)
-                assert done.returncode == 0, f"{line}\n{done.stderr}"
+    follow(ROOT / "docs/tutorial.md", tmp_path)
     for name in ("data.html", "verdict.html", "mine.html"):
         assert (tmp_path / name).stat().st_size > 50_000
     assert len(list((tmp_path / "slides").glob("*.png"))) > 8
+
+
+@pytest.mark.slow
+@pytest.mark.main_job
+def test_a_stranger_s_readme_gets_its_verdict(tmp_path: Path) -> None:
+    said = follow(ROOT / "docs/replicate-a-readme.md", tmp_path)
+    assert "Of 3 claims: 1 reproduced, 2 beaten." in said
+    verdict = (tmp_path / "verdict.md").read_text()
+    rows = {line.split(" | ")[0].strip("| "): line for line in verdict.splitlines() if line.startswith("| lecun")}
+    assert "| beaten |" in rows["lecun-linear"] and "| beaten |" in rows["lecun-two-layers"]
+    assert "| reproduced |" in rows["lecun-order"]
+    assert "train.epochs=2" in (tmp_path / "look.html").read_text()
 
 
 @pytest.mark.slow

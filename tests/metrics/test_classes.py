@@ -25,7 +25,9 @@ def test_class_scores_are_scikit_learns(seed: int, n: int, k: int) -> None:
     rng = np.random.default_rng(seed)
     labels, predicted = rng.integers(0, k, n), rng.integers(0, k, n)
     found = class_scores(mean_confusion(predicted[None], labels, k))
-    p, r, f, support = sklearn.metrics.precision_recall_fscore_support(labels, predicted, labels=range(k), zero_division=0)
+    p, r, f, support = sklearn.metrics.precision_recall_fscore_support(
+        labels, predicted, labels=range(k), zero_division=0
+    )
     assert np.allclose(np.nan_to_num(found.precision_K), p) and np.allclose(np.nan_to_num(found.recall_K), r)
     assert np.allclose(np.nan_to_num(found.f1_K), f) and np.array_equal(found.support_K, support)
     for name, values in {"precision": p, "recall": r, "f1": f}.items():
@@ -37,7 +39,9 @@ def test_confusions_are_counted_by_a_slow_loop_and_carry_intervals() -> None:
     rng = np.random.default_rng(0)
     labels, predicted = rng.integers(0, 4, 500), rng.integers(0, 4, (3, 500))
     for c in most_confused(predicted, labels, 4, most=12):
-        count = np.mean([sum(a == c.true and b == c.predicted for a, b in zip(labels, row, strict=True)) for row in predicted])
+        count = np.mean(
+            [sum(a == c.true and b == c.predicted for a, b in zip(labels, row, strict=True)) for row in predicted]
+        )
         assert c.count == pytest.approx(count) and c.low < c.share < c.high
     one = most_confused(predicted[:1], labels, 4)[0]
     assert (one.low, one.high) == wilson(round(one.count), int((labels == one.true).sum()))

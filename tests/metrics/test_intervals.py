@@ -43,7 +43,9 @@ def test_a_new_run_falls_inside_as_often_as_promised_when_the_spread_is_pooled()
 def test_pooling_is_the_weighted_mean_of_variances_and_spares_the_wild() -> None:
     calm = [[0.90, 0.902, 0.901], [0.88, 0.881, 0.883], [0.92, 0.921, 0.9205]]
     known = spread(calm[0], calm[1:])
-    assert known.pooled and known.df == 6 and known.sd == pytest.approx(math.sqrt(np.mean(np.var(calm, axis=1, ddof=1))))
+    assert (
+        known.pooled and known.df == 6 and known.sd == pytest.approx(math.sqrt(np.mean(np.var(calm, axis=1, ddof=1))))
+    )
     wild = spread([0.8, 0.9, 0.85], calm)
     assert not wild.pooled and wild.sd == pytest.approx(0.05)
     assert not spread([0.1, 0.2, 0.3, 0.4, 0.5], calm).pooled  # enough of its own

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
+    from fittingroom.store import RunFolder, Runs
     from fittingroom.study.execute import Progress as Sign
     from fittingroom.study.plan import Job
+    from fittingroom.study.run import Plan
 
 
 class Board:
@@ -97,3 +103,33 @@ class Board:
 def _loss(value: float) -> str:
     """Four digits, or three with an exponent where a training runs away."""
     return f"{value:.4f}" if value < 1000 else f"{value:.2e}"
+
+
+def train_missing(study: Plan, runs: Runs, source: Sequence[str], quiet: bool) -> list[RunFolder]:
+    """Train what `study` still needs, before a person's eyes; `source` says where the data came from."""
+    from fittingroom.study.run import run_study
+
+    with (
+        resumable(lambda: f"whole epochs and finished runs are saved in {runs.path}"),
+        Board(study.waiting, quiet) as board,
+    ):
+        for line in [*source, *(f"warning: {w}" for w in study.cautions)]:
+            board.say(line)
+        here = len(study.jobs) - len(study.waiting)
+        board.say(
+            f"{len(study.jobs)} runs: {here} finished, {len(study.waiting)} to train"
+            + (f", {study.workers} at a time" if study.workers > 1 else "")
+        )
+        return run_study(study, runs, board.listen, board.say)
+
+
+@contextmanager
+def resumable(saved: Callable[[], str], flag: str = "") -> Iterator[None]:
+    """After Ctrl-C or SIGTERM inside: say what is safe and how to go on, and leave with 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        words = [word for word in sys.argv[1:] if word not in ("--resume", "--fresh")]
+        again = shlex.join(["fittingroom", *words, *([flag] if flag else [])])
+        print(f"\nstopped; {saved()}. Go on with:\n  {again}", file=sys.stderr)
+        raise typer.Exit(130) from None

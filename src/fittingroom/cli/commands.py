@@ -2,42 +2,26 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fittingroom.cli.data import Home, Json
+from fittingroom.cli.options import Device, Effect, Home, Json, MetricName, Png, Quiet, Report, RunsDir, Seeds
 
 if TYPE_CHECKING:
     from fittingroom.metrics.verdict import Comparison, Question
     from fittingroom.spec.recipe import Recipe
     from fittingroom.store import RunFolder, Runs
 
-RunsDir = Annotated[Path, typer.Option("--runs", help="The folder of runs and reports.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
-Report = Annotated[Optional[Path], typer.Option(help="The HTML report to write (default: in the runs folder).")]  # noqa: UP045
-Png = Annotated[Optional[Path], typer.Option("--png", help="A folder for each figure as a PNG, for slides.")]  # noqa: UP045
-MetricName = Annotated[
-    str, typer.Option("--metric", help="What decides: accuracy, balanced_accuracy, macro_f1, log_loss, brier, top_2_accuracy …")
-]
-Effect = Annotated[
-    Optional[float],  # noqa: UP045
-    typer.Option(help="The difference you care about, in the metric's own size (0.005 = half a point, the default).", min=0),
-]
-Seeds = Annotated[int, typer.Option(min=1, help="Seeds 0 … N-1 for each recipe.")]
 DEMO = ("readme-004-mlp", "readme-004-cnn", "fast-fashion")
 DEMO_EPOCHS = 4  # of fast-fashion, so that the demo ends in time on two cores; said aloud
 
 
 def train(
     recipe: Annotated[str, typer.Argument(help="A recipe's name (see: fittingroom recipes) or its TOML file.")],
-    overrides: Annotated[Optional[list[str]], typer.Argument(metavar="[KEY=VALUE]...")] = None,  # noqa: UP045
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")] = None,
     data: Annotated[str, typer.Option(help="A data set's name instead of the recipe's.")] = "",
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Decides weights, order, augmentation, dropout.")] = 0,
     device: Device = "auto",
@@ -53,7 +37,7 @@ def train(
 ) -> None:
     """Train one recipe with one seed. An interrupted run goes on where it stopped, to the same bytes."""
     from fittingroom.cli import show
-    from fittingroom.cli.board import Board
+    from fittingroom.cli.board import Board, resumable
     from fittingroom.data import load
     from fittingroom.spec.errors import FittingroomError
     from fittingroom.spec.read import read_recipe
@@ -74,7 +58,7 @@ def train(
     if resume and not (run.path / "run.json").exists():
         raise FittingroomError(f"there is nothing to resume at {run.path}; leave --resume away to start")
     with (
-        _resumable(lambda: f"{len(run.epochs)} of {read.train.epochs} epochs are saved in {run.path}", "--resume"),
+        resumable(lambda: f"{len(run.epochs)} of {read.train.epochs} epochs are saved in {run.path}", "--resume"),
         Board([job], quiet or as_json) as board,
     ):
         for line in [*source, *(f"warning: {w}" for w in cautions(read, loaded))]:
@@ -95,8 +79,8 @@ def compare(
         list[str],
         typer.Argument(metavar="RECIPE...|STUDY.toml [KEY=VALUE]...", help="Names or files; or one study file."),
     ],
-    data: Annotated[Optional[list[str]], typer.Option(help="A data set's name; may be given several times.")] = None,  # noqa: UP045
-    seeds: Annotated[Optional[int], typer.Option(min=1, help="Seeds 0 … N-1 for each recipe (default 3).")] = None,  # noqa: UP045
+    data: Annotated[list[str] | None, typer.Option(help="A data set's name; may be given several times.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Seeds 0 … N-1 for each recipe (default 3).")] = None,
     metric: MetricName = "accuracy",
     effect: Effect = None,
     device: Device = "auto",
@@ -289,26 +273,15 @@ def _compare(
     name: str, read: list[Recipe], data: list[str], seeds: range, device: str, runs_dir: Path, home: Path | None,
     question: Question, report: Path | None, png: Path | None, quiet: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    from fittingroom.cli.board import Board
+    from fittingroom.cli.board import train_missing
     from fittingroom.store import Runs
     from fittingroom.store.runs import safe_name
-    from fittingroom.study.run import plan_study, run_study
+    from fittingroom.study.run import plan_study
 
     folder = Runs(runs_dir)
     source: list[str] = []
     study = plan_study(read, data, seeds, folder, device=device, home_dir=home, say=source.append)
-    with (
-        _resumable(lambda: f"whole epochs and finished runs are saved in {runs_dir}"),
-        Board(study.waiting, quiet or as_json) as board,
-    ):
-        for line in [*source, *(f"warning: {w}" for w in study.cautions)]:
-            board.say(line)
-        here = len(study.jobs) - len(study.waiting)
-        board.say(
-            f"{len(study.jobs)} runs: {here} finished, {len(study.waiting)} to train"
-            + (f", {study.workers} at a time" if study.workers > 1 else "")
-        )
-        finished = run_study(study, folder, board.listen, board.say)
+    finished = train_missing(study, folder, source, quiet or as_json)
     folder.write_study(name, finished)
     _tell(finished, folder, question, report or runs_dir / f"{safe_name(name)}.html", png, as_json)
 
@@ -424,15 +397,3 @@ def _print_registry(what: str, functions: dict[str, Any], special: dict[str, str
         return
     lines = [[name, " ".join(f"{k}={v}" for k, v in p.items()), text] for name, (text, p) in found.items()]
     show.table(["name", f"{what} with defaults", "what it is"], lines, left=3)
-
-
-@contextmanager
-def _resumable(saved: Callable[[], str], flag: str = "") -> Iterator[None]:
-    """After Ctrl-C or SIGTERM inside: say what is safe and how to go on, and leave with 130."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        words = [word for word in sys.argv[1:] if word not in ("--resume", "--fresh")]
-        again = shlex.join(["fittingroom", *words, *([flag] if flag else [])])
-        print(f"\nstopped; {saved()}. Go on with:\n  {again}", file=sys.stderr)
-        raise typer.Exit(130) from None

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
+from fittingroom.cli.options import Home, Json
+
 app = typer.Typer(help="Data sets: list them, fetch and verify them, look at them.", no_args_is_help=True)
-Home = Annotated[
-    Optional[Path],  # noqa: UP045 – typer reads annotations
-    typer.Option("--home", help="Where data live (default: FITTINGROOM_HOME or the platform's cache folder)."),
-]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, nothing else.")]
 
 
 @app.command("list")
@@ -58,7 +55,7 @@ def get(name: str, home: Home = None, as_json: Json = False) -> None:
 @app.command(name="show")
 def show_(
     name: str,
-    out: Annotated[Optional[Path], typer.Option(help="The page to write (default: runs/data-NAME.html).")] = None,  # noqa: UP045
+    out: Annotated[Path | None, typer.Option(help="The page to write (default: runs/data-NAME.html).")] = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:

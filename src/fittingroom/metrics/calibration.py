@@ -76,7 +76,9 @@ def temperature(logits_NK: np.ndarray, labels_N: np.ndarray) -> float:
     3.64
     """
     if not len(labels_N):
-        raise FittingroomError("a temperature is fitted on validation images, and there are none; set data.val_fraction")
+        raise FittingroomError(
+            "a temperature is fitted on validation images, and there are none; set data.val_fraction"
+        )
     logits_NK, rows = logits_NK.astype(np.float64), np.arange(len(labels_N))
 
     def loss(log_t: float) -> float:

@@ -98,7 +98,7 @@ def look_alikes(counts: Sequence[np.ndarray], share: float = 0.5) -> list[tuple[
     if running[-1] == 0:
         return []
     enough = int(np.searchsorted(running, share * running[-1])) + 1
-    return [divmod(int(at), len(total_KK)) for at in order[:enough]]  # type: ignore[misc]
+    return [divmod(int(at), len(total_KK)) for at in order[:enough]]
 
 
 def confused_within(predicted_SN: np.ndarray, labels_N: np.ndarray, pairs: Sequence[tuple[int, int]]) -> np.ndarray:

@@ -16,7 +16,7 @@ from fittingroom.metrics.mcnemar import McNemar, mcnemar
 from fittingroom.metrics.metric import ACCURACY, Metric, metric
 from fittingroom.metrics.words import sentences, table
 from fittingroom.spec.errors import FittingroomError
-from fittingroom.spec.records import Cost, Environment, Metrics, Record, Structure
+from fittingroom.spec.records import Cost, Environment, Epoch, Metrics, Record, Structure
 
 
 class Row(Record):
@@ -111,6 +111,8 @@ class Evidence(Protocol):
     @property
     def environment(self) -> Environment: ...
     @property
+    def epochs(self) -> Sequence[Epoch]: ...
+    @property
     def cost(self) -> Cost | None: ...
 
 
@@ -145,7 +147,9 @@ def compare(dataset: str, evidence: Sequence[Evidence], question: Question = Que
     raw = []
     for a, b in ranked:
         i, j = paired([e.seed for e in by_name[a]], [e.seed for e in by_name[b]])
-        raw.append((estimate(sign * (values[a][i] - values[b][j])), [by_name[a][k] for k in i], [by_name[b][k] for k in j]))
+        raw.append(
+            (estimate(sign * (values[a][i] - values[b][j])), [by_name[a][k] for k in i], [by_name[b][k] for k in j])
+        )
     adjusted = holm([e.p for e, *_ in raw])
     pairs = tuple(
         _pair((a, b), *found, p=p, level=level, effect=EFFECT if effect is None else effect)

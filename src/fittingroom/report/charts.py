@@ -101,14 +101,10 @@ def accuracy(story: Story) -> Chart:
     colour = _colour(story).legend(None)
     scale = alt.Scale(zero=False, nice=True)
     bars = alt.Chart(alt.Data(values=rows)).encode(y=y, color=colour)
-    interval = bars.mark_rule(strokeWidth=3).encode(
-        x=alt.X("low:Q", title=_title(by), scale=scale), x2="high:Q"
-    )
+    interval = bars.mark_rule(strokeWidth=3).encode(x=alt.X("low:Q", title=_title(by), scale=scale), x2="high:Q")
     mean = bars.mark_tick(thickness=3, size=22).encode(x="mean:Q")
     seeds = alt.Chart(alt.Data(values=dots)).mark_circle(size=46, opacity=0.75, yOffset=13)
-    return (interval + mean + seeds.encode(x="score:Q", y=y, color=colour)).properties(
-        width=WIDTH, height=alt.Step(46)
-    )
+    return (interval + mean + seeds.encode(x="score:Q", y=y, color=colour)).properties(width=WIDTH, height=alt.Step(46))
 
 
 def differences(story: Story) -> Chart:
@@ -134,7 +130,8 @@ def differences(story: Story) -> Chart:
         ),
     )
     interval = base.mark_rule(strokeWidth=3).encode(
-        x=alt.X("low:Q", title=f"better by, in {by.name.replace('_', ' ')}" + (f" ({by.steps})" if by.steps else "")), x2="high:Q"
+        x=alt.X("low:Q", title=f"better by, in {by.name.replace('_', ' ')}" + (f" ({by.steps})" if by.steps else "")),
+        x2="high:Q",
     )
     points = base.mark_point(filled=True, size=90, opacity=1).encode(
         x="difference:Q", shape=alt.Shape("verdict:N", legend=None)

@@ -10,30 +10,8 @@ import numpy as np
 from fittingroom.metrics.scores import confusion
 from fittingroom.metrics.verdict import Comparison, Question, compare
 from fittingroom.spec.errors import FittingroomError
-from fittingroom.spec.recipe import Recipe
-from fittingroom.spec.records import Cost, DataFacts, Environment, Epoch, Metrics, Structure
-from fittingroom.store import RunFolder, Runs
-
-
-@dataclass(frozen=True)
-class LoadedRun:
-    """A finished run, read into memory once."""
-
-    folder: RunFolder
-    recipe: Recipe
-    seed: int
-    data: DataFacts
-    metrics: Metrics
-    environment: Environment
-    structure: Structure
-    epochs: tuple[Epoch, ...]
-    logits_NK: np.ndarray  # of the test images
-    labels_N: np.ndarray
-    cost: Cost | None
-
-    @property
-    def name(self) -> str:
-        return self.recipe.name
+from fittingroom.spec.records import DataFacts
+from fittingroom.store import LoadedRun, RunFolder, Runs, load_run
 
 
 @dataclass(frozen=True)
@@ -67,7 +45,7 @@ def gather(folders: Sequence[RunFolder], runs: Runs, question: Question = Questi
     Unfinished runs and runs without a test score are refused, and so are runs of one recipe name that differ in more
     than their seed. Raises `FittingroomError`.
     """
-    loaded = [_load(folder, runs) for folder in folders]
+    loaded = [load_run(folder, runs) for folder in folders]
     stories = []
     for digest in dict.fromkeys(run.data.digest for run in loaded):
         mine = [run for run in loaded if run.data.digest == digest]
@@ -79,28 +57,6 @@ def gather(folders: Sequence[RunFolder], runs: Runs, question: Question = Questi
         }
         stories.append(Story(comparison, by_recipe, runs.thumbnails(digest)))
     return stories
-
-
-def _load(folder: RunFolder, runs: Runs) -> LoadedRun:
-    if not folder.done:
-        raise FittingroomError(f"{folder.path} is not finished; give the command that began it once more, it goes on")
-    predictions = folder.predictions("test")
-    if predictions is None:
-        raise FittingroomError(f"{folder.path} was trained with --no-test; train it again without, to score it")
-    cost = folder.identity.get("cost_key")
-    return LoadedRun(
-        folder=folder,
-        recipe=folder.recipe,
-        seed=folder.seed,
-        data=folder.data,
-        metrics=folder.metrics,
-        environment=folder.environment,
-        structure=folder.structure,
-        epochs=tuple(folder.epochs),
-        logits_NK=predictions[0],
-        labels_N=predictions[1],
-        cost=runs.cost(cost) if cost else None,
-    )
 
 
 def _refuse_mixtures(runs: Sequence[LoadedRun]) -> None:

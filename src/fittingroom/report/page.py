@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import resources
@@ -17,11 +18,11 @@ from scipy.special import softmax
 from fittingroom.metrics.metric import METRICS
 from fittingroom.metrics.words import human, in_words, percent, table
 from fittingroom.report import charts
-from fittingroom.report.gather import LoadedRun, Story
+from fittingroom.report.gather import Story
 from fittingroom.report.pictures import data_uri, png_bytes, sheet
 from fittingroom.spec.read import read_recipe, shipped_recipes
 from fittingroom.spec.recipe import Recipe
-from fittingroom.store import Runs
+from fittingroom.store import LoadedRun, Runs
 from fittingroom.store.atomic import write
 from fittingroom.store.runs import safe_name
 
@@ -42,15 +43,29 @@ def write_report(stories: Sequence[Story], runs: Runs, path: Path, png_dir: Path
 
 
 def render(template: str, **context: Any) -> str:
-    """A page of this room, with the style inside and everything escaped."""
+    """A page of this room, with the style inside and everything escaped: HTML, or Markdown by its own filter `md`."""
     folder = Path(str(resources.files("fittingroom") / "report"))
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder), autoescape=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.FileSystemLoader(folder),
+        autoescape=template.endswith(".html"),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
     )
+    environment.filters["md"] = markdown_safe
     today = datetime.datetime.now()
     date = f"{today.day} {today:%B %Y}"
     css = (folder / "style.css").read_text(encoding="utf-8")
     return environment.get_template(template).render(css=css, date=date, **context)
+
+
+def markdown_safe(text: str) -> str:
+    """Untrusted text as plain words in a Markdown table: no cell, tag, link or emphasis comes of it.
+
+    >>> print(markdown_safe("a|b <img> *c*"))
+    a\\|b &lt;img&gt; \\*c\\*
+    """
+    one_line = " ".join(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").split())
+    return re.sub(r"([\\`*_\[\]|])", r"\\\1", one_line)
 
 
 def figures(story: Story) -> Iterator[tuple[str, Draw]]:

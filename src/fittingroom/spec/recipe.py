@@ -226,15 +226,64 @@ class ScoreSpec(Strict):
     average: Literal["none", "flip", "shift", "flip_shift"] = "none"
 
 
+Statistic = Literal[
+    "test_accuracy",
+    "val_accuracy",
+    "gap",
+    "late_val_loss_slope",
+    "late_gap_slope",
+    "val_loss_fluctuation",
+    "val_accuracy_fluctuation",
+    "early_train_accuracy",
+    "early_val_accuracy",
+    "flops",
+    "parameters",
+]  # each defined, with its reason, in metrics/statistic.py
+
+
 class Claim(Strict):
-    """What a source states about this recipe, to be judged by re-running it."""
+    """What a source states about this recipe, to be judged by re-running it: docs/replicate-a-readme.md.
+
+    `statistic` of this recipe, or its difference to the one of `than` (another recipe) or of this recipe `without` a
+    part, is `equal` to, `above` or `below` what is `stated` (0 if nothing is). `flops` and `parameters` are compared as a
+    ratio. With `than_dataset`, the difference is claimed to be larger on `dataset` than there.
+    """
 
     id: str
     text: str
     dataset: str = "fashion-mnist"
-    metric: Literal["test_accuracy", "val_accuracy"] = "test_accuracy"
-    stated: Annotated[float, Field(ge=0, le=1)] | None = None  # a fraction
-    relation: Literal["equal", "above"] = "equal"
+    statistic: Statistic = "test_accuracy"
+    than: str = ""  # a recipe's name, or a file beside this one
+    without: str = ""  # a part of this recipe, as in `fittingroom ablate --drop`
+    than_dataset: str = ""
+    relation: Literal["equal", "above", "below"] = "equal"
+    stated: Annotated[float, Field(allow_inf_nan=False)] | None = None  # accuracies are fractions
+    rounding: NotNegative | None = None  # half a step of the stated figure; default: half of its last written digit
+
+    @model_validator(mode="after")
+    def _can_be_judged(self) -> Claim:
+        if self.than and self.without:
+            raise ValueError("than and without are two ways to name what it is compared with; give one")
+        if self.relation == "equal" and self.stated is None:
+            raise ValueError('relation = "equal" needs stated, the figure; or give relation = "above" or "below"')
+        if self.than_dataset and not (self.than or self.without):
+            raise ValueError("than_dataset compares differences; name with whom: than or without")
+        if self.statistic in ("flops", "parameters") and not ((self.than or self.without) and self.stated):
+            raise ValueError(f"{self.statistic} is judged as a ratio: give than and stated, say stated = 0.5")
+        return self
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """What the stated figure covers: 0.99 means 0.985 … 0.995. An accuracy has at least whole percents.
+
+        >>> Claim(id="x", text="", stated=0.9165).bounds, Claim(id="x", text="", stated=0.9).bounds
+        ((0.91645, 0.91655), (0.895, 0.905))
+        """
+        stated = self.stated or 0.0
+        half = self.rounding
+        if half is None:
+            half = 0.0 if not stated else 0.5 * 10.0 ** -max(2, len(f"{stated:.10g}".partition(".")[2]))
+        return round(stated - half, 10), round(stated + half, 10)
 
 
 class Measured(Strict):

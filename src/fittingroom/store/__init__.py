@@ -1,5 +1,6 @@
 """Run folders on disk: atomic write, read, list. Plain files that a person can open; no torch."""
 
+from fittingroom.store.loaded import LoadedRun, load_run
 from fittingroom.store.runs import RunFolder, Runs
 
-__all__ = ["RunFolder", "Runs"]
+__all__ = ["LoadedRun", "RunFolder", "Runs", "load_run"]

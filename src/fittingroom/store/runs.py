@@ -58,7 +58,13 @@ class RunFolder:
 
     @property
     def recipe(self) -> Recipe:
-        return parse_recipe(read_toml(self.path / "recipe.toml"), where=str(self.path / "recipe.toml"))
+        """The resolved recipe, without claims and measured scores: those belong to a source, not to a run."""
+        tree = {
+            key: value
+            for key, value in read_toml(self.path / "recipe.toml").items()
+            if key not in ("claims", "measured")
+        }
+        return parse_recipe(tree, where=str(self.path / "recipe.toml"))
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -120,7 +126,8 @@ class RunFolder:
         self, recipe: Recipe, identity: Mapping[str, Any], env: Environment, data: DataFacts, structure: Structure
     ) -> None:
         """Write what is known before the first step. The recipe is the resolved one."""
-        write(self.path / "recipe.toml", tomli_w.dumps(recipe.model_dump(mode="json", exclude_none=True)))
+        tree = recipe.model_dump(mode="json", exclude_none=True, exclude={"claims", "measured"})
+        write(self.path / "recipe.toml", tomli_w.dumps(tree))
         write(self.path / "run.json", json.dumps(dict(identity), indent=2) + "\n")
         for name, record in {"env": env, "data": data, "structure": structure}.items():
             write(self.path / f"{name}.json", record.model_dump_json(indent=2) + "\n")

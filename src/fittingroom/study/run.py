@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fittingroom.data import load
+from fittingroom.data.acquire import Say
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import Recipe
 from fittingroom.store import RunFolder, Runs
@@ -15,6 +17,9 @@ from fittingroom.study.execute import Progress, is_finished
 from fittingroom.study.launch import launch
 from fittingroom.study.plan import Job, cautions, cores, plan, threads_each
 from fittingroom.training import choose_device
+
+SEEDS = ((2e12, 10), (5e14, 3), (math.inf, 1))  # up to so many FLOPs of one training, so many seeds
+# on two cores the first takes about 10 s (readme-000-ann: 1.7e12), the last 40 minutes (readme-001-resnet18: 1.3e15)
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,15 @@ class Plan:
     workers: int
 
 
+@dataclass(frozen=True)
+class Trial:
+    """A recipe on a data set (by name), with these seeds; None: as many as `SEEDS` grants for its length."""
+
+    recipe: Recipe
+    dataset: str
+    seeds: Sequence[int] | None
+
+
 def plan_study(
     recipes: Sequence[Recipe],
     datasets: Sequence[str],
@@ -35,36 +49,61 @@ def plan_study(
     *,
     device: str = "auto",
     home_dir: Path | None = None,
-    say: Callable[[str], None] = lambda line: None,
+    say: Say = lambda line: None,
 ) -> Plan:
-    """Resolve every recipe × data set × seed. Without `datasets`, each recipe goes with its own.
+    """Plan every recipe × data set × seed. Without `datasets`, each recipe goes with its own.
 
     Raises `FittingroomError` for whatever could not be trained, before anything is.
     """
-    names = [recipe.name for recipe in recipes]
-    for name in names:
-        if names.count(name) > 1:
+    trials = [
+        Trial(recipe, name, list(dict.fromkeys(seeds)))
+        for recipe in recipes
+        for name in dict.fromkeys(datasets or [recipe.data.name])
+    ]
+    return plan_trials(trials, runs, device=device, home_dir=home_dir, say=say)
+
+
+def plan_trials(
+    trials: Sequence[Trial],
+    runs: Runs,
+    *,
+    device: str = "auto",
+    home_dir: Path | None = None,
+    say: Say = lambda line: None,
+) -> Plan:
+    """Resolve every seed of every trial. Raises `FittingroomError` as `plan_study` does."""
+    places = [(trial.recipe.name, trial.dataset) for trial in trials]
+    for name, dataset in places:
+        if places.count((name, dataset)) > 1:
             raise FittingroomError(
                 f'two recipes are called "{name}"; give one a name of its own, in its file or in a study'
             )
     chosen = choose_device(device)
-    seeds = list(dict.fromkeys(seeds))
-    pairs = [(recipe, name) for recipe in recipes for name in dict.fromkeys(datasets or [recipe.data.name])]
-    loaded = {name: load(name, home_dir, say) for name in dict.fromkeys(name for _, name in pairs)}
-    threads = threads_each(len(pairs) * len(seeds)) if chosen == "cpu" else threads_each()
-    planned = [plan(recipe, loaded[name], 0, chosen, threads) for recipe, name in pairs]
-    jobs = tuple(replace(job, seed=seed) for job in planned for seed in seeds)
+    loaded = {name: load(name, home_dir, say) for name in dict.fromkeys(trial.dataset for trial in trials)}
+    planned = [(plan(trial.recipe, loaded[trial.dataset], 0, chosen, 1), trial.seeds) for trial in trials]
+    granted = [(job, granted_seeds(job.work) if seeds is None else seeds) for job, seeds in planned]
+    threads = threads_each(sum(len(seeds) for _, seeds in granted)) if chosen == "cpu" else threads_each()
+    jobs = tuple(replace(job, seed=seed, threads=threads) for job, seeds in granted for seed in seeds)
     waiting = [job for job in jobs if not is_finished(job.folder(runs), job)]
-    told = dict.fromkeys(line for recipe, name in pairs for line in cautions(recipe, loaded[name]))
+    told = dict.fromkeys(line for trial in trials for line in cautions(trial.recipe, loaded[trial.dataset]))
     workers = max(1, cores() // threads) if chosen == "cpu" else 1
     return Plan(jobs, tuple(sorted(waiting, key=lambda j: -j.work)), tuple(told), min(workers, max(1, len(waiting))))
+
+
+def granted_seeds(work: float) -> range:
+    """The seeds for a training of so many FLOPs: more where they cost little.
+
+    >>> list(granted_seeds(1e13))
+    [0, 1, 2]
+    """
+    return range(next(seeds for most, seeds in SEEDS if work <= most))
 
 
 def run_study(
     study: Plan,
     runs: Runs,
     listen: Callable[[int, Progress | None], None],
-    say: Callable[[str], None] = lambda line: None,
+    say: Say = lambda line: None,
 ) -> list[RunFolder]:
     """Train what is waiting (`listen` hears of it by its number in `study.waiting`), then measure each recipe's cost.
 

@@ -1,0 +1,32 @@
+"""Options that several commands share, so that one word means one thing everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Home = Annotated[
+    Path | None,
+    typer.Option("--home", help="Where data live (default: FITTINGROOM_HOME or the platform's cache folder)."),
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, nothing else.")]
+RunsDir = Annotated[Path, typer.Option("--runs", help="The folder of runs and reports.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Report = Annotated[Path | None, typer.Option(help="The HTML report to write (default: in the runs folder).")]
+Png = Annotated[Path | None, typer.Option("--png", help="A folder for each figure as a PNG, for slides.")]
+MetricName = Annotated[
+    str,
+    typer.Option(
+        "--metric", help="What decides: accuracy, balanced_accuracy, macro_f1, log_loss, brier, top_2_accuracy …"
+    ),
+]
+Effect = Annotated[
+    float | None,
+    typer.Option(
+        help="The difference you care about, in the metric's own size (0.005 = half a point, the default).", min=0
+    ),
+]
+Seeds = Annotated[int, typer.Option(min=1, help="Seeds 0 … N-1 for each recipe.")]

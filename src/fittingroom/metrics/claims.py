@@ -1,0 +1,267 @@
+"""Whether a claim stands: from the records of re-run recipes to reproduced, beaten, not reproduced or undecided."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import stats
+
+from fittingroom.metrics.crossed import estimate
+from fittingroom.metrics.intervals import Spread, own_spread, prediction, spread
+from fittingroom.metrics.metric import ACCURACY
+from fittingroom.metrics.statistic import FEWEST_EPOCHS, STATISTICS, Statistic, log
+from fittingroom.metrics.verdict import Evidence, paired
+from fittingroom.spec.recipe import Claim
+from fittingroom.spec.records import Record
+
+WIDEST = 0.01  # half-width of a prediction interval that can still reproduce a stated accuracy: one point
+
+
+@dataclass(frozen=True)
+class Trials:
+    """The runs that speak about a claim, by seed."""
+
+    own: Sequence[Evidence]
+    than: Sequence[Evidence] = ()  # of the recipe it is compared with
+    own_there: Sequence[Evidence] = ()  # both on `than_dataset`
+    than_there: Sequence[Evidence] = ()
+    others: Sequence[Sequence[Evidence]] = field(
+        default=()
+    )  # every recipe's runs on this data set, for the pooled spread
+
+
+class Judgement(Record):
+    """A claim, what was measured, and the outcome; None where there is no value, or an end is infinite."""
+
+    id: str
+    text: str
+    recipe: str
+    dataset: str
+    statistic: str  # its definition
+    reason: str
+    stated: str  # in words
+    measured: str  # in words: value, interval, unit
+    value: float | None
+    low: float | None
+    high: float | None
+    interval: str  # what the interval is
+    seeds: int
+    outcome: str
+    note: str
+    shown_in: str  # the name of the statistic, which knows how its values are shown
+    compared: bool  # whether the value is a difference (or, of a cost, a ratio)
+
+    def number(self, value: float | None) -> str:
+        """A value of this judgement's statistic as text, without its unit; ∞ for None."""
+        measure = STATISTICS[self.shown_in]
+        if value is None:
+            return "∞"
+        if self.compared and measure.as_ratio:
+            return f"{value:.3g}"
+        return f"{measure.scale * value:{'+' if self.compared else ''}.{measure.digits}f}"
+
+    @property
+    def unit(self) -> str:
+        """What its values are counted in, with the space in front."""
+        measure = STATISTICS[self.shown_in]
+        if self.compared:
+            return " times" if measure.as_ratio else measure.unit.replace(" %", " points")
+        return measure.unit
+
+    def show(self, value: float) -> str:
+        """A value with its unit."""
+        return self.number(value) + self.unit
+
+
+def judge(claim: Claim, recipe: str, trials: Trials) -> Judgement:
+    """Judge `claim` about `recipe` from `trials`.
+
+    A stated figure is *reproduced* if it lies in the 95 % prediction interval of one more run (which differs in its seed,
+    on the same images) and that interval is at most one point to either side; *beaten* if all of the interval is above
+    it, *not reproduced* if all is below. An order of test accuracies is judged by the paired comparison (seeds and images
+    crossed), every other order by a 95 % interval over seeds alone.
+    """
+    measure = STATISTICS[claim.statistic]
+    own, than = _values(measure, trials.own), _values(measure, trials.than)
+    compared = bool(claim.than or claim.without)
+    note = ""
+    if np.isnan(own).any() or np.isnan(than).any():
+        return _judgement(
+            claim, recipe, measure, math.nan, (math.nan, math.nan), "none", len(own), "undecided",
+            f"the runs cannot show it: it takes at least {FEWEST_EPOCHS} epochs and a validation part",
+        )  # fmt: skip
+    if measure.is_cost:
+        ratio = float(own[0] / than[0])
+        outcome = _side(claim, ratio, ratio)
+        return _judgement(claim, recipe, measure, ratio, (ratio, ratio), "exact", len(own), outcome, "")
+    i, j = paired([e.seed for e in trials.own], [e.seed for e in trials.than]) if compared else ([], [])
+    values = own[i] - than[j] if compared else own
+    if claim.than_dataset:
+        value, interval, note = _difference_of_differences(trials)
+        kind, outcome = "95 % interval of the difference of two paired differences", _side(claim, *interval)
+    elif claim.relation == "equal":
+        known = _known_spread(measure, trials, compared)
+        value, interval = float(values.mean()), prediction(list(values), known)
+        kind = "95 % prediction interval of one more " + ("pair of runs" if compared else "run")
+        outcome, note = _equal(claim, interval, known, len(values))
+    elif claim.statistic == "test_accuracy" and compared:
+        found = estimate(_right(trials.own)[i] - _right(trials.than)[j])
+        value, interval = found.mean, found.interval()
+        kind = "95 % interval of the paired difference, for other seeds and images"
+        outcome = _side(claim, *interval) if found.seeds > 1 else "undecided"
+        note = "" if found.seeds > 1 else "one seed cannot tell luck from merit"
+    elif compared:
+        value, interval = _between_means(own, than, measure.as_ratio)
+        kind = f"95 % interval of the {'ratio' if measure.as_ratio else 'difference'} of means over seeds (Welch)"
+        outcome = _side(claim, *interval)
+        note = "" if min(len(own), len(than)) > 1 else "one seed shows no spread"
+    elif claim.stated is None:
+        value, interval = float(values.mean()), _of_the_mean(values)
+        kind = "95 % interval of the mean over seeds"
+        outcome = _side(claim, *interval)
+        note = "" if len(values) > 1 else "one seed shows no spread"
+    else:
+        known = _known_spread(measure, trials, compared)
+        value, interval = float(values.mean()), prediction(list(values), known)
+        kind = "95 % prediction interval of one more run"
+        outcome, note = _side(claim, *interval), _pooling(known, len(values))
+    return _judgement(claim, recipe, measure, value, interval, kind, len(values), outcome, note)
+
+
+def _values(measure: Statistic, runs: Sequence[Evidence]) -> np.ndarray:
+    return np.array([measure.of(run) for run in runs], np.float64)
+
+
+def _right(runs: Sequence[Evidence]) -> np.ndarray:
+    return np.stack([ACCURACY.values(run.logits_NK, run.labels_N) for run in runs])
+
+
+def _known_spread(measure: Statistic, trials: Trials, compared: bool) -> Spread:
+    """The spread of one more run (or pair of runs), pooled over the data set's recipes where seeds are few."""
+    others = [[v for v in _values(measure, runs) if not math.isnan(v)] for runs in trials.others]
+    sides = [spread(_values(measure, runs).tolist(), others) for runs in (trials.own, trials.than)[: 1 + compared]]
+    return Spread(math.hypot(*(s.sd for s in sides)), min(s.df for s in sides), any(s.pooled for s in sides))
+
+
+def _pooling(known: Spread, seeds: int) -> str:
+    if known.df == 0:
+        return "one seed, and no other recipe to pool a spread with"
+    return (
+        f"spread pooled over recipes ({known.df} degrees of freedom), for {seeds} seeds are few" if known.pooled else ""
+    )
+
+
+def _equal(claim: Claim, interval: tuple[float, float], known: Spread, seeds: int) -> tuple[str, str]:
+    low, high = claim.bounds
+    note = _pooling(known, seeds)
+    if known.df == 0:
+        return "undecided", note
+    if interval[0] > high:
+        return "beaten", note
+    if interval[1] < low:
+        return "not reproduced", note
+    if (interval[1] - interval[0]) / 2 > WIDEST:
+        return "undecided", "; ".join(filter(None, [note, "the interval is wider than a point to each side"]))
+    return "reproduced", note
+
+
+def _bound(claim: Claim) -> float:
+    """What it is claimed to be above or below: the stated figure, else no difference."""
+    if claim.stated is not None:
+        return claim.stated
+    return float(STATISTICS[claim.statistic].as_ratio and bool(claim.than or claim.without))
+
+
+def _side(claim: Claim, low: float, high: float) -> str:
+    """Whether an interval lies wholly on the claimed side."""
+    stated = _bound(claim)
+    if claim.relation == "below":
+        low, high, stated = -high, -low, -stated
+    return "reproduced" if low > stated else "not reproduced" if high < stated else "undecided"
+
+
+def _of_the_mean(values: np.ndarray) -> tuple[float, float]:
+    known = own_spread(values.tolist())
+    if known.df == 0:
+        return -math.inf, math.inf
+    half = float(stats.t.ppf(0.975, known.df)) * known.sd / math.sqrt(len(values))
+    return float(values.mean()) - half, float(values.mean()) + half
+
+
+def _between_means(own: np.ndarray, than: np.ndarray, as_ratio: bool) -> tuple[float, tuple[float, float]]:
+    """Difference (or ratio, on a log scale) of two means over seeds. Welch (1947): two models' curves wobble each for itself."""
+    a, b = (log(own), log(than)) if as_ratio else (own, than)
+    value, interval = float(a.mean() - b.mean()), (-math.inf, math.inf)
+    if min(len(a), len(b)) > 1:
+        parts = [(float(x.var(ddof=1)) / len(x), len(x) - 1) for x in (a, b)]
+        variance = sum(v for v, _ in parts)
+        df = variance**2 / sum(v**2 / n for v, n in parts) if variance else 1.0
+        half = float(stats.t.ppf(0.975, df)) * math.sqrt(variance)
+        interval = value - half, value + half
+    if as_ratio:
+        return math.exp(value), (math.exp(interval[0]), math.exp(interval[1]) if interval[1] < 700 else math.inf)
+    return value, interval
+
+
+def _difference_of_differences(trials: Trials) -> tuple[float, tuple[float, float], str]:
+    """How much larger the paired difference is here than on the other data set. Welch–Satterthwaite, two independent parts."""
+    here, there = (
+        estimate(_right(a)[i] - _right(b)[j])
+        for a, b in ((trials.own, trials.than), (trials.own_there, trials.than_there))
+        for i, j in [paired([e.seed for e in a], [e.seed for e in b])]
+    )
+    value, variance = here.mean - there.mean, here.error**2 + there.error**2
+    if min(here.seeds, there.seeds) < 2:
+        return value, (-math.inf, math.inf), "one seed cannot tell luck from merit"
+    df = variance**2 / (here.error**4 / here.df + there.error**4 / there.df) if variance else 1.0
+    half = float(stats.t.ppf(0.975, df)) * math.sqrt(variance)
+    each = f"here {100 * here.mean:+.2f} points, there {100 * there.mean:+.2f}"
+    return value, (value - half, value + half), each
+
+
+def _judgement(
+    claim: Claim, recipe: str, measure: Statistic, value: float, interval: tuple[float, float], kind: str, seeds: int,
+    outcome: str, note: str,
+) -> Judgement:  # fmt: skip
+    low, high = (x if math.isfinite(x) else None for x in interval)
+    known = math.isfinite(value)
+    judged = Judgement(
+        id=claim.id,
+        text=claim.text,
+        recipe=recipe,
+        dataset=claim.dataset,
+        statistic=measure.definition,
+        reason=measure.reason,
+        stated="",
+        measured="–",
+        value=value if known else None,
+        low=low if known else None,
+        high=high if known else None,
+        interval=kind,
+        seeds=seeds,
+        outcome=outcome,
+        note=note,
+        shown_in=measure.name,
+        compared=bool(claim.than or claim.without),
+    )
+    if known:
+        between = "" if kind == "exact" else f" [{judged.number(judged.low)}, {judged.number(judged.high)}]"
+        judged = judged.model_copy(update={"measured": judged.number(value) + between + judged.unit})
+    return judged.model_copy(update={"stated": _stated(claim, judged)})
+
+
+def _stated(claim: Claim, judged: Judgement) -> str:
+    """What is claimed, as one phrase."""
+    with_whom = claim.than or (f"itself without {claim.without}" if claim.without else "")
+    bound = judged.show(_bound(claim))
+    if claim.relation == "equal":
+        return bound + (f" over {with_whom}" if with_whom else "")
+    if not with_whom:
+        return f"{claim.relation} {bound}"
+    amount = f"{bound} of " if claim.stated is not None else ""
+    return f"{claim.relation} {amount}{with_whom}" + (
+        f", more than on {claim.than_dataset}" if claim.than_dataset else ""
+    )

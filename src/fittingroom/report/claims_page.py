@@ -1,0 +1,106 @@
+"""Judgements to a page: Markdown for a repository's docs, or one HTML file. Every figure comes from the runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import mean, median, stdev
+
+from fittingroom.metrics.claims import Judgement
+from fittingroom.metrics.words import percent
+from fittingroom.report.page import render
+from fittingroom.store import LoadedRun
+from fittingroom.store.atomic import write
+
+ORDER = ("reproduced", "beaten", "not reproduced", "undecided")
+MEANING = {
+    "reproduced": "the figure lies where one more run would fall, and that is known to a point; an order or a trend is real",
+    "beaten": "everything that one more run would give lies above the stated figure",
+    "not reproduced": "everything lies below the stated figure, or the difference is real and the other way round",
+    "undecided": "the runs do not settle it",
+}
+
+
+def _cells(recipe: str, dataset: str, runs: Sequence[LoadedRun]) -> list[str]:
+    """A recipe's runs as a table's line. Seconds: the median epoch's times the epochs, so that a pause does not count."""
+    tests = [run.metrics.test.accuracy for run in runs if run.metrics.test]
+    seconds = median(median(e.train_s for e in run.epochs) * len(run.epochs) for run in runs)
+    first, n = runs[0].environment, len(runs)
+    beside = f", {first.at_once} at once" if first.at_once > 1 else ""
+    return [
+        recipe,
+        dataset,
+        f"{n}" + (" (one: no spread)" if n == 1 else ""),
+        f"{len(runs[0].epochs)}",
+        percent(mean(tests)) + (f" ± {percent(stdev(tests))}" if n > 1 else ""),
+        f"{runs[0].structure.parameters:,}",
+        f"{seconds:.3g} ({first.threads} thread{'s' if first.threads > 1 else ''}{beside})",
+    ]
+
+
+RUN_HEAD = ("recipe", "data", "seeds", "epochs", "test %", "parameters", "training seconds a run")
+
+
+def headline(judged: Sequence[Judgement]) -> str:
+    """How many claims stand, in one sentence."""
+    counts = [(sum(j.outcome == outcome for j in judged), outcome) for outcome in ORDER]
+    return f"Of {len(judged)} claims: " + ", ".join(f"{n} {outcome}" for n, outcome in counts if n) + "."
+
+
+HEAD = ("claim", "in words", "outcome", "stated", "measured [interval]", "seeds", "note")
+
+
+def row(judged: Judgement) -> list[str]:
+    """A judgement as text cells, as in `HEAD`."""
+    return [judged.id, judged.text, judged.outcome, judged.stated, judged.measured, str(judged.seeds), judged.note]
+
+
+def write_claims_page(
+    judged: Sequence[Judgement],
+    groups: Mapping[tuple[str, str], Sequence[LoadedRun]],
+    path: Path,
+    command: str,
+    changes: Sequence[str] = (),
+) -> Path:
+    """Write the judgements and the runs behind them, by recipe and data set: HTML if `path` ends so, else Markdown."""
+    runs = [run for group in groups.values() for run in group]
+    context = {
+        "headline": headline(judged),
+        "outcomes": [(outcome, MEANING[outcome]) for outcome in ORDER],
+        "sections": [
+            (f"README {number}" if number.isdecimal() else number, [row(j) for j in judged if _source(j) == number])
+            for number in dict.fromkeys(_source(j) for j in judged)
+        ],
+        "head": HEAD,
+        "definitions": [
+            (definition, reason) for definition, reason in dict.fromkeys((j.statistic, j.reason) for j in judged)
+        ],
+        "intervals": list(dict.fromkeys(j.interval for j in judged if j.interval != "none")),
+        "run_head": RUN_HEAD,
+        "runs": [_cells(*place, group) for place, group in groups.items()],
+        "machines": list(dict.fromkeys(map(_machine, runs))),
+        "days": _days(runs),
+        "command": command,
+        "changes": list(changes),
+    }
+    if path.suffix == ".html":
+        write(path, render("claims_page.html", **context))
+    else:
+        write(path, render("claims_page.md", **context))
+    return path
+
+
+def _source(judged: Judgement) -> str:
+    first = judged.id.split("-")[0]
+    return first if first.isdecimal() else judged.recipe
+
+
+def _machine(run: LoadedRun) -> str:
+    e = run.environment
+    where = e.cpu if e.device == "cpu" else e.device_name
+    return f"{where}, {e.cores} cores, torch {e.torch}, {run.recipe.train.precision}"
+
+
+def _days(runs: Sequence[LoadedRun]) -> str:
+    days = sorted(run.environment.started[:10] for run in runs)
+    return days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"

@@ -1,0 +1,56 @@
+"""A finished run in memory, read once: what verdicts, judgements and reports are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fittingroom.spec.errors import FittingroomError
+from fittingroom.spec.recipe import Recipe
+from fittingroom.spec.records import Cost, DataFacts, Environment, Epoch, Metrics, Structure
+from fittingroom.store.runs import RunFolder, Runs
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A finished run, read into memory once."""
+
+    folder: RunFolder
+    recipe: Recipe
+    seed: int
+    data: DataFacts
+    metrics: Metrics
+    environment: Environment
+    structure: Structure
+    epochs: tuple[Epoch, ...]
+    logits_NK: np.ndarray  # of the test images
+    labels_N: np.ndarray
+    cost: Cost | None
+
+    @property
+    def name(self) -> str:
+        return self.recipe.name
+
+
+def load_run(folder: RunFolder, runs: Runs) -> LoadedRun:
+    """A finished and scored run in memory; `FittingroomError` if it is neither."""
+    if not folder.done:
+        raise FittingroomError(f"{folder.path} is not finished; give the command that began it once more, it goes on")
+    predictions = folder.predictions("test")
+    if predictions is None:
+        raise FittingroomError(f"{folder.path} was trained with --no-test; train it again without, to score it")
+    cost = folder.identity.get("cost_key")
+    return LoadedRun(
+        folder=folder,
+        recipe=folder.recipe,
+        seed=folder.seed,
+        data=folder.data,
+        metrics=folder.metrics,
+        environment=folder.environment,
+        structure=folder.structure,
+        epochs=tuple(folder.epochs),
+        logits_NK=predictions[0],
+        labels_N=predictions[1],
+        cost=runs.cost(cost) if cost else None,
+    )

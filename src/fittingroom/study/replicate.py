@@ -1,0 +1,115 @@
+"""Claims to judgements: which runs a claim needs, and what the finished runs say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fittingroom.metrics.claims import Judgement, Trials, judge
+from fittingroom.spec.ablation import without
+from fittingroom.spec.errors import FittingroomError, unknown
+from fittingroom.spec.read import read_recipe, shipped_recipes
+from fittingroom.spec.recipe import Claim, Recipe
+from fittingroom.store import LoadedRun, RunFolder, Runs, load_run
+from fittingroom.study.run import Trial
+
+QUICK = "train.epochs=2"
+
+
+@dataclass(frozen=True)
+class Question:
+    """A claim about a recipe, with the recipe it is compared with, both with the overrides applied."""
+
+    claim: Claim
+    recipe: Recipe
+    than: Recipe | None
+
+    @property
+    def trials(self) -> list[tuple[Recipe, str]]:
+        """The recipes and data sets whose runs answer it."""
+        places = [self.claim.dataset, self.claim.than_dataset] if self.claim.than_dataset else [self.claim.dataset]
+        return [(recipe, place) for recipe in (self.recipe, self.than) if recipe for place in places]
+
+
+def questions(words: Sequence[str], ids: Sequence[str] = (), overrides: Sequence[str] = ()) -> list[Question]:
+    """The claims of `words` (README numbers, recipe names, recipe files; none: all that ship), only `ids` if given.
+
+    Raises `FittingroomError` for a word, an id or a compared recipe that does not exist.
+
+    >>> [q.claim.id for q in questions(["004"], ["004-mlp-mnist"])]
+    ['004-mlp-mnist']
+    """
+    shipped = {name: read_recipe(name, list(overrides)) for name in shipped_recipes()}
+    recipes: dict[str, tuple[Recipe, Path]] = {}
+    for word in words or ["readme-"]:
+        by_readme = [r for r in shipped.values() if any(c.id.startswith(f"{word}-") for c in r.claims)]
+        if word == "readme-":
+            by_readme = [r for r in shipped.values() if r.claims]
+        elif not by_readme:
+            if not (word in shipped or Path(word).suffix or Path(word).exists()):
+                numbers = sorted({c.id.split("-")[0] for r in shipped.values() for c in r.claims})
+                raise unknown("README or recipe", word, [*numbers, *shipped], "fittingroom replicate --help")
+            by_readme = [read_recipe(word, list(overrides))]
+            if not by_readme[0].claims:
+                raise FittingroomError(f"{word} makes no claims; how to add some: docs/replicate-a-readme.md")
+        recipes |= {r.name: (r, Path(word).parent if Path(word).is_file() else Path()) for r in by_readme}
+    asked = [(claim, recipe, folder) for recipe, folder in recipes.values() for claim in recipe.claims]
+    known = [claim.id for claim, *_ in asked]
+    for name in ids:
+        if name not in known:
+            raise unknown("claim", name, known, "fittingroom recipes --json")
+    return [
+        Question(claim, recipe, _than(claim, recipe, folder, overrides))
+        for claim, recipe, folder in asked
+        if not ids or claim.id in ids
+    ]
+
+
+def _than(claim: Claim, recipe: Recipe, folder: Path, overrides: Sequence[str]) -> Recipe | None:
+    if claim.without:
+        return without(recipe, claim.without)
+    if not claim.than:
+        return None
+    beside = folder / claim.than
+    return read_recipe(beside if beside.is_file() else claim.than, list(overrides))
+
+
+def trials(asked: Sequence[Question], seeds: int | None = None) -> list[Trial]:
+    """Every recipe × data set that the questions need, once."""
+    needed = {(r.name, place): (r, place) for question in asked for r, place in question.trials}
+    return [Trial(recipe, place, range(seeds) if seeds else None) for recipe, place in needed.values()]
+
+
+Groups = dict[tuple[str, str], list[LoadedRun]]  # by recipe name and data set
+
+
+def grouped(folders: Sequence[RunFolder], runs: Runs) -> Groups:
+    """Finished runs in memory, by recipe and data set."""
+    loaded: Groups = {}
+    for folder in folders:
+        run = load_run(folder, runs)
+        loaded.setdefault((run.name, run.data.name), []).append(run)
+    return loaded
+
+
+def judgements(asked: Sequence[Question], groups: Groups, changes: Sequence[str] = ()) -> list[Judgement]:
+    """Judge every question from the finished runs. The spread of few seeds is pooled over all recipes among them.
+
+    `changes` (overrides) are said in every judgement's note: it is about changed recipes.
+    """
+    said = f"with {', '.join(changes)}" if changes else ""
+    found = []
+    for q in asked:
+        here, there = q.claim.dataset, q.claim.than_dataset
+        own, than = q.recipe.name, q.than.name if q.than else ""
+        trials = Trials(
+            own=groups[own, here],
+            than=groups.get((than, here), []),
+            own_there=groups.get((own, there), []),
+            than_there=groups.get((than, there), []),
+            others=[runs for (name, place), runs in groups.items() if place == here and name not in (own, than)],
+        )
+        judged = judge(q.claim, q.recipe.name, trials)
+        found.append(judged.model_copy(update={"note": "; ".join(filter(None, [said, judged.note]))}))
+    return found

@@ -1,0 +1,140 @@
+"""Judgements of made-up runs whose truth is known, and statistics against slow loops."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from fittingroom.metrics.claims import Judgement, Trials, _between_means, judge
+from fittingroom.metrics.statistic import STATISTICS, fluctuation, slope
+from fittingroom.spec.recipe import Claim
+from fittingroom.spec.records import Epoch, Metrics, Scores, Structure
+
+
+@dataclass
+class Run:
+    """What a judgement asks of a run."""
+
+    name: str
+    seed: int
+    logits_NK: np.ndarray
+    labels_N: np.ndarray
+    epochs: list[Epoch]
+    structure: Structure = field(default_factory=lambda: Structure(layers=(), parameters=10, flops=20))
+    environment: Any = None
+    cost: Any = None
+
+    @property
+    def metrics(self) -> Metrics:
+        accuracy = float((self.logits_NK.argmax(1) == self.labels_N).mean())
+        s = Scores(n=len(self.labels_N), accuracy=accuracy, loss=0.1, ece=0.0)
+        return Metrics(train=s, val=s, test=s, test_averaged=None, epochs=len(self.epochs), selected_epoch=1, train_s=1, eval_s=1, peak_memory_bytes=None)  # fmt: skip
+
+
+def epochs(val_loss: np.ndarray, val_accuracy: np.ndarray, clean_accuracy: np.ndarray) -> list[Epoch]:
+    return [
+        Epoch(epoch=i + 1, lr=0.1, train_loss=0.1, train_accuracy=c, clean_loss=0.1, clean_accuracy=c, clean_n=10, val_loss=v, val_accuracy=a, train_s=1, eval_s=1)
+        for i, (v, a, c) in enumerate(zip(val_loss, val_accuracy, clean_accuracy, strict=True))
+    ]  # fmt: skip
+
+
+def runs(name: str, accuracy: float, sd: float, seeds: int, *, n: int = 4000, turn: float = 0.0, noise: float = 0.001, start: int = 0, flops: int = 20) -> list[Run]:  # fmt: skip
+    found = []
+    for seed in range(seeds):
+        rng = np.random.default_rng([seed, len(name), start])
+        exact = round(n * (accuracy + sd * rng.normal()))
+        right = np.random.default_rng(7).permutation(n) < exact
+        t = np.linspace(0, 1, 12)
+        curve = epochs(
+            0.3 + turn * np.maximum(0, t - 0.5) + noise * rng.normal(size=12),
+            accuracy - 0.05 * (1 - t),
+            accuracy + turn * t,
+        )
+        found.append(Run(name, seed, np.stack([right, ~right], 1).astype(float), np.zeros(n, int), curve, Structure(layers=(), parameters=5, flops=flops)))  # fmt: skip
+    return found
+
+
+def judged(claim: dict[str, Any], *args: Any, **kwargs: Any) -> Judgement:
+    return judge(Claim(id="000-x", text="x", **claim), "a", Trials(*args, **kwargs))
+
+
+CALM = [runs(f"calm{i}", 0.85, 0.002, 3, start=i) for i in range(6)]
+
+
+def test_a_stated_figure_is_reproduced_beaten_missed_or_open() -> None:
+    own = runs("a", 0.90, 0.002, 3)
+    assert judged({"stated": 0.90}, own, others=CALM).outcome == "reproduced"
+    assert judged({"stated": 0.88}, own, others=CALM).outcome == "beaten"
+    assert judged({"stated": 0.92}, own, others=CALM).outcome == "not reproduced"
+    wild = runs("a", 0.90, 0.03, 3)
+    found = judged({"stated": 0.90}, wild, others=CALM)
+    assert found.outcome == "undecided" and "wider than a point" in found.note  # noise does not reproduce everything
+
+
+def test_few_seeds_borrow_their_spread_and_say_so() -> None:
+    one = judged({"stated": 0.90}, runs("a", 0.90, 0.002, 1), others=CALM)
+    assert one.outcome == "reproduced" and "pooled over recipes (12 degrees of freedom)" in one.note
+    alone = judged({"stated": 0.90}, runs("a", 0.90, 0.002, 1))
+    assert alone.outcome == "undecided" and alone.low is None
+    assert judged({"stated": 0.90}, runs("a", 0.90, 0.002, 6), others=CALM).note == ""
+
+
+def test_bounds_orders_and_differences() -> None:
+    high, low = runs("a", 0.90, 0.002, 3), runs("b", 0.87, 0.002, 3)
+    assert judged({"stated": 0.87, "relation": "above"}, high, others=CALM).outcome == "reproduced"
+    assert judged({"stated": 0.95, "relation": "above"}, high, others=CALM).outcome == "not reproduced"
+    assert judged({"than": "b", "relation": "above"}, high, low).outcome == "reproduced"
+    assert judged({"than": "b", "relation": "below"}, high, low).outcome == "not reproduced"
+    assert judged({"than": "b", "relation": "above"}, high[:1], low[:1]).outcome == "undecided"
+    assert judged({"than": "b", "relation": "above"}, high, runs("bb", 0.9, 0.002, 3)).outcome == "undecided"
+    gain = judged({"than": "b", "stated": 0.03}, high, low, others=CALM)
+    assert gain.outcome == "reproduced" and gain.value == pytest.approx(0.03, abs=0.005) and "points" in gain.measured
+    assert judged({"than": "b", "stated": 0.01}, high, low, others=CALM).outcome == "beaten"
+
+
+def test_a_gain_that_is_larger_elsewhere() -> None:
+    here, here_base = runs("a", 0.92, 0.001, 3), runs("b", 0.88, 0.001, 3)
+    there, there_base = runs("a", 0.99, 0.001, 3), runs("b", 0.985, 0.001, 3)
+    claim = {"than": "b", "than_dataset": "mnist", "relation": "above"}
+    assert judged(claim, here, here_base, there, there_base).outcome == "reproduced"
+    assert judged(claim, there, there_base, here, here_base).outcome == "not reproduced"
+
+
+def test_curves() -> None:
+    turning, flat = runs("a", 0.9, 0.001, 3, turn=0.2), runs("b", 0.9, 0.001, 4, noise=0.05)
+    up = {"statistic": "late_val_loss_slope", "relation": "above"}
+    assert judged(up, turning).outcome == "reproduced" and judged(up, flat).outcome == "undecided"
+    assert judged(up, turning[:1]).outcome == "undecided"
+    wobble = {"statistic": "val_loss_fluctuation", "than": "a", "relation": "above"}
+    assert judged(wobble, flat, turning).outcome == "reproduced"
+    assert judged({"statistic": "late_gap_slope", "relation": "above"}, turning).outcome == "reproduced"
+    short = runs("a", 0.9, 0.001, 3)
+    for run in short:
+        run.epochs = run.epochs[:4]
+    found = judged(up, short)
+    assert found.outcome == "undecided" and "at least 6 epochs" in found.note and found.measured == "–"
+
+
+def test_costs_are_exact_ratios() -> None:
+    cheap, dear = runs("a", 0.9, 0.001, 3, flops=10), runs("b", 0.9, 0.001, 1, flops=100)
+    claim = {"statistic": "flops", "than": "b", "relation": "below", "stated": 0.2}
+    found = judged(claim, cheap, dear)
+    assert (found.outcome, found.measured, found.stated) == ("reproduced", "0.1 times", "below 0.2 times of b")
+    assert judged(claim, dear, cheap).outcome == "not reproduced"
+
+
+def test_trend_and_fluctuation_against_slow_loops() -> None:
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=30)
+    assert slope(y) == pytest.approx(np.polyfit(np.arange(30), y, 1)[0])
+    noise = [fluctuation(0.3 * np.arange(40) + 2.0 * rng.normal(size=40)) for _ in range(500)]
+    assert np.sqrt(np.mean(np.square(noise))) == pytest.approx(2.0, rel=0.05)  # the noise's sd, whatever the trend
+    a, b = rng.normal(1, 0.1, 4), rng.normal(1.2, 0.3, 3)
+    value, interval = _between_means(a, b, as_ratio=False)
+    theirs = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
+    assert value == pytest.approx(a.mean() - b.mean()) and interval == pytest.approx((theirs.low, theirs.high))
+    assert all(s.definition and s.reason for s in STATISTICS.values())
