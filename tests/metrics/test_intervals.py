@@ -9,10 +9,11 @@ import pytest
 import statsmodels.api as sm
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 from statsmodels.stats.proportion import proportion_confint
 
-from fittingroom.metrics.intervals import own_spread, prediction, spread, wilson
+from fittingroom.metrics.intervals import mean_interval, own_spread, prediction, spread, welch, wilson
 from fittingroom.metrics.mcnemar import mcnemar
 
 
@@ -67,3 +68,19 @@ def test_exact_mcnemar_is_statsmodels_and_mid_p_is_the_slow_sum(b: int, c: int) 
         tail = sum(w for i, w in enumerate(weights) if i < min(b, c)) + 0.5 * weights[min(b, c)]
         assert found.mid_p == pytest.approx(2 * tail)
     assert found.mid_p <= found.exact_p
+
+
+@given(st.integers(0, 999), st.integers(2, 6), st.integers(2, 6))
+def test_intervals_of_means_and_of_their_difference_are_scipys(seed: int, n: int, m: int) -> None:
+    rng = np.random.default_rng(seed)
+    a, b = rng.lognormal(1, 0.1, n), rng.lognormal(1.2, 0.3, m)
+    value, interval = welch(a, b)
+    theirs = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
+    assert value == pytest.approx(a.mean() - b.mean()) and interval == pytest.approx((theirs.low, theirs.high))
+    ratio, ends = welch(a, b, as_ratio=True)
+    theirs = stats.ttest_ind(np.log(a), np.log(b), equal_var=False).confidence_interval(0.95)
+    assert ratio == pytest.approx(stats.gmean(a) / stats.gmean(b)) and ends == pytest.approx(
+        (math.exp(theirs.low), math.exp(theirs.high))
+    )
+    own = stats.ttest_1samp(a, 0).confidence_interval(0.95)
+    assert mean_interval(a) == pytest.approx((own.low, own.high)) and mean_interval([1.0]) == (-math.inf, math.inf)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,7 +21,8 @@ from fittingroom.data import load
 from fittingroom.metrics.scores import confusion
 from fittingroom.report import charts
 from fittingroom.report.gather import gather
-from fittingroom.report.page import changed, figures, write_report
+from fittingroom.report.page import figures, write_report
+from fittingroom.report.repeat import changed
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import Recipe
 from fittingroom.store import RunFolder, Runs
@@ -89,7 +94,8 @@ def test_the_report_says_what_the_records_say(finished: tuple[Runs, list[RunFold
     for run in folders:
         assert run.name in page.text
     order = [
-        html.index(f'id="{part}') for part in ("accuracy", "table", "training", "cost", "mistakes", "models", "repeat")
+        html.index(f'id="{part}')
+        for part in ("accuracy", "table", "words", "training", "cost", "calibration", "mistakes", "models", "repeat")
     ]
     assert html.index('class="verdict"') < order[0] and order == sorted(order)
     for _, draw in figures(story):
@@ -101,15 +107,46 @@ def test_the_report_says_what_the_records_say(finished: tuple[Runs, list[RunFold
             assert min(picture.size) > 100
 
 
-def test_the_report_needs_no_network_and_no_script(finished: tuple[Runs, list[RunFolder]], tmp_path: Path) -> None:
+def test_the_report_needs_no_network_and_runs_only_its_own_script(
+    finished: tuple[Runs, list[RunFolder]], tmp_path: Path
+) -> None:
     runs, folders = finished
     html = write_report(gather(folders, runs), runs, tmp_path / "r.html").read_text()
+    data, own = re.findall(r"<script([^>]*)>(.*?)</script>", html, re.DOTALL)
+    assert data[0] == ' type="application/json"' and "<" not in data[1] and json.loads(data[1])["recipes"]
+    allowed = "sha256-" + base64.b64encode(hashlib.sha256(own[1].encode()).digest()).decode()
+    assert f"script-src '{allowed}'" in html and own[0] == ""
     for tag, attributes in parsed(html).tags:
-        assert tag not in ("script", "link", "iframe", "object")
+        assert tag not in ("link", "iframe", "object")
         assert not [name for name in attributes if name.startswith("on")]
         for name in ("src", "srcset", "href"):
             assert (attributes.get(name) or "data:").startswith(("data:", "#"))
-    assert not re.search(r"url\(|@import", html)
+    assert not re.search(r"url\((?!\$\{sprite\})|@import", html)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("chromium"), reason="a real browser is not at hand")
+def test_the_gallery_filters_in_a_real_browser(finished: tuple[Runs, list[RunFolder]], tmp_path: Path) -> None:
+    """The page as a browser leaves it after a person has chosen a class: the script is allowed to run, and only it."""
+    runs, folders = finished
+    story = gather(folders, runs)[0]
+    path = write_report([story], runs, tmp_path / "r.html")
+    options = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--virtual-time-budget=4000",
+        f"--user-data-dir={tmp_path}/b",
+    ]
+    found = subprocess.run(
+        ["chromium", *options, "--dump-dom", path.as_uri()], capture_output=True, text=True, timeout=120
+    )
+    counted = re.search(r"<output>(\d+) images fit, the 120 surest are shown", found.stdout)
+    assert counted, found.stderr[-500:]
+    facts = json.loads(re.search(r'<script type="application/json">(.*?)</script>', path.read_text(), re.DOTALL)[1])  # type: ignore[index]
+    assert int(counted[1]) == sum(s != t for s, t in zip(facts["said"][0], facts["true"], strict=True))
+    explorer = found.stdout.split('class="explorer"')[1].split('class="sprite"')[0]
+    assert explorer.count("<figure>") == 120
 
 
 @pytest.mark.slow
@@ -136,7 +173,9 @@ def test_hostile_class_names_stay_text(finished: tuple[Runs, list[RunFolder]], t
     other.write_thumbnails(copies[0].data.digest, runs.thumbnails(copies[0].data.digest))  # type: ignore[arg-type]
     html = write_report(gather(copies, other), other, tmp_path / "r.html", tmp_path / "png").read_text()
     page = parsed(html)
-    assert not [tag for tag, attributes in page.tags if tag == "script" or "onerror" in attributes]
+    scripts = [attributes for tag, attributes in page.tags if tag == "script"]
+    assert scripts == [{"type": "application/json"}, {}]
+    assert not [tag for tag, attributes in page.tags if "onerror" in attributes]
     assert HOSTILE[0] in page.text and "{{ 7*7 }}" in page.text and "49 " not in page.text[:200]
     assert all(p.parent == tmp_path / "png" for p in (tmp_path / "png").rglob("*"))
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from fittingroom.cli.options import Device, Home, Json, Quiet, RunsDir
+from fittingroom.cli.options import Device, Effect, Home, Json, MetricName, Quiet, Report, RunsDir, Seeds
 
 
 def replicate(
@@ -63,4 +63,74 @@ def replicate(
     print(f"\n{headline(judged)}\nreport: {page}")
 
 
-ALL = (replicate,)
+def ablate(
+    recipe: Annotated[str, typer.Argument(help="A recipe's name or its TOML file.")],
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")] = None,
+    drop: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A part to take away: norm, dropout, augment, augment.KIND, schedule, weight_decay …, model.layers.N; "
+            "may be given several times. Default: every part it has."
+        ),
+    ] = None,
+    data: Annotated[str, typer.Option(help="A data set's name instead of the recipe's.")] = "",
+    seeds: Seeds = 3,
+    metric: MetricName = "accuracy",
+    effect: Effect = None,
+    device: Device = "auto",
+    runs: RunsDir = Path("runs"),
+    home: Home = None,
+    report: Report = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Measure what each part of a recipe does: the recipe against itself without the part, on the same seeds."""
+    from fittingroom.cli import show
+    from fittingroom.cli.board import train_missing
+    from fittingroom.metrics.effects import effects
+    from fittingroom.metrics.metric import METRICS
+    from fittingroom.metrics.verdict import Question
+    from fittingroom.report.gather import gather
+    from fittingroom.report.page import effect_cells, write_report
+    from fittingroom.spec.ablation import parts, without
+    from fittingroom.spec.errors import FittingroomError
+    from fittingroom.spec.read import read_recipe
+    from fittingroom.store import Runs
+    from fittingroom.store.runs import safe_name
+    from fittingroom.study.run import plan_study
+
+    whole = read_recipe(recipe, overrides or [])
+    question = Question(metric, effect, against=whole.name)
+    dropped = list(dict.fromkeys(drop or [p for p in parts(whole) if not p.startswith("augment.")]))
+    if not dropped:
+        raise FittingroomError(f"{whole.name} has no part to drop; name a layer: --drop model.layers.N")
+    variants = {part: without(whole, part) for part in dropped}
+    folder = Runs(runs)
+    source: list[str] = []
+    study = plan_study(
+        [whole, *variants.values()], [data] if data else [], range(seeds), folder,
+        device=device, home_dir=home, say=source.append,
+    )  # fmt: skip
+    finished = train_missing(study, folder, source, quiet or as_json)
+    name = f"ablate-{whole.name}"
+    folder.write_study(name, finished)
+    story = gather(finished, folder, question)[0]
+    found = effects(whole.name, {v.name: part for part, v in variants.items()}, story.comparison, story.runs)
+    page = write_report([story], folder, report or runs / f"{safe_name(name)}.html", effects=found)
+    if as_json:
+        show.as_json({
+            "recipe": whole.name,
+            "effects": [e.model_dump(mode="json") for e in found],
+            "comparison": story.comparison.model_dump(mode="json"),
+            "report": str(page),
+        })  # fmt: skip
+        return
+    by = METRICS[metric]
+    show.table(
+        ["part", f"with{by.unit}", f"without{by.unit}", "gain [interval]", "real?"],
+        [cells[:5] for cells in (effect_cells(e, by) for e in found)],
+    )
+    print("\n" + "\n".join(e.text for e in found) + f"\nreport: {page}")
+
+
+ALL = (replicate, ablate)

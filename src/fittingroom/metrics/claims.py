@@ -10,9 +10,9 @@ import numpy as np
 from scipy import stats
 
 from fittingroom.metrics.crossed import estimate
-from fittingroom.metrics.intervals import Spread, own_spread, prediction, spread
+from fittingroom.metrics.intervals import Spread, mean_interval, prediction, spread, welch
 from fittingroom.metrics.metric import ACCURACY
-from fittingroom.metrics.statistic import FEWEST_EPOCHS, STATISTICS, Statistic, log
+from fittingroom.metrics.statistic import FEWEST_EPOCHS, STATISTICS, Statistic
 from fittingroom.metrics.verdict import Evidence, paired
 from fittingroom.spec.recipe import Claim
 from fittingroom.spec.records import Record
@@ -114,12 +114,12 @@ def judge(claim: Claim, recipe: str, trials: Trials) -> Judgement:
         outcome = _side(claim, *interval) if found.seeds > 1 else "undecided"
         note = "" if found.seeds > 1 else "one seed cannot tell luck from merit"
     elif compared:
-        value, interval = _between_means(own, than, measure.as_ratio)
+        value, interval = welch(own, than, measure.as_ratio)
         kind = f"95 % interval of the {'ratio' if measure.as_ratio else 'difference'} of means over seeds (Welch)"
         outcome = _side(claim, *interval)
         note = "" if min(len(own), len(than)) > 1 else "one seed shows no spread"
     elif claim.stated is None:
-        value, interval = float(values.mean()), _of_the_mean(values)
+        value, interval = float(values.mean()), mean_interval(values)
         kind = "95 % interval of the mean over seeds"
         outcome = _side(claim, *interval)
         note = "" if len(values) > 1 else "one seed shows no spread"
@@ -181,29 +181,6 @@ def _side(claim: Claim, low: float, high: float) -> str:
     if claim.relation == "below":
         low, high, stated = -high, -low, -stated
     return "reproduced" if low > stated else "not reproduced" if high < stated else "undecided"
-
-
-def _of_the_mean(values: np.ndarray) -> tuple[float, float]:
-    known = own_spread(values.tolist())
-    if known.df == 0:
-        return -math.inf, math.inf
-    half = float(stats.t.ppf(0.975, known.df)) * known.sd / math.sqrt(len(values))
-    return float(values.mean()) - half, float(values.mean()) + half
-
-
-def _between_means(own: np.ndarray, than: np.ndarray, as_ratio: bool) -> tuple[float, tuple[float, float]]:
-    """Difference (or ratio, on a log scale) of two means over seeds. Welch (1947): two models' curves wobble each for itself."""
-    a, b = (log(own), log(than)) if as_ratio else (own, than)
-    value, interval = float(a.mean() - b.mean()), (-math.inf, math.inf)
-    if min(len(a), len(b)) > 1:
-        parts = [(float(x.var(ddof=1)) / len(x), len(x) - 1) for x in (a, b)]
-        variance = sum(v for v, _ in parts)
-        df = variance**2 / sum(v**2 / n for v, n in parts) if variance else 1.0
-        half = float(stats.t.ppf(0.975, df)) * math.sqrt(variance)
-        interval = value - half, value + half
-    if as_ratio:
-        return math.exp(value), (math.exp(interval[0]), math.exp(interval[1]) if interval[1] < 700 else math.inf)
-    return value, interval
 
 
 def _difference_of_differences(trials: Trials) -> tuple[float, tuple[float, float], str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+Values = Sequence[float] | np.ndarray
 FEW_SEEDS = 5  # with fewer, a spread of its own says too little: three values can lie close together by luck
 
 
@@ -39,7 +40,7 @@ class Spread:
     pooled: bool = False  # over several recipes
 
 
-def own_spread(values: Sequence[float]) -> Spread:
+def own_spread(values: Values) -> Spread:
     """The spread of one recipe's runs.
 
     >>> own_spread([0.91, 0.93]).df
@@ -48,7 +49,7 @@ def own_spread(values: Sequence[float]) -> Spread:
     return Spread(float(np.std(values, ddof=1)), len(values) - 1) if len(values) > 1 else Spread(math.nan, 0)
 
 
-def spread(own: Sequence[float], others: Sequence[Sequence[float]]) -> Spread:
+def spread(own: Values, others: Sequence[Values]) -> Spread:
     """The spread to judge `own` by: its own with at least `FEW_SEEDS` runs, else pooled with that of `others`.
 
     Pooling weighs each recipe's variance by its degrees of freedom. A recipe whose runs differ clearly more than the
@@ -68,7 +69,7 @@ def spread(own: Sequence[float], others: Sequence[Sequence[float]]) -> Spread:
     return Spread(math.sqrt((own_ss + rest_ss) / (mine.df + rest_df)), mine.df + rest_df, pooled=True)
 
 
-def prediction(values: Sequence[float], known: Spread, level: float = 0.95) -> tuple[float, float]:
+def prediction(values: Values, known: Spread, level: float = 0.95) -> tuple[float, float]:
     """Where one more run, with another seed and the same images, would fall: mean ± t·sd·√(1 + 1/n).
 
     (-inf, inf) if the spread is unknown. (Hahn & Meeker, *Statistical Intervals*, 1991, ch. 4.)
@@ -80,5 +81,42 @@ def prediction(values: Sequence[float], known: Spread, level: float = 0.95) -> t
     mean = float(np.mean(values))
     if known.df == 0:
         return -math.inf, math.inf
-    half = float(stats.t.ppf((1 + level) / 2, known.df)) * known.sd * math.sqrt(1 + 1 / len(values))
+    half = _t(level, known.df) * known.sd * math.sqrt(1 + 1 / len(values))
     return mean - half, mean + half
+
+
+def mean_interval(values: Values, level: float = 0.95) -> tuple[float, float]:
+    """Student's t interval of a mean over seeds; (-inf, inf) for one value."""
+    known = own_spread(values)
+    if known.df == 0:
+        return -math.inf, math.inf
+    mean, half = float(np.mean(values)), _t(level, known.df) * known.sd / math.sqrt(len(values))
+    return mean - half, mean + half
+
+
+def welch(a: Values, b: Values, as_ratio: bool = False, level: float = 0.95) -> tuple[float, tuple[float, float]]:
+    """The difference of two means over seeds, a - b, and its interval (Welch 1947): unpaired, with spreads of their own.
+
+    `as_ratio` (of positive values, which scatter by a factor) gives the ratio of geometric means instead, by way of
+    logarithms. Infinite ends if a side has one value.
+
+    >>> value, (low, high) = welch([2.0, 2.2], [1.0, 1.1, 0.9])
+    >>> round(value, 2), low < 1.1 < high
+    (1.1, True)
+    """
+    x, y = (np.asarray(side, np.float64) for side in (a, b))
+    if as_ratio:  # what never moved at all counts as the smallest number there is
+        x, y = (np.log(np.maximum(side, np.finfo(float).tiny)) for side in (x, y))
+    value, half = float(x.mean() - y.mean()), math.inf
+    if min(len(x), len(y)) > 1:
+        parts = [(float(side.var(ddof=1)) / len(side), len(side) - 1) for side in (x, y)]
+        variance = sum(v for v, _ in parts)
+        df = variance**2 / sum(v**2 / n for v, n in parts) if variance else 1.0
+        half = _t(level, df) * math.sqrt(variance)
+    if as_ratio:
+        return math.exp(value), (math.exp(value - half), math.exp(value + half) if value + half < 700 else math.inf)
+    return value, (value - half, value + half)
+
+
+def _t(level: float, df: float) -> float:
+    return float(stats.t.ppf((1 + level) / 2, df))

@@ -86,11 +86,6 @@ def late(values: np.ndarray, share: float = LATE) -> np.ndarray:
     return np.asarray(values[-max(3, round(share * len(values))) :])
 
 
-def log(values: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Logarithms; of nothing at all, of the smallest number there is: a curve that never jumps is finite on this scale."""
-    return np.asarray(np.log(np.maximum(values, np.finfo(float).tiny)))
-
-
 def _of_curve(read: Callable[[Sequence[Epoch]], float]) -> Callable[[Trained], float]:
     return lambda run: read(run.epochs) if len(run.epochs) >= FEWEST_EPOCHS else float("nan")
 

@@ -15,7 +15,7 @@ from fittingroom.metrics.intervals import wilson
 from fittingroom.metrics.mcnemar import McNemar, mcnemar
 from fittingroom.metrics.metric import ACCURACY, Metric, metric
 from fittingroom.metrics.words import sentences, table
-from fittingroom.spec.errors import FittingroomError
+from fittingroom.spec.errors import FittingroomError, unknown
 from fittingroom.spec.records import Cost, Environment, Epoch, Metrics, Record, Structure
 
 
@@ -125,6 +125,7 @@ class Question:
 
     metric: str = ACCURACY.name
     effect: float | None = None  # None: EFFECT
+    against: str = ""  # only pairs with this recipe are judged, which leaves Holm fewer to correct for
 
     def __post_init__(self) -> None:
         metric(self.metric)  # an unknown one is told before anything is trained
@@ -137,13 +138,15 @@ def compare(dataset: str, evidence: Sequence[Evidence], question: Question = Que
     """
     by, effect = metric(question.metric), question.effect
     names = list(dict.fromkeys(e.name for e in evidence))
+    if question.against and question.against not in names:
+        raise unknown("recipe", question.against, names, "--against names one of the recipes that are compared")
     if not names:
         raise FittingroomError(f"no finished run with a test score on {dataset}; see: fittingroom runs")
     by_name = {name: sorted((e for e in evidence if e.name == name), key=lambda e: e.seed) for name in names}
     sign = 1 if by.larger_is_better else -1
     values = {name: np.stack([by.values(e.logits_NK, e.labels_N) for e in runs]) for name, runs in by_name.items()}
     rows = sorted((_row(name, by_name[name], values[name], by) for name in names), key=lambda r: -sign * r.score)
-    ranked = list(combinations((r.recipe for r in rows), 2))
+    ranked = [pair for pair in combinations((r.recipe for r in rows), 2) if question.against in ("", *pair)]
     raw = []
     for a, b in ranked:
         i, j = paired([e.seed for e in by_name[a]], [e.seed for e in by_name[b]])
@@ -161,7 +164,7 @@ def compare(dataset: str, evidence: Sequence[Evidence], question: Question = Que
         images=len(evidence[0].labels_N),
         rows=tuple(rows),
         pairs=pairs,
-        sentences=sentences(dataset, rows, pairs, by),
+        sentences=sentences(dataset, rows, pairs, by, question.against),
     )
 
 

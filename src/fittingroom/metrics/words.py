@@ -24,23 +24,29 @@ def in_words(row: Row, by: Metric) -> str:
     return f"{score} of the test images right" if by.name == ACCURACY.name else f"a {by.title} of {score}"
 
 
-def sentences(dataset: str, rows: Sequence[Row], pairs: Sequence[Pair], by: Metric) -> tuple[str, ...]:
-    """The verdict: how the best stands, then how it stands against each other."""
+def sentences(
+    dataset: str, rows: Sequence[Row], pairs: Sequence[Pair], by: Metric, against: str = ""
+) -> tuple[str, ...]:
+    """The verdict: how the best (or the recipe `against`) stands, then how it stands against each other."""
     best = rows[0]
     score = f"{in_words(best, by)} ({_seeds(len(best.seeds))})"
     if len(rows) == 1:
         interval = f"95 % interval {by.show(best.score_low)} to {by.show(best.score_high)}{by.unit}"
         scope = "" if len(best.seeds) > 1 else ", which covers other test images but not other seeds"
         return (f"{best.recipe} gets {score} on {dataset}; {interval}{scope}.",)
-    against = [p for p in pairs if best.recipe in (p.better, p.worse)]
-    beaten = [p for p in against if p.resolved and p.better == best.recipe]
-    if len(beaten) == len(against):
+    if against:
+        own = next(row for row in rows if row.recipe == against)
+        opening = f"{against} has {in_words(own, by)} on {dataset} ({_seeds(len(own.seeds))})."
+        return (opening, *(pair_sentence(pair, by) for pair in pairs))
+    with_best = [p for p in pairs if best.recipe in (p.better, p.worse)]
+    beaten = [p for p in with_best if p.resolved and p.better == best.recipe]
+    if len(beaten) == len(with_best):
         opening = f"{best.recipe} is best on {dataset}: {score}."
     elif not beaten:
         opening = f"No winner is established on {dataset}; {best.recipe} leads with {score}."
     else:
         opening = f"{best.recipe} leads on {dataset} with {score}, but not every other is clearly behind."
-    return (opening, *(pair_sentence(pair, by) for pair in against))
+    return (opening, *(pair_sentence(pair, by) for pair in with_best))
 
 
 def pair_sentence(pair: Pair, by: Metric = ACCURACY) -> str:

@@ -11,6 +11,8 @@ import altair as alt
 import numpy as np
 import vl_convert
 
+from fittingroom.metrics.calibration import reliability as binned
+from fittingroom.metrics.intervals import wilson
 from fittingroom.metrics.metric import METRICS, Metric
 from fittingroom.metrics.words import human
 from fittingroom.report.gather import Story
@@ -181,6 +183,39 @@ def curves(story: Story, quantity: str) -> Chart:
     )
     line = base.mark_line(strokeWidth=2, clip=True, point=alt.OverlayMarkDef(size=18)).encode(y=y, strokeDash=dash)
     return (band + line).properties(width=WIDTH, height=250)
+
+
+def reliability(story: Story) -> Chart:
+    """How often a recipe is right (up) where it is so sure (across): a point for each tenth of its images, by its first seed.
+
+    Bins of equal mass; the bars are 95 % Wilson intervals. On the dashed line confidence means what it says.
+    """
+    rows = []
+    for name, runs in story.runs.items():
+        for b in binned(runs[0].logits_NK, runs[0].labels_N, bins=10, equal="mass"):
+            low, high = wilson(round(b.accuracy * b.n), b.n)
+            rows.append({
+                "recipe": name, "confidence": 100 * b.confidence, "accuracy": 100 * b.accuracy,
+                "low": 100 * low, "high": 100 * high,
+            })  # fmt: skip
+    least = min(value for row in rows for value in (row["confidence"], row["low"]) if isinstance(value, float))
+    domain = [max(0.0, 10.0 * math.floor(least / 10)), 100.0]
+    scale = alt.Scale(domain=domain, nice=False)
+    base = alt.Chart(alt.Data(values=rows)).encode(
+        x=alt.X("confidence:Q", title="how sure (mean confidence, %)", scale=scale),
+        color=_colour(story).legend(alt.Legend(orient="bottom", columns=3)),
+    )
+    honest = alt.Chart(alt.Data(values=[{"x": x} for x in domain])).mark_line(strokeDash=[4, 3], color="#8a8a8a")
+    bars = base.mark_rule(strokeWidth=1.5).encode(
+        y=alt.Y("low:Q", title="how often right (%)", scale=scale), y2="high:Q"
+    )
+    line = base.mark_line(strokeWidth=1.5).encode(y="accuracy:Q")
+    points = base.mark_point(filled=True, size=60, opacity=1).encode(
+        y="accuracy:Q", shape=alt.Shape("recipe:N", sort=_recipes(story), legend=None)
+    )
+    return (honest.encode(x=alt.X("x:Q", scale=scale), y=alt.Y("x:Q", scale=scale)) + bars + line + points).properties(
+        width=WIDTH, height=260
+    )
 
 
 def cost(story: Story, against: str) -> Chart:

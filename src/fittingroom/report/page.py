@@ -4,36 +4,50 @@ from __future__ import annotations
 
 import datetime
 import re
-import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import numpy as np
-import tomli_w
-from scipy.special import softmax
 
-from fittingroom.metrics.metric import METRICS
-from fittingroom.metrics.words import human, in_words, percent, table
+from fittingroom.metrics.diagnosis import diagnose
+from fittingroom.metrics.effects import Effect
+from fittingroom.metrics.metric import METRICS, Metric
+from fittingroom.metrics.portrait import Side, calibrated, portrait
+from fittingroom.metrics.portrait import against as compared
+from fittingroom.metrics.words import human, percent, table
+from fittingroom.metrics.words import in_words as score_in_words
 from fittingroom.report import charts
 from fittingroom.report.gather import Story
+from fittingroom.report.mistakes import confusions, explorer, in_words, mistakes, only_one_is_right, script_hash
 from fittingroom.report.pictures import data_uri, png_bytes, sheet
-from fittingroom.spec.read import read_recipe, shipped_recipes
-from fittingroom.spec.recipe import Recipe
+from fittingroom.report.repeat import commands, recipe_toml, run_cells
+from fittingroom.spec.records import DataFacts
 from fittingroom.store import LoadedRun, Runs
 from fittingroom.store.atomic import write
 from fittingroom.store.runs import safe_name
 
-GALLERY = 18  # images in each
 Draw = Callable[[bool], charts.Chart]  # dark → chart
 
 
-def write_report(stories: Sequence[Story], runs: Runs, path: Path, png_dir: Path | None = None) -> Path:
-    """Write one HTML file for `stories`, and each figure as a PNG into `png_dir` if given; the HTML's path."""
-    title = "fittingroom: " + ", ".join(story.data.title for story in stories)
-    html = render("page.html", title=title, stories=[_context(story, runs) for story in stories])
+def write_report(
+    stories: Sequence[Story], runs: Runs, path: Path, png_dir: Path | None = None, effects: Sequence[Effect] = ()
+) -> Path:
+    """Write one HTML file for `stories`, and each figure as a PNG into `png_dir` if given; the HTML's path.
+
+    `effects` are an ablation's, told in front of everything else.
+    """
+    script = (_folder() / "explorer.js").read_text(encoding="utf-8")
+    html = render(
+        "page.html",
+        title="fittingroom: " + ", ".join(story.data.title for story in stories),
+        about=" ".join(story.data.name for story in stories),
+        stories=[_context(story, runs, path.parent) for story in stories],
+        effects=[effect_cells(e, METRICS[stories[0].comparison.metric]) for e in effects],
+        script=script,
+        script_hash=script_hash(script),
+    )
     write(path, html)
     if png_dir:
         for story in stories:
@@ -44,7 +58,7 @@ def write_report(stories: Sequence[Story], runs: Runs, path: Path, png_dir: Path
 
 def render(template: str, **context: Any) -> str:
     """A page of this room, with the style inside and everything escaped: HTML, or Markdown by its own filter `md`."""
-    folder = Path(str(resources.files("fittingroom") / "report"))
+    folder = _folder()
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder),
         autoescape=template.endswith(".html"),
@@ -56,6 +70,10 @@ def render(template: str, **context: Any) -> str:
     date = f"{today.day} {today:%B %Y}"
     css = (folder / "style.css").read_text(encoding="utf-8")
     return environment.get_template(template).render(css=css, date=date, **context)
+
+
+def _folder() -> Path:
+    return Path(str(resources.files("fittingroom") / "report"))
 
 
 def markdown_safe(text: str) -> str:
@@ -82,6 +100,7 @@ def figures(story: Story) -> Iterator[tuple[str, Draw]]:
         yield "differences", same(charts.differences, story)
     yield "accuracy_curves", same(charts.curves, story, "accuracy")
     yield "loss_curves", same(charts.curves, story, "loss")
+    yield "reliability", same(charts.reliability, story)
     for against, _ in costs(story):
         yield against, same(charts.cost, story, against)
     for recipe, runs in story.runs.items():
@@ -106,9 +125,10 @@ def costs(story: Story) -> list[tuple[str, str]]:
 # ---------------------------------------------------------------- the page's parts
 
 
-def _context(story: Story, runs: Runs) -> dict[str, Any]:
+def _context(story: Story, runs: Runs, folder: Path) -> dict[str, Any]:
     drawn = {name: both_modes(draw) for name, draw in figures(story)}
-    commands, study = _commands(story)
+    again, study = commands(story)
+    data_page = f"data-{safe_name(story.data.name)}.html"
     return {
         "data": story.data,
         "verdict": story.comparison.sentences,
@@ -119,16 +139,21 @@ def _context(story: Story, runs: Runs) -> dict[str, Any]:
         "covers": _covers(story),
         "clean_n": f"{story.any_run.epochs[0].clean_n:,}",
         "costs": costs(story),
-        "mistakes": [_mistakes(story, recipe, drawn) for recipe in story.runs],
-        "only": _only(story),
+        "diagnoses": [_diagnosis(recipe, r, story.data) for recipe, r in story.runs.items()],
+        "portrait": _portrait(story),
+        "calibration": _calibration(story),
+        "mistakes": [mistakes(story, recipe, drawn) for recipe in story.runs],
+        "only": only_one_is_right(story),
+        "explorer": explorer(story),
+        "data_page": data_page if (folder / data_page).exists() else "",
         "has_pictures": story.thumbnails_NCHW is not None,
         "models": [_model(recipe, r[0], drawn[f"structure-{recipe}"]) for recipe, r in story.runs.items()],
         "samples": _samples(story),
         "reads": _reads(story, runs),
-        "commands": commands,
+        "commands": again,
         "study": study,
-        "runs": [_run_cells(run) for r in story.runs.values() for run in r],
-        "recipes": [{"name": name, "toml": _toml(r[0].recipe)} for name, r in story.runs.items()],
+        "runs": [run_cells(run) for r in story.runs.values() for run in r],
+        "recipes": [{"name": name, "toml": recipe_toml(r[0].recipe)} for name, r in story.runs.items()],
     }
 
 
@@ -149,11 +174,11 @@ def _answers(story: Story) -> list[dict[str, str]]:
         {
             "question": "Which is best?" if len(rows) > 1 else "How good is it?",
             "answer": best.recipe if len(rows) > 1 else by.show(best.score) + by.unit,
-            "detail": f"{in_words(best, by)}, {seeds}",
+            "detail": f"{score_in_words(best, by)}, {seeds}",
         }
     ]
     if pairs:
-        next_best = next(p for p in pairs if {p.better, p.worse} == {rows[0].recipe, rows[1].recipe})
+        next_best = next((p for p in pairs if {p.better, p.worse} == {rows[0].recipe, rows[1].recipe}), pairs[0])
         answers += [
             {
                 "question": "By how much?",
@@ -179,11 +204,54 @@ def _answers(story: Story) -> list[dict[str, str]]:
             + (f"; {cheapest.recipe} takes {cheapest.train_s:.3g} s" if cheapest.recipe != best.recipe else ""),
         }
     )
-    worst = _confused(story, best.recipe)[0]
-    answers.append(
-        {"question": "Where does it fail?", "answer": f"{worst[1]} → {worst[2]}", "detail": _confusion_words(worst)}
-    )
+    worst = confusions(story, best.recipe)[:1]
+    classes = story.data.classes
+    answers += [
+        {
+            "question": "Where does it fail?",
+            "answer": f"{classes[c.true]} → {classes[c.predicted]}",
+            "detail": in_words(story, c),
+        }
+        for c in worst
+    ]
     return answers
+
+
+# ---------------------------------------------------------------- evidence
+
+
+def _diagnosis(recipe: str, runs: Sequence[LoadedRun], data: DataFacts) -> dict[str, Any]:
+    """What the curves of a recipe say, and what to try."""
+    return {"recipe": recipe, "findings": diagnose([run.epochs for run in runs], len(data.classes))}
+
+
+def _portrait(story: Story) -> list[dict[str, Any]]:
+    """Measured sentences: the best against each other one by topic, then each recipe by itself."""
+    sides = [Side(row.recipe, story.runs[row.recipe], row) for row in story.comparison.rows]
+    best, *others = sides
+    told = [
+        {"title": f"{best.name} against {o.name}", "sentences": compared(best, o, story.data.classes)} for o in others
+    ]
+    alone = [sentence for recipe, runs in story.runs.items() for sentence in portrait(recipe, runs)]
+    return [*told, {"title": "Each by itself" if others else best.name, "sentences": alone}]
+
+
+def _calibration(story: Story) -> list[list[str]]:
+    """A table: confidence, accuracy and calibration errors of each recipe."""
+    lines = []
+    for recipe, runs in story.runs.items():
+        c = calibrated(runs)
+        cool = "–" if c.temperature is None else f"{c.temperature:.2f}"
+        numbers = (c.confidence, c.accuracy, c.ece, c.ece_mass)
+        lines.append([recipe, *(percent(x) for x in numbers), cool, percent(c.ece_scaled)])
+    return lines
+
+
+def effect_cells(effect: Effect, by: Metric) -> list[str]:
+    """A part's effect as text cells: part, score with and without it, gain with interval, real or not, in words."""
+    gain = f"{by.signed(effect.gain)} [{by.signed(effect.low)}, {by.signed(effect.high)}]"
+    real = "yes" if effect.resolved else "not established"
+    return [effect.part, by.show(effect.with_part), by.show(effect.without_part), gain, real, effect.text]
 
 
 def _table_note(story: Story) -> str:
@@ -208,84 +276,6 @@ def _covers(story: Story) -> str:
     if min(len(row.seeds) for row in story.comparison.rows) > 1:
         return "The 95 % intervals cover other seeds and other test images."
     return "The intervals of a single seed cover other test images, but not other seeds."
-
-
-def _confused(story: Story, recipe: str, most: int = 4) -> list[tuple[float, str, str, float]]:
-    """The most frequent confusions: mean count, true class, predicted class, share of the true class."""
-    counts = story.confusion(recipe)
-    classes = story.data.classes
-    off = counts * (1 - np.eye(len(classes)))
-    order = np.argsort(-off, axis=None, kind="stable")[:most]
-    pairs = [np.unravel_index(i, off.shape) for i in order]
-    return [(float(off[i, j]), classes[i], classes[j], float(off[i, j] / max(1, counts[i].sum()))) for i, j in pairs]
-
-
-def _confusion_words(pair: tuple[float, str, str, float]) -> str:
-    count, true, predicted, share = pair
-    return f"{count:.0f} of the “{true}” images ({100 * share:.1f} %) are taken for “{predicted}”"
-
-
-def _mistakes(story: Story, recipe: str, drawn: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
-    counts, classes = story.confusion(recipe), story.data.classes
-    recall = np.diag(counts) / np.maximum(counts.sum(1), 1)
-    precision = np.diag(counts) / np.maximum(counts.sum(0), 1)
-    mostly = (counts * (1 - np.eye(len(classes)))).argmax(1)
-    p_NK = _mean_probabilities(story, recipe)
-    predicted_N, confidence_N = p_NK.argmax(1), p_NK.max(1)
-    wrong = np.flatnonzero(predicted_N != story.labels_N)
-    worst = wrong[np.argsort(-confidence_N[wrong], kind="stable")][:GALLERY]
-    lines = {int(i): [f"said {classes[predicted_N[i]]}", f"{100 * confidence_N[i]:.0f} % sure"] for i in worst}
-    return {
-        "recipe": recipe,
-        "confusion": drawn[f"confusion-{recipe}"],
-        "rates": drawn[f"rates-{recipe}"],
-        "pairs": [_confusion_words(pair) for pair in _confused(story, recipe)],
-        "classes": [
-            {
-                "name": c,
-                "recall": percent(recall[k], 1),
-                "precision": percent(precision[k], 1),
-                "mostly": classes[mostly[k]],
-            }
-            for k, c in enumerate(classes)
-        ],
-        "gallery": _gallery(story, lines),
-    }
-
-
-def _only(story: Story) -> list[dict[str, Any]]:
-    """Images that the best gets right (most seeds) and another doesn't, and the reverse; the clearest first."""
-    best, *others = story.runs
-    found = []
-    for other in others:
-        for right, wrong in ((best, other), (other, best)):
-            p_right, p_wrong = _mean_probabilities(story, right), _mean_probabilities(story, wrong)
-            labels = story.labels_N
-            rows = np.flatnonzero((p_right.argmax(1) == labels) & (p_wrong.argmax(1) != labels))
-            margin = p_right[rows, labels[rows]] - p_wrong[rows, labels[rows]]
-            clearest = rows[np.argsort(-margin, kind="stable")][: GALLERY // 2]
-            lines = {int(i): [f"said {story.data.classes[p_wrong[i].argmax()]}"] for i in clearest}
-            found.append({"right": right, "wrong": wrong, "gallery": _gallery(story, lines)})
-    return found
-
-
-def _mean_probabilities(story: Story, recipe: str) -> np.ndarray:
-    return np.asarray(np.mean([softmax(r.logits_NK.astype(np.float64), axis=1) for r in story.runs[recipe]], axis=0))
-
-
-def _gallery(story: Story, lines: Mapping[int, list[str]]) -> list[dict[str, Any]]:
-    if story.thumbnails_NCHW is None:
-        return []
-    classes = story.data.classes
-    return [
-        {
-            "row": row,
-            "image": data_uri(png_bytes(story.thumbnails_NCHW[row])),
-            "true": classes[story.labels_N[row]],
-            "lines": said,
-        }
-        for row, said in lines.items()
-    ]
 
 
 def _model(recipe: str, run: LoadedRun, drawn: Mapping[str, str]) -> dict[str, Any]:
@@ -331,90 +321,3 @@ def _reads(story: Story, runs: Runs) -> str:
         f"({used} run{'s' if used != 1 else ''} shown here, one reading each). The more often it is read and the best picked, "
         "the more the best score flatters."
     )
-
-
-def _run_cells(run: LoadedRun) -> list[str]:
-    e = run.environment
-    hardware = e.cpu if e.device == "cpu" else e.device_name
-    return [
-        run.folder.name, str(run.folder.identity["digest"])[:12], run.data.digest[:12], f"{hardware}, {e.cores} cores",
-        str(e.threads), e.torch, run.recipe.train.precision, e.started.replace("T", " ").replace("+00:00", " UTC"),
-    ]  # fmt: skip
-
-
-def _commands(story: Story) -> tuple[str, str]:
-    """The commands that repeat the comparison, and the study file they need if the recipes are not the shipped ones."""
-    entries: list[dict[str, Any]] = []
-    plain = True
-    for name, runs in story.runs.items():
-        recipe, folder = runs[0].recipe, runs[0].folder
-        changes = changed(read_recipe(name), recipe) if name in shipped_recipes() else None
-        if changes is None:
-            entries.append({"recipe": str(folder.path / "recipe.toml"), "name": name})
-        else:
-            entries.append({"recipe": name, **({"set": changes} if changes else {})})
-        plain = plain and changes == []
-    seeds = {name: [run.seed for run in runs] for name, runs in story.runs.items()}
-    n = len(next(iter(seeds.values())))
-    device = {run.environment.device for runs in story.runs.values() for run in runs}
-    suffix = "" if device == {"cpu"} else f" --device {sorted(device)[0]}"
-    if any(s != list(range(n)) for s in seeds.values()):  # not what `compare --seeds N` trains: one run after the other
-        lines = [
-            shlex.join(
-                ["fittingroom", "train", e["recipe"], *e.get("set", []), "--data", story.data.name, "--seed", f"{s}"]
-            )
-            for name, e in zip(seeds, entries, strict=True)
-            for s in seeds[name]
-        ]
-        return "\n".join(line + suffix for line in lines), ""
-    if plain:
-        return f"fittingroom compare {' '.join(story.runs)} --data {story.data.name} --seeds {n}{suffix}", ""
-    study = tomli_w.dumps({"seeds": n, "data": [story.data.name], "recipes": entries})
-    return f"fittingroom compare study.toml{suffix}", study
-
-
-RESOLVED = ("data.name", "train.precision")  # set by the machine and by --data
-PROSE = ("name", "description", "source", "claims", "measured")
-
-
-def changed(shipped: Recipe, used: Recipe) -> list[str]:
-    """The `key=value` words that make `used` of `shipped`, but for what resolving sets.
-
-    >>> shipped = read_recipe("readme-004-mlp")
-    >>> changed(shipped, read_recipe("readme-004-mlp", ["train.epochs=3", "model.layers.3.dropout=0.1"]))
-    ['model.layers.3.dropout=0.1', 'train.epochs=3']
-    """
-    before, after = (recipe.model_dump(mode="json", exclude_none=True) for recipe in (shipped, used))
-    return [
-        f"{path}={_inline(value)}" for path, value in _differences(before, after) if path.split(".")[0] not in PROSE
-    ]
-
-
-def _differences(before: Any, after: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """The smallest parts of `after` that are not as in `before`, with their paths."""
-    if before == after or path in RESOLVED:
-        return
-    if isinstance(before, dict) and isinstance(after, dict) and before.keys() <= after.keys():
-        parts = [(key, before.get(key), value) for key, value in after.items()]
-    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
-        parts = [(str(i), x, y) for i, (x, y) in enumerate(zip(before, after, strict=True))]
-    else:
-        yield path, after
-        return
-    for key, x, y in parts:
-        yield from _differences(x, y, f"{path}.{key}".lstrip("."))
-
-
-def _inline(value: Any) -> str:
-    """A value as TOML on one line."""
-    match value:
-        case dict():
-            return "{" + ", ".join(f"{key} = {_inline(part)}" for key, part in value.items()) + "}"
-        case list():
-            return "[" + ", ".join(map(_inline, value)) + "]"
-        case _:
-            return tomli_w.dumps({"x": value}).strip().removeprefix("x = ")
-
-
-def _toml(recipe: Recipe) -> str:
-    return tomli_w.dumps(recipe.model_dump(mode="json", exclude_none=True))

@@ -26,6 +26,8 @@ class LoadedRun:
     epochs: tuple[Epoch, ...]
     logits_NK: np.ndarray  # of the test images
     labels_N: np.ndarray
+    val_logits_NK: np.ndarray | None  # of the validation images; None where nothing was held out
+    val_labels_N: np.ndarray | None
     cost: Cost | None
 
     @property
@@ -40,6 +42,7 @@ def load_run(folder: RunFolder, runs: Runs) -> LoadedRun:
     predictions = folder.predictions("test")
     if predictions is None:
         raise FittingroomError(f"{folder.path} was trained with --no-test; train it again without, to score it")
+    val = folder.predictions("val")
     cost = folder.identity.get("cost_key")
     return LoadedRun(
         folder=folder,
@@ -52,5 +55,7 @@ def load_run(folder: RunFolder, runs: Runs) -> LoadedRun:
         epochs=tuple(folder.epochs),
         logits_NK=predictions[0],
         labels_N=predictions[1],
+        val_logits_NK=val[0] if val else None,
+        val_labels_N=val[1] if val else None,
         cost=runs.cost(cost) if cost else None,
     )

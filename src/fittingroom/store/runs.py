@@ -103,8 +103,9 @@ class RunFolder:
 
     def predictions(self, split: str) -> tuple[np.ndarray, np.ndarray] | None:
         """Stored logits (N,K) float32 and labels (N,) int64 of "val", "test" or "test_averaged"; None if not scored."""
-        found = load_npz(self._present("predictions.npz"))
-        return (found[f"{split}_logits"], found[f"{split}_labels"]) if f"{split}_logits" in found else None
+        wanted = f"{split}_logits", f"{split}_labels"
+        found = load_npz(self._present("predictions.npz"), wanted)
+        return (found[wanted[0]], found[wanted[1]]) if len(found) == 2 else None
 
     def samples(self) -> dict[str, np.ndarray]:
         """Images of each class as they are (`plain`) and as training saw them (`augmented`), (R,C,H,W) uint8."""
@@ -302,11 +303,14 @@ class Runs:
         write(self.path / "costs" / f"{key[:16]}.json", cost.model_dump_json(indent=2) + "\n")
 
 
-def load_npz(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an .npz file; nothing is unpickled. Raises `FittingroomError` for a damaged one."""
+def load_npz(path: Path, wanted: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file (only those `wanted` that it has); nothing is unpickled.
+
+    Raises `FittingroomError` for a damaged one.
+    """
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in file}
+            return {key: file[key] for key in file if wanted is None or key in wanted}
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, OSError) as error:
         raise FittingroomError(f"{path} is damaged ({error}); delete it and make it again") from None
 

@@ -1,0 +1,211 @@
+"""Strengths and weaknesses in words, from measured facts alone. No sentence without its figures, none beyond its test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from scipy import stats
+from scipy.special import softmax
+
+from fittingroom.metrics.calibration import calibration_error, temperature
+from fittingroom.metrics.classes import class_differences, confused_within, look_alikes, mean_confusion
+from fittingroom.metrics.crossed import estimate
+from fittingroom.metrics.intervals import own_spread, welch
+from fittingroom.metrics.metric import ACCURACY
+from fittingroom.metrics.statistic import STATISTICS
+from fittingroom.metrics.verdict import Evidence, Row, paired
+from fittingroom.metrics.words import human
+
+
+class Tested(Evidence, Protocol):
+    """A finished run whose validation logits are known, too (None where nothing was held out)."""
+
+    @property
+    def val_logits_NK(self) -> np.ndarray | None: ...
+    @property
+    def val_labels_N(self) -> np.ndarray | None: ...
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A measured fact about `recipe`."""
+
+    recipe: str
+    topic: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """Mean over seeds: confidence and accuracy on test, calibration error before and after temperature scaling."""
+
+    confidence: float
+    accuracy: float
+    ece: float
+    ece_mass: float
+    temperature: float | None  # fitted on validation; None where nothing was held out
+    ece_scaled: float | None
+
+
+def calibrated(runs: Sequence[Tested]) -> Calibrated:
+    """How far a recipe's confidence can be trusted; the temperature of each run comes from its validation part."""
+    ts = [
+        temperature(r.val_logits_NK, r.val_labels_N)
+        if r.val_logits_NK is not None and r.val_labels_N is not None
+        else None
+        for r in runs
+    ]
+    known = [t for t in ts if t is not None]
+    scaled = [calibration_error(r.logits_NK / t, r.labels_N) for r, t in zip(runs, ts, strict=True) if t is not None]
+    return Calibrated(
+        confidence=float(np.mean([softmax(r.logits_NK.astype(np.float64), axis=1).max(1).mean() for r in runs])),
+        accuracy=float(np.mean([ACCURACY.score(r.logits_NK, r.labels_N) for r in runs])),
+        ece=float(np.mean([calibration_error(r.logits_NK, r.labels_N) for r in runs])),
+        ece_mass=float(np.mean([calibration_error(r.logits_NK, r.labels_N, equal="mass") for r in runs])),
+        temperature=float(np.exp(np.mean(np.log(known)))) if known else None,
+        ece_scaled=float(np.mean(scaled)) if scaled else None,
+    )
+
+
+def portrait(name: str, runs: Sequence[Tested]) -> list[Sentence]:
+    """What can be said of one recipe by itself: its calibration."""
+    c = calibrated(runs)
+    lean = c.confidence - c.accuracy
+    manner = (
+        "too sure of itself"
+        if lean > 0.005
+        else "less sure than it could be"
+        if lean < -0.005
+        else "as sure as it is right"
+    )
+    after = (
+        f"; a temperature of {c.temperature:.2f}, fitted on validation, brings the error to {100 * c.ece_scaled:.1f} %"
+        if c.temperature is not None and c.ece_scaled is not None and c.ece_scaled < c.ece
+        else ""
+    )
+    text = (
+        f"{name} is {manner}: {100 * c.confidence:.1f} % sure on average, {100 * c.accuracy:.1f} % right "
+        f"(calibration error {100 * c.ece:.1f} %){after}."
+    )
+    return [Sentence(name, "calibration", text)]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of two recipes that are compared."""
+
+    name: str
+    runs: Sequence[Tested]
+    row: Row
+
+
+def against(a: Side, b: Side, classes: Sequence[str]) -> list[Sentence]:
+    """How recipe `a` compares with `b` beyond the score: spread, overfitting, cost, classes, look-alikes."""
+    told = [_stability(a, b), _overfitting(a, b), _cost(a, b)]
+    i, j = paired([r.seed for r in a.runs], [r.seed for r in b.runs])
+    if len(i) > 1:
+        labels_N = a.runs[0].labels_N
+        said_a = np.stack([a.runs[k].logits_NK.argmax(1) for k in i])
+        said_b = np.stack([b.runs[k].logits_NK.argmax(1) for k in j])
+        told += [
+            _classes(a, said_a == labels_N, b, said_b == labels_N, labels_N, classes),
+            _look_alikes(a, said_a, b, said_b, labels_N, classes),
+        ]
+    return [Sentence(a.name, topic, text) for topic, text in filter(None, told)]
+
+
+Told = tuple[str, str] | None
+
+
+def _points(value: float, interval: tuple[float, float]) -> str:
+    return f"difference {100 * value:+.1f} [{100 * interval[0]:+.1f}, {100 * interval[1]:+.1f}] points"
+
+
+def _stability(a: Side, b: Side) -> Told:
+    mine, other = (own_spread([ACCURACY.score(r.logits_NK, r.labels_N) for r in side.runs]) for side in (a, b))
+    if not (mine.df and other.df):
+        return None
+    figures = (
+        f"{100 * mine.sd:.2f} against {100 * other.sd:.2f} points of sd over {mine.df + 1} and {other.df + 1} seeds"
+    )
+    if mine.sd == other.sd:
+        return "stability", f"{a.name} and {b.name} vary alike from seed to seed: {figures}."
+    ratio = (mine.sd / other.sd) ** 2 if other.sd else np.inf
+    p = 2 * min(stats.f.sf(ratio, mine.df, other.df), stats.f.cdf(ratio, mine.df, other.df))
+    figures += f" (F test, p = {p:.2g})"
+    if p < 0.05:
+        steady = "steadier" if mine.sd < other.sd else "less steady"
+        return "stability", f"{a.name} is {steady} from seed to seed than {b.name}: {figures}."
+    return "stability", f"No difference in steadiness between {a.name} and {b.name} can be shown: {figures}."
+
+
+def _overfitting(a: Side, b: Side) -> Told:
+    measure = STATISTICS["gap"]
+    mine, other = ([measure.of(r) for r in side.runs] for side in (a, b))
+    if np.isnan([*mine, *other]).any() or min(len(mine), len(other)) < 2:
+        return None
+    value, interval = welch(mine, other)
+    figures = (
+        f"a gap of {100 * np.mean(mine):.1f} against {100 * np.mean(other):.1f} points, {_points(value, interval)}"
+    )
+    if interval[0] <= 0 <= interval[1]:
+        return "overfitting", f"{a.name} and {b.name} cannot be told apart in overfitting: {figures}."
+    return "overfitting", f"{a.name} overfits {'less' if value < 0 else 'more'} than {b.name}: {figures}."
+
+
+def _cost(a: Side, b: Side) -> Told:
+    def times(what: str, mine: float, other: float, shown: str) -> str:
+        larger, smaller = max(mine, other), max(min(mine, other), 1e-12)
+        factor = f"{larger / smaller:.1f}" if larger < 10 * smaller else f"{larger / smaller:,.0f}"
+        ratio = f"{factor} times" if mine >= other else f"1/{factor} of"
+        return f"{ratio} the {what} ({shown})"
+
+    x, y = a.row, b.row
+    parts = [
+        times("parameters", x.parameters, y.parameters, f"{human(x.parameters)} against {human(y.parameters)}"),
+        times("FLOPs", x.flops, y.flops, f"{human(x.flops)} against {human(y.flops)} an image"),
+    ]
+    if (x.at_once, x.threads) == (y.at_once, y.threads):  # else the seconds are no fair pair
+        parts.append(times("training time", x.train_s, y.train_s, f"{x.train_s:.3g} against {y.train_s:.3g} s"))
+    if x.peak_memory_bytes and y.peak_memory_bytes and x.at_once == y.at_once:
+        parts.append(f"up to {human(x.peak_memory_bytes)}B of memory against {human(y.peak_memory_bytes)}B")
+    return "cost", f"{a.name} takes " + ", ".join(parts) + f", compared with {b.name}."
+
+
+def _classes(
+    a: Side, right_a_SN: np.ndarray, b: Side, right_b_SN: np.ndarray, labels_N: np.ndarray, classes: Sequence[str]
+) -> Told:
+    found = [d for d in class_differences(right_a_SN, right_b_SN, labels_N) if d.resolved]
+    if not found:
+        return "classes", f"In none of the {len(classes)} classes can {a.name} and {b.name} be told apart (Holm)."
+
+    def listed(sign: int) -> str:
+        mine = sorted((d for d in found if sign * d.difference.mean > 0), key=lambda d: -abs(d.difference.mean))
+        return ", ".join(f"“{classes[d.label]}” ({100 * d.difference.mean:+.1f} points)" for d in mine)
+
+    better, worse = listed(1), listed(-1)
+    said = [f"better than {b.name} at {better}"] if better else []
+    said += [f"worse {'' if better else f'than {b.name} '}at {worse}"] if worse else []
+    others = len(classes) - len(found)
+    rest = f"; in the other {others} they cannot be told apart (Holm)" if others else ""
+    return "classes", f"{a.name} is {' and '.join(said)}{rest}."
+
+
+def _look_alikes(
+    a: Side, said_a_SN: np.ndarray, b: Side, said_b_SN: np.ndarray, labels_N: np.ndarray, classes: Sequence[str]
+) -> Told:
+    pairs = look_alikes([mean_confusion(said, labels_N, len(classes)) for said in (said_a_SN, said_b_SN)])
+    if not pairs:
+        return None
+    taken_a, taken_b = (confused_within(said, labels_N, pairs) for said in (said_a_SN, said_b_SN))
+    difference = estimate(taken_a - taken_b)
+    shares = f"{100 * taken_a.mean():.1f} against {100 * taken_b.mean():.1f} % of their images"
+    figures = f"{shares}, {_points(difference.mean, difference.interval())}"
+    names = ", ".join(f"{classes[i]}/{classes[j]}" for i, j in pairs)
+    if difference.p >= 0.05:
+        return "look-alikes", f"No difference can be shown in confusing look-alikes ({names}): {figures}."
+    more = "less" if difference.mean < 0 else "more"
+    return "look-alikes", f"{a.name} confuses look-alikes ({names}) {more} often than {b.name}: {figures}."

@@ -1,0 +1,42 @@
+// Filters the gallery in the page. Everything is text content or numbers; nothing is ever parsed as HTML.
+for (const root of document.querySelectorAll(".explorer")) {
+  const facts = JSON.parse(root.querySelector("script").textContent);
+  const sprite = root.querySelector("img.sprite").src;
+  const [width, height] = facts.size, scale = Math.max(1, Math.round(84 / width)), most = 120;
+  const pick = (name) => root.querySelector(`[name=${name}]`);
+  const options = (select, words, first) =>
+    [first, ...words].forEach((word, i) => select && select.add(new Option(word, i === 0 && first ? "" : String(first ? i - 1 : i))));
+  facts.recipes.forEach((name, i) => pick("model").add(new Option(name, String(i))));
+  options(pick("true"), facts.classes, "any class");
+  options(pick("said"), facts.classes, "any class");
+  const out = root.querySelector(".gallery"), count = root.querySelector("output");
+  const draw = () => {
+    const model = Number(pick("model").value), isTrue = pick("true").value, isSaid = pick("said").value;
+    const sure = Number(pick("sure").value), wrong = pick("wrong").checked;
+    pick("sure").nextElementSibling.textContent = `${sure} %`;
+    const found = facts.rows.map((_, i) => i).filter((i) =>
+      (isTrue === "" || facts.true[i] === Number(isTrue)) &&
+      (isSaid === "" || facts.said[model][i] === Number(isSaid)) &&
+      facts.sure[model][i] >= sure && (!wrong || facts.said[model][i] !== facts.true[i]));
+    found.sort((a, b) => facts.sure[model][b] - facts.sure[model][a]);
+    count.textContent = `${found.length} images fit` + (found.length > most ? `, the ${most} surest are shown` : "");
+    out.replaceChildren(...found.slice(0, most).map((i) => {
+      const figure = document.createElement("figure"), image = document.createElement("div"), words = document.createElement("figcaption");
+      image.className = "pixels";
+      Object.assign(image.style, {
+        width: `${width * scale}px`, height: `${height * scale}px`, backgroundImage: `url(${sprite})`,
+        backgroundSize: `${facts.columns * width * scale}px auto`,
+        backgroundPosition: `${-(i % facts.columns) * width * scale}px ${-Math.floor(i / facts.columns) * height * scale}px`,
+      });
+      const line = (text, tag) => words.append(Object.assign(document.createElement(tag), { textContent: text }), document.createElement("br"));
+      line(facts.classes[facts.true[i]], "b");
+      line(`said ${facts.classes[facts.said[model][i]]}`, "span");
+      line(`${facts.sure[model][i]} % sure  #${facts.rows[i]}`, "small");
+      figure.append(image, words);
+      return figure;
+    }));
+  };
+  root.querySelector("form").addEventListener("input", draw);
+  root.hidden = false;
+  draw();
+}

@@ -1,0 +1,139 @@
+"""Where the models fail: confusions with intervals, each class, and the pictures behind them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from scipy.special import softmax
+
+from fittingroom.metrics.classes import Confusion, class_scores, most_confused
+from fittingroom.metrics.words import percent
+from fittingroom.report.gather import Story
+from fittingroom.report.pictures import data_uri, png_bytes, sheet
+
+GALLERY = 18  # images in each
+EXPLORED = 1500  # images in the gallery with filters: mistakes first, then the least sure
+COLUMNS = 50  # of its picture
+
+
+def confusions(story: Story, recipe: str) -> list[Confusion]:
+    """The most frequent confusions of a recipe over its seeds."""
+    said_SN = np.stack([run.logits_NK.argmax(1) for run in story.runs[recipe]])
+    return most_confused(said_SN, story.labels_N, len(story.data.classes))
+
+
+def in_words(story: Story, c: Confusion) -> str:
+    """A confusion as half a sentence, with its interval."""
+    classes = story.data.classes
+    return (
+        f"{c.count:.0f} of the “{classes[c.true]}” images ({100 * c.share:.1f} % [{100 * c.low:.1f}, {100 * c.high:.1f}]) "
+        f"are taken for “{classes[c.predicted]}”"
+    )
+
+
+def mistakes(story: Story, recipe: str, drawn: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+    """A recipe's part of the section: figures, confusions, classes, its most confident mistakes."""
+    counts, classes = story.confusion(recipe), story.data.classes
+    by_class = class_scores(counts)
+    mostly = (counts * (1 - np.eye(len(classes)))).argmax(1)
+    p_NK = _mean_probabilities(story, recipe)
+    predicted_N, confidence_N = p_NK.argmax(1), p_NK.max(1)
+    wrong = np.flatnonzero(predicted_N != story.labels_N)
+    worst = wrong[np.argsort(-confidence_N[wrong], kind="stable")][:GALLERY]
+    lines = {int(i): [f"said {classes[predicted_N[i]]}", f"{100 * confidence_N[i]:.0f} % sure"] for i in worst}
+    names = ("precision", "recall", "f1")
+    return {
+        "recipe": recipe,
+        "confusion": drawn[f"confusion-{recipe}"],
+        "rates": drawn[f"rates-{recipe}"],
+        "pairs": [in_words(story, c) for c in confusions(story, recipe)],
+        "classes": [
+            [c, *(percent(getattr(by_class, f"{n}_K")[k], 1) for n in names), f"{by_class.support_K[k]:,.0f}", classes[mostly[k]]]
+            for k, c in enumerate(classes)
+        ]
+        + [
+            [mean, *(percent(getattr(by_class, mean)(n), 1) for n in names), f"{by_class.support_K.sum():,.0f}", ""]
+            for mean in ("macro", "weighted")
+        ],
+        "gallery": gallery(story, lines),
+    }  # fmt: skip
+
+
+def only_one_is_right(story: Story) -> list[dict[str, Any]]:
+    """Images that the best gets right (most seeds) and another doesn't, and the reverse; the clearest first."""
+    best, *others = story.runs
+    found = []
+    for other in others:
+        for right, wrong in ((best, other), (other, best)):
+            p_right, p_wrong = _mean_probabilities(story, right), _mean_probabilities(story, wrong)
+            labels = story.labels_N
+            rows = np.flatnonzero((p_right.argmax(1) == labels) & (p_wrong.argmax(1) != labels))
+            margin = p_right[rows, labels[rows]] - p_wrong[rows, labels[rows]]
+            clearest = rows[np.argsort(-margin, kind="stable")][: GALLERY // 2]
+            lines = {int(i): [f"said {story.data.classes[p_wrong[i].argmax()]}"] for i in clearest}
+            found.append({"right": right, "wrong": wrong, "gallery": gallery(story, lines)})
+    return found
+
+
+def gallery(story: Story, lines: Mapping[int, list[str]]) -> list[dict[str, Any]]:
+    """Test images by row with lines of words; empty where the pictures are not at hand."""
+    if story.thumbnails_NCHW is None:
+        return []
+    classes = story.data.classes
+    return [
+        {
+            "row": row,
+            "image": data_uri(png_bytes(story.thumbnails_NCHW[row])),
+            "true": classes[story.labels_N[row]],
+            "lines": said,
+        }
+        for row, said in lines.items()
+    ]
+
+
+def explorer(story: Story) -> dict[str, Any] | None:
+    """The gallery that filters in the page: one picture of many images, and what each recipe says of each.
+
+    `facts` is JSON for the page's script: class names, recipes, and for each image its row, true class, and each recipe's
+    predicted class and confidence in percent. Escaped so that it can stand in a script element. None without pictures.
+    """
+    if story.thumbnails_NCHW is None:
+        return None
+    p_RNK = np.stack([_mean_probabilities(story, recipe) for recipe in story.runs])
+    said_RN, sure_RN = p_RNK.argmax(2), p_RNK.max(2)
+    wrong_N = (said_RN != story.labels_N).any(0)
+    own_N = p_RNK[:, np.arange(len(story.labels_N)), story.labels_N].min(0)  # of the true class, by the worst recipe
+    rows = np.lexsort((own_N, ~wrong_N))[:EXPLORED]
+    _, height, width = story.thumbnails_NCHW.shape[1:]
+    facts = {
+        "classes": story.data.classes,
+        "recipes": list(story.runs),
+        "columns": COLUMNS,
+        "size": [width, height],
+        "rows": rows.tolist(),
+        "true": story.labels_N[rows].tolist(),
+        "said": said_RN[:, rows].tolist(),
+        "sure": np.rint(100 * sure_RN[:, rows]).astype(int).tolist(),
+    }
+    text = json.dumps(facts, ensure_ascii=True).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return {
+        "facts": text,
+        "image": data_uri(png_bytes(sheet(story.thumbnails_NCHW[rows], COLUMNS, gap=0))),
+        "shown": f"{len(rows):,}",
+        "wrong": f"{int(wrong_N[rows].sum()):,}",
+    }
+
+
+def script_hash(script: str) -> str:
+    """What a Content-Security-Policy allows this one script by."""
+    import hashlib
+
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _mean_probabilities(story: Story, recipe: str) -> np.ndarray:
+    return np.asarray(np.mean([softmax(r.logits_NK.astype(np.float64), axis=1) for r in story.runs[recipe]], axis=0))

@@ -1,0 +1,136 @@
+"""Diagnoses, portraits and effects: each word rests on its number, and made-up curves get the finding they were made for."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fittingroom.metrics.diagnosis import diagnose
+from fittingroom.metrics.effects import effects
+from fittingroom.metrics.portrait import Side, against, calibrated, portrait
+from fittingroom.metrics.verdict import Question, compare
+from fittingroom.spec.records import Environment, Epoch, Metrics, Scores, Structure
+
+
+def curve(val_loss: Any, val_accuracy: Any, clean_accuracy: Any, train_loss: Any = None) -> list[Epoch]:
+    train_loss = np.asarray(val_loss) * 0.8 if train_loss is None else train_loss
+    return [
+        Epoch(epoch=i + 1, lr=0.1, train_loss=t, train_accuracy=c, clean_loss=t, clean_accuracy=c, clean_n=10, val_loss=v, val_accuracy=a, train_s=1, eval_s=1)
+        for i, (v, a, c, t) in enumerate(zip(val_loss, val_accuracy, clean_accuracy, train_loss, strict=True))
+    ]  # fmt: skip
+
+
+x = np.arange(1, 13)
+rise = 0.9 - 0.1 / x
+CURVES = {
+    "overfitting": curve(0.3 + 0.3 / x + 0.02 * x, rise, rise + 0.008 * x, 0.5 / x),
+    "underfitting": curve(1.5 - 0.05 * x, rise, rise + 0.005),
+    "instability": curve(0.3 + 0.2 / x, rise + 0.02 * (-1) ** x, rise),
+    "slow start": curve(0.3 + 0.2 / x, np.r_[0.15, rise[1:]], np.r_[0.15, rise[1:]]),
+    "divergence": curve(0.3 + 0.2 / x, np.r_[rise[:8], [0.1] * 4], rise, np.r_[0.5 / x[:8], [2.3] * 4]),
+    "healthy": curve(0.3 + 0.2 / x, rise, rise + 0.005),
+}
+
+
+@pytest.mark.parametrize("kind", CURVES)
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_each_curve_gets_its_finding_with_figures_and_advice(kind: str, seeds: int) -> None:
+    found = diagnose([CURVES[kind]] * seeds, 10)
+    assert [f.kind for f in found] == [kind]
+    assert re.search(r"\d", found[0].words) and bool(found[0].advice) == (kind != "healthy")
+
+
+def test_where_overfitting_begins_is_the_lowest_validation_loss() -> None:
+    losses = [e.val_loss for e in CURVES["overfitting"]]
+    at = int(np.argmin(losses)) + 1
+    finding = diagnose([CURVES["overfitting"]] * 2, 10)[0]
+    assert f"lowest after epoch {at} ({min(losses):.3f}) and rises to {losses[-1]:.3f}" in finding.words  # type: ignore[type-var]
+    assert f"train.epochs={at}" in finding.advice
+
+
+def test_short_curves_and_missing_validation_say_so() -> None:
+    assert diagnose([CURVES["healthy"][:5]], 10)[0].kind == "too short"
+    blind = [e.model_copy(update={"val_loss": None, "val_accuracy": None}) for e in CURVES["healthy"]]
+    assert diagnose([blind], 10)[0].kind == "too short"
+    assert diagnose([CURVES["healthy"], CURVES["healthy"][:7]], 10)  # stopped at different epochs
+
+
+class Run:
+    """A run whose logits are drawn: `skill` on each class, `heat` of its confidence."""
+
+    cost = None
+
+    def __init__(self, name: str, seed: int, skill: list[float], heat: float = 1.0, epochs: list[Epoch] | None = None, parameters: int = 10) -> None:  # fmt: skip
+        rng = np.random.default_rng([seed, len(name)])
+        k, n = len(skill), 3000
+        self.name, self.seed = name, seed
+        self.labels_N = np.random.default_rng(0).integers(0, k, n)
+        self.logits_NK = heat * (
+            rng.normal(size=(n, k)) + np.asarray(skill)[self.labels_N][:, None] * np.eye(k)[self.labels_N]
+        )
+        self.val_logits_NK, self.val_labels_N = self.logits_NK[:1500], self.labels_N[:1500]
+        self.epochs = epochs or CURVES["healthy"]
+        s = Scores(n=n, accuracy=0.9, loss=0.5, ece=0.01)
+        self.metrics = Metrics(train=s, val=s, test=s, test_averaged=None, epochs=12, selected_epoch=12, train_s=2.0, eval_s=1, peak_memory_bytes=10**9)  # fmt: skip
+        self.environment = Environment(fittingroom="0", python="3", torch="2", platform="x", cpu="x", cores=2, device="cpu", device_name="cpu", threads=1, at_once=2, started="now")  # fmt: skip
+        self.structure = Structure(layers=(), parameters=parameters, flops=20)
+
+
+def side(name: str, skill: list[float], **kwargs: Any) -> Side:
+    runs = [Run(name, seed, skill, **kwargs) for seed in range(3)]
+    return Side(name, runs, compare("toy", runs).rows[0])
+
+
+CLASSES = ("shirt", "coat", "bag")
+
+
+def test_sentences_carry_figures_and_find_the_class_that_differs() -> None:
+    told = {s.topic: s.text for s in against(side("a", [3, 3, 3]), side("bb", [3, 1, 3], parameters=1000), CLASSES)}
+    assert set(told) == {"stability", "overfitting", "cost", "classes", "look-alikes"}
+    assert all(re.search(r"\d", text) for text in told.values())
+    assert "better than bb at “coat”" in told["classes"] and "shirt" not in told["classes"].split(";")[0]
+    assert "1/100 of the parameters (10 against 1 k)" in told["cost"]
+    assert "less often" in told["look-alikes"] and "cannot be told apart" in told["overfitting"]
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.integers(0, 99))
+def test_equals_are_told_apart_in_nothing_but_by_chance(seed: int) -> None:
+    a, b = side("a", [2, 2, 2]), side("b" * (seed + 2), [2, 2, 2])
+    told = " ".join(s.text for s in against(a, b, CLASSES))
+    claims = [word in told for word in ("is better than", "less often", "more often", "steadier", "less steady")]
+    assert sum(claims) <= 1
+
+
+def test_calibration_is_named_by_its_direction_and_mended_by_a_temperature() -> None:
+    hot = [Run("hot", s, [2, 2, 2], heat=6.0) for s in range(2)]
+    cold = [Run("cold", s, [2, 2, 2], heat=0.2) for s in range(2)]
+    assert (
+        "too sure of itself" in portrait("hot", hot)[0].text
+        and "less sure than it could be" in portrait("cold", cold)[0].text
+    )
+    c = calibrated(hot)
+    assert c.temperature and c.temperature > 1 and c.ece_scaled is not None and c.ece_scaled < c.ece / 3
+    for run in hot:
+        run.val_logits_NK = None
+    assert calibrated(hot).temperature is None and "temperature" not in portrait("hot", hot)[0].text
+
+
+def test_an_ablation_says_which_parts_help_and_what_they_do_to_the_curves() -> None:
+    whole = [Run("whole", s, [3, 3, 3], epochs=CURVES["healthy"]) for s in range(3)]
+    no_norm = [Run("whole without norm", s, [1, 1, 1], epochs=CURVES["instability"], parameters=4) for s in range(3)]
+    no_drop = [Run("whole without dropout", s, [3, 3, 3], epochs=CURVES["overfitting"]) for s in range(3)]
+    runs = {"whole": whole, "whole without norm": no_norm, "whole without dropout": no_drop}
+    comparison = compare("toy", [r for group in runs.values() for r in group], Question(against="whole"))
+    assert len(comparison.pairs) == 2
+    parts = {"whole without norm": "norm", "whole without dropout": "dropout"}
+    norm, dropout = effects("whole", parts, comparison, runs)
+    assert norm.resolved and norm.gain > 0.05 and norm.parameters == 6 and norm.text.startswith("norm helps: +")
+    assert norm.gain == pytest.approx(norm.with_part - norm.without_part)
+    assert not dropout.resolved and "no effect on accuracy is established" in dropout.text
+    assert "it reduces overfitting" in dropout.text
