@@ -105,6 +105,25 @@ def _loss(value: float) -> str:
     return f"{value:.4f}" if value < 1000 else f"{value:.2e}"
 
 
+@contextmanager
+def share_of(what: str, quiet: bool) -> Iterator[Callable[[float], None]]:
+    """A bar for work whose done share (0 … 1) is told to the function that this gives."""
+    console = Console(stderr=True, highlight=False)
+    bar = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=28),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=quiet or not console.is_terminal,
+    )
+    with bar:
+        task = bar.add_task(what, total=1.0)
+        yield lambda share: bar.update(task, completed=share)
+
+
 def train_missing(study: Plan, runs: Runs, source: Sequence[str], quiet: bool) -> list[RunFolder]:
     """Train what `study` still needs, before a person's eyes; `source` says where the data came from."""
     from fittingroom.study.run import run_study

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -154,19 +155,8 @@ def report(
     from fittingroom.metrics.verdict import Question
     from fittingroom.store import Runs
 
-    folder = Runs(runs)
-    chosen: dict[str, RunFolder] = {}
-    for word in which:
-        matches = (
-            folder.study(word)
-            or [r for r in folder.list() if r.name.startswith(word) and r.done]
-            or [folder.find(word)]
-        )
-        chosen |= {str(r.path.resolve()): r for r in matches}
-    homes = {r.path.resolve().parent for r in chosen.values()}
-    if len(homes) == 1:  # runs named by their paths: their own folder knows its test readings and pictures
-        folder = Runs(homes.pop())
-    _tell(list(chosen.values()), folder, Question(metric, effect), out or runs / "report.html", png, as_json)
+    chosen, folder = Runs(runs).select(which)
+    _tell(chosen, folder, Question(metric, effect), out or runs / "report.html", png, as_json)
 
 
 def runs(
@@ -287,7 +277,7 @@ def _compare(
 
 
 def _tell(
-    finished: list[RunFolder], folder: Runs, question: Question, path: Path, png: Path | None, as_json: bool
+    finished: Sequence[RunFolder], folder: Runs, question: Question, path: Path, png: Path | None, as_json: bool
 ) -> None:
     """Write the report, then print tables and verdicts, or the same as JSON."""
     from fittingroom.cli import show

@@ -133,4 +133,63 @@ def ablate(
     print("\n" + "\n".join(e.text for e in found) + f"\nreport: {page}")
 
 
-ALL = (replicate, ablate)
+def stress(
+    which: Annotated[
+        list[str],
+        typer.Argument(metavar="STUDY|RUN...", help="Studies by name or file, run folders, beginnings of their names."),
+    ],
+    device: Device = "auto",
+    runs: RunsDir = Path("runs"),
+    home: Home = None,
+    out: Annotated[Path | None, typer.Option(help="The HTML page (default: stress.html in the runs folder).")] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Classify corrupted test images (eleven kinds, five severities) with finished runs, and compare how they stand it."""
+    import numpy as np
+
+    from fittingroom.augment.corruptions import CORRUPTIONS
+    from fittingroom.cli import show
+    from fittingroom.cli.board import share_of
+    from fittingroom.data import load
+    from fittingroom.report.gather import gather
+    from fittingroom.report.page import robust_tables
+    from fittingroom.report.stress_page import write_stress_page
+    from fittingroom.store import Runs
+    from fittingroom.store.runs import safe_name
+    from fittingroom.study.stress import examples
+    from fittingroom.study.stress import stress as run_stress
+
+    chosen, folder = Runs(runs).select(which)
+    with share_of(f"corrupted images, {len(chosen)} runs", quiet or as_json) as tick:
+        run_stress(chosen, folder, device=device, home_dir=home, tick=tick)
+    stories = gather(chosen, folder)
+    pages = []
+    for story in stories:
+        assert story.robust
+        harmed = examples(load(story.data.name, home).train.take(np.arange(500)))[:, :, :3]
+        name = out or runs / ("stress.html" if len(stories) == 1 else f"stress-{safe_name(story.data.name)}.html")
+        pages.append(str(write_stress_page(story, list(CORRUPTIONS), harmed, name)))
+    if as_json:
+        found = [
+            {
+                "dataset": story.data.name,
+                "rows": [r.model_dump(mode="json") for r in story.robust[0]],
+                "pairs": [p.model_dump(mode="json") for p in story.robust[1]],
+            }
+            for story in stories
+            if story.robust
+        ]
+        show.as_json({"robustness": found, "pages": pages})
+        return
+    for story in stories:
+        assert story.robust
+        tables = robust_tables(*story.robust)
+        show.table(tables["head"], tables["rows"])
+        print()
+        show.table(tables["kinds_head"], tables["kinds"])
+        print("\n" + "\n".join(tables["sentences"]))
+    print(f"page: {', '.join(pages)}")
+
+
+ALL = (replicate, ablate, stress)

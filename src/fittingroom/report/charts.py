@@ -14,6 +14,7 @@ import vl_convert
 from fittingroom.metrics.calibration import reliability as binned
 from fittingroom.metrics.intervals import wilson
 from fittingroom.metrics.metric import METRICS, Metric
+from fittingroom.metrics.robustness import Robust
 from fittingroom.metrics.words import human
 from fittingroom.report.gather import Story
 from fittingroom.spec.records import DataFacts, Structure
@@ -299,6 +300,32 @@ def confusion(counts_KK: np.ndarray, classes: Sequence[str], number: str, dark: 
     )
     step = 32 if len(classes) <= 12 else 22
     return (cells + numbers).properties(width=alt.Step(step), height=alt.Step(step * 0.8))
+
+
+# ---------------------------------------------------------------- robustness
+
+
+def robustness(rows: Sequence[Robust]) -> Chart:
+    """Accuracy at each severity, a small plot for each kind of corruption; severity 0 is the clean test set."""
+    names = [row.recipe for row in rows]
+    values = [
+        {"recipe": row.recipe, "kind": kind, "severity": severity, "accuracy": 100 * accuracy}
+        for row in rows
+        for kind, by_severity in row.by_kind.items()
+        for severity, accuracy in enumerate((row.clean, *by_severity))
+    ]
+    base = alt.Chart(alt.Data(values=values)).encode(
+        x=alt.X("severity:Q", title="severity", axis=alt.Axis(tickCount=6, format="d", grid=False)),
+        y=alt.Y("accuracy:Q", title="accuracy (%)", scale=alt.Scale(domain=[0, 100])),
+        color=alt.Color(
+            "recipe:N", sort=names, title=None, scale=alt.Scale(domain=names),
+            legend=alt.Legend(orient="bottom", columns=3, symbolType="stroke", symbolOpacity=1),
+        ),
+        strokeDash=alt.StrokeDash("recipe:N", sort=names, legend=None),
+    )  # fmt: skip
+    kinds = list(rows[0].by_kind)
+    drawn = base.mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=22)).properties(width=118, height=96)
+    return drawn.facet(facet=alt.Facet("kind:N", sort=kinds, title=None), columns=4, spacing=14)
 
 
 # ---------------------------------------------------------------- structure

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fittingroom.metrics.robustness import Robust, RobustPair, RobustRun, compare_robustness
 from fittingroom.metrics.scores import confusion
 from fittingroom.metrics.verdict import Comparison, Question, compare
 from fittingroom.spec.errors import FittingroomError
@@ -21,6 +22,7 @@ class Story:
     comparison: Comparison
     runs: dict[str, list[LoadedRun]]
     thumbnails_NCHW: np.ndarray | None
+    robust: tuple[list[Robust], list[RobustPair]] | None = None  # where `fittingroom stress` was run on all
 
     @property
     def data(self) -> DataFacts:
@@ -55,8 +57,26 @@ def gather(folders: Sequence[RunFolder], runs: Runs, question: Question = Questi
             row.recipe: sorted((r for r in mine if r.name == row.recipe), key=lambda r: r.seed)
             for row in comparison.rows
         }
-        stories.append(Story(comparison, by_recipe, runs.thumbnails(digest)))
+        stories.append(Story(comparison, by_recipe, runs.thumbnails(digest), robustness(by_recipe)))
     return stories
+
+
+def robustness(runs: dict[str, list[LoadedRun]]) -> tuple[list[Robust], list[RobustPair]] | None:
+    """How the recipes stand corruption, if every run was stressed in the same way; None otherwise."""
+    stressed = {name: [_stressed(run) for run in group] for name, group in runs.items()}
+    found = {name: [run for run in group if run] for name, group in stressed.items()}
+    kinds = {run.kinds for group in found.values() for run in group}
+    if len(kinds) != 1 or any(len(found[name]) < len(group) for name, group in runs.items()):
+        return None
+    return compare_robustness(found)
+
+
+def _stressed(run: LoadedRun) -> RobustRun | None:
+    found = run.folder.stressed()
+    if found is None or not run.metrics.test:
+        return None
+    kinds = tuple(map(str, found["kinds"]))
+    return RobustRun(run.seed, run.metrics.test.accuracy, kinds, found["said"], found["labels"])
 
 
 def _refuse_mixtures(runs: Sequence[LoadedRun]) -> None:

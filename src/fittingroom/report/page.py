@@ -16,6 +16,7 @@ from fittingroom.metrics.effects import Effect
 from fittingroom.metrics.metric import METRICS, Metric
 from fittingroom.metrics.portrait import Side, calibrated, portrait
 from fittingroom.metrics.portrait import against as compared
+from fittingroom.metrics.robustness import Robust, RobustPair
 from fittingroom.metrics.words import human, percent, table
 from fittingroom.metrics.words import in_words as score_in_words
 from fittingroom.report import charts
@@ -103,6 +104,8 @@ def figures(story: Story) -> Iterator[tuple[str, Draw]]:
     yield "reliability", same(charts.reliability, story)
     for against, _ in costs(story):
         yield against, same(charts.cost, story, against)
+    if story.robust:
+        yield "robustness", same(charts.robustness, story.robust[0])
     for recipe, runs in story.runs.items():
         yield f"confusion-{recipe}", confused(recipe, "count")
         yield f"rates-{recipe}", confused(recipe, "share")
@@ -133,7 +136,7 @@ def _context(story: Story, runs: Runs, folder: Path) -> dict[str, Any]:
         "data": story.data,
         "verdict": story.comparison.sentences,
         "answers": _answers(story),
-        "charts": {"differences": None, **drawn},
+        "charts": {"differences": None, "robustness": None, **drawn},
         "table": table(story.comparison),
         "table_note": _table_note(story),
         "covers": _covers(story),
@@ -142,6 +145,7 @@ def _context(story: Story, runs: Runs, folder: Path) -> dict[str, Any]:
         "diagnoses": [_diagnosis(recipe, r, story.data) for recipe, r in story.runs.items()],
         "portrait": _portrait(story),
         "calibration": _calibration(story),
+        "robust": robust_tables(*story.robust) if story.robust else None,
         "mistakes": [mistakes(story, recipe, drawn) for recipe in story.runs],
         "only": only_one_is_right(story),
         "explorer": explorer(story),
@@ -245,6 +249,24 @@ def _calibration(story: Story) -> list[list[str]]:
         numbers = (c.confidence, c.accuracy, c.ece, c.ece_mass)
         lines.append([recipe, *(percent(x) for x in numbers), cool, percent(c.ece_scaled)])
     return lines
+
+
+def robust_tables(rows: Sequence[Robust], pairs: Sequence[RobustPair]) -> dict[str, Any]:
+    """Robustness as text: a table of mean corruption accuracies, one by kind, and a sentence for each pair."""
+    kinds = list(rows[0].by_kind)
+    return {
+        "head": ["recipe", "clean %", "mean corruption %", "± sd", "95 % interval", "kept of clean %"],
+        "rows": [
+            [
+                r.recipe, percent(r.clean), percent(r.mean), percent(r.sd), f"{percent(r.low)} – {percent(r.high)}",
+                percent(r.mean / r.clean if r.clean else None, 1),
+            ]
+            for r in rows
+        ],
+        "kinds_head": ["recipe", *kinds],
+        "kinds": [[r.recipe, *(percent(sum(r.by_kind[k]) / len(r.by_kind[k]), 1) for k in kinds)] for r in rows],
+        "sentences": [pair.text for pair in pairs],
+    }  # fmt: skip
 
 
 def effect_cells(effect: Effect, by: Metric) -> list[str]:

@@ -107,6 +107,11 @@ class RunFolder:
         found = load_npz(self._present("predictions.npz"), wanted)
         return (found[wanted[0]], found[wanted[1]]) if len(found) == 2 else None
 
+    def stressed(self) -> dict[str, np.ndarray] | None:
+        """What `fittingroom stress` found: `version`, `kinds` (C,), `said` (C,S,N) and `labels` (N,); None if it was not run."""
+        path = self.path / "stress.npz"
+        return load_npz(path) if path.exists() else None
+
     def samples(self) -> dict[str, np.ndarray]:
         """Images of each class as they are (`plain`) and as training saw them (`augmented`), (R,C,H,W) uint8."""
         return load_npz(self._present("samples.npz"))
@@ -234,6 +239,18 @@ class Runs:
         if not matches:
             raise unknown("run", name, [r.name for r in runs], f"fittingroom runs --runs {self.path}")
         return matches[0]
+
+    def select(self, words: Sequence[str]) -> tuple[Sequence[RunFolder], Runs]:
+        """The runs that `words` name (studies by name or file, run folders, beginnings of names), each once.
+
+        With them the runs folder that they lie in: it knows their test readings and pictures. Raises `FittingroomError`.
+        """
+        chosen: dict[str, RunFolder] = {}
+        for word in words:
+            begun = [r for r in self.list() if r.name.startswith(word) and r.done]
+            chosen |= {str(r.path.resolve()): r for r in self.study(word) or begun or [self.find(word)]}
+        homes = {r.path.resolve().parent for r in chosen.values()}
+        return list(chosen.values()), Runs(homes.pop()) if len(homes) == 1 else self
 
     def delete(self, run: RunFolder) -> None:
         """Remove a run folder. `DONE` goes first, so that a deletion cut short leaves nothing that looks finished."""

@@ -1,0 +1,106 @@
+"""How much of a classifier's accuracy survives corrupted images, and whether two differ in that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from fittingroom.metrics.crossed import estimate, holm
+from fittingroom.metrics.verdict import paired
+from fittingroom.spec.records import Record
+
+
+class Robust(Record):
+    """A recipe under corruption; accuracies are fractions, means over its seeds."""
+
+    recipe: str
+    seeds: tuple[int, ...]
+    clean: float
+    mean: float  # mean corruption accuracy: over images, kinds and severities
+    sd: float | None  # of it, between seeds
+    low: float  # 95 % interval of it, for other seeds and images
+    high: float
+    by_kind: dict[str, tuple[float, ...]]  # kind → accuracy at each severity
+
+
+class RobustPair(Record):
+    """`better` against `worse` by mean corruption accuracy, on the same harmed images."""
+
+    better: str
+    worse: str
+    difference: float
+    low: float
+    high: float
+    level: float
+    resolved: bool
+    text: str
+
+
+@dataclass(frozen=True)
+class RobustRun:
+    """What one run said of the harmed images: predictions (C kinds, S severities, N images) and labels (N,)."""
+
+    seed: int
+    clean: float
+    kinds: tuple[str, ...]
+    said_CSN: np.ndarray
+    labels_N: np.ndarray
+
+    def right_N(self) -> np.ndarray:
+        """For each image the share of its harmed versions that are classified rightly (N,)."""
+        return np.asarray((self.said_CSN == self.labels_N).mean((0, 1)))
+
+
+def compare_robustness(runs: Mapping[str, Sequence[RobustRun]]) -> tuple[list[Robust], list[RobustPair]]:
+    """Rows (most robust first) and pairs, judged like test accuracy: seeds and images crossed, Holm over the pairs."""
+    right = {name: np.stack([run.right_N() for run in group]) for name, group in runs.items()}
+    rows = sorted((_row(name, group, right[name]) for name, group in runs.items()), key=lambda r: -r.mean)
+    found = []
+    for a, b in combinations([row.recipe for row in rows], 2):
+        i, j = paired([r.seed for r in runs[a]], [r.seed for r in runs[b]])
+        found.append((a, b, estimate(right[a][i] - right[b][j])))
+    pairs = []
+    for (a, b, e), (p, level) in zip(found, holm([e.p for *_, e in found]), strict=True):
+        low, high = e.interval(level)
+        better, worse, low, high = (a, b, low, high) if e.mean >= 0 else (b, a, -high, -low)
+        pairs.append(_pair(better, worse, abs(e.mean), low, high, level, e.seeds > 1 and p < 0.05, e.seeds))
+    return rows, pairs
+
+
+def _row(name: str, group: Sequence[RobustRun], right_SN: np.ndarray) -> Robust:
+    whole = estimate(right_SN)
+    accuracy_CS = np.mean([(run.said_CSN == run.labels_N).mean(2) for run in group], axis=0)
+    low, high = whole.interval()
+    return Robust(
+        recipe=name,
+        seeds=tuple(run.seed for run in group),
+        clean=float(np.mean([run.clean for run in group])),
+        mean=whole.mean,
+        sd=float(right_SN.mean(1).std(ddof=1)) if len(group) > 1 else None,
+        low=low,
+        high=high,
+        by_kind={kind: tuple(map(float, row)) for kind, row in zip(group[0].kinds, accuracy_CS, strict=True)},
+    )
+
+
+def _pair(
+    better: str, worse: str, difference: float, low: float, high: float, level: float, resolved: bool, seeds: int
+) -> RobustPair:
+    figures = f"by {100 * difference:.2f} points of mean corruption accuracy [{100 * low:+.2f}, {100 * high:+.2f}]"
+    if resolved:
+        text = f"{better} stands corruption better than {worse}, {figures}, a real difference."
+    else:
+        why = "one seed cannot tell luck from merit" if seeds == 1 else "not resolved"
+        text = f"{better} is ahead of {worse} under corruption {figures}: {why}."
+    return RobustPair(
+        better=better, worse=worse, difference=difference, low=low, high=high, level=level, resolved=resolved, text=text
+    )
+
+
+def weakest(row: Robust, most: int = 3) -> list[tuple[str, float]]:
+    """The kinds of corruption that cost a recipe most: kind and mean accuracy over severities, the worst first."""
+    means = {kind: float(np.mean(values)) for kind, values in row.by_kind.items()}
+    return sorted(means.items(), key=lambda item: item[1])[:most]

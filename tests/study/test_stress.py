@@ -1,0 +1,63 @@
+"""Stress on real runs: the same harmed images for all, kept beside the run, announced, and compared in pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fittingroom.augment.corruptions import CORRUPTIONS, corrupt
+from fittingroom.data import Dataset
+from fittingroom.metrics.crossed import estimate
+from fittingroom.report.gather import gather
+from fittingroom.spec.recipe import Recipe
+from fittingroom.store import Runs
+from fittingroom.study.run import plan_study, run_study
+from fittingroom.study.stress import CHUNK, stress
+from fittingroom.training import predict
+from fittingroom.training.fit import restore
+from fittingroom.training.predict import to_tensor
+
+pytestmark = pytest.mark.slow
+
+
+def test_two_recipes_under_stress(quick: Callable[..., Recipe], fashion: Dataset, tmp_path: Path) -> None:
+    runs = Runs(tmp_path / "runs")
+    other = quick("readme-004-mlp", "model.layers.3.dropout=0.1").model_copy(update={"name": "other"})
+    folders = run_study(plan_study([quick(), other], [], range(2), runs, device="cpu"), runs, lambda n, s: None)
+    assert gather(folders, runs)[0].robust is None
+    shares: list[float] = []
+    stress(folders[:2], runs, device="cpu", tick=shares.append)
+    assert gather(folders, runs)[0].robust is None  # not all of them yet
+    assert shares == sorted(shares) and shares[-1] == 1.0
+    reads = runs.test_reads()["fashion-mnist"]
+    stress(folders, runs, device="cpu")
+    assert runs.test_reads()["fashion-mnist"] == reads + 2  # only the two that were missing
+    stress(folders, runs, device="cpu")
+    assert runs.test_reads()["fashion-mnist"] == reads + 2
+
+    found = folders[1].stressed()
+    assert found is not None
+    said, labels = found["said"], found["labels"]
+    assert said.shape == (len(CORRUPTIONS), 5, 10_000) and list(found["kinds"]) == list(CORRUPTIONS)
+    test = fashion.test.unlock(lambda: None)
+    assert np.array_equal(labels, test.labels_N)
+    model = restore(folders[1].recipe, folders[1].arrays("weights"), fashion.train)
+    rows = slice(2 * CHUNK, 3 * CHUNK)
+    harmed = corrupt(to_tensor(test.images_NCHW[rows]), "elastic", 2, 2 * CHUNK).numpy()
+    agreed = said[list(CORRUPTIONS).index("elastic"), 1, rows] == predict(model, harmed).argmax(1)
+    assert agreed.mean() > 0.999  # another thread count can turn a tie
+
+    rows_, pairs = gather(folders, runs)[0].robust  # type: ignore[misc]
+    right = {r.recipe: [] for r in rows_}
+    for folder in folders:
+        s = folder.stressed()
+        right[folder.recipe.name].append((s["said"] == s["labels"]).mean((0, 1)))  # type: ignore[index]
+    a, b = (np.stack(right[r.recipe]) for r in rows_)
+    assert rows_[0].mean == pytest.approx(a.mean()) and rows_[0].mean >= rows_[1].mean
+    assert pairs[0].difference == pytest.approx(abs(estimate(a - b).mean))
+    kind = np.mean([(f.stressed()["said"][3, 4] == labels).mean() for f in folders[:2]])  # type: ignore[index]
+    mine = next(r for r in rows_ if r.recipe == folders[0].recipe.name)
+    assert mine.by_kind["noise"][4] == pytest.approx(kind)
