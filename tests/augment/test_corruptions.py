@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 
 import numpy as np
 import pytest
@@ -47,7 +48,7 @@ def test_the_same_images_suffer_the_same_and_more_with_severity(kind: str, chann
         assert once.dtype == torch.uint8 and once.shape == images.shape
         assert torch.equal(once, corrupt(images, kind, severity))
         harm.append(float((once.float() - images.float()).square().mean()))
-    assert all(a < b for a, b in zip(harm, harm[1:], strict=False)) and harm[0] > 0
+    assert all(a < b for a, b in itertools.pairwise(harm)) and harm[0] > 0
     if kind not in ("blur", "contrast", "brightness", "inversion", "jpeg"):
         assert not torch.equal(corrupt(images, kind, 3, first=0), corrupt(images, kind, 3, first=64))
 

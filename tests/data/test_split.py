@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fittingroom
-from fittingroom.data import Dataset, Images, LockedTest, carve, prepare
+from fittingroom.data import Dataset, Images, LockedTest, carve, folds, prepare
 from fittingroom.data.duplicates import cached_groups, groups, near_pairs
 from fittingroom.data.idx import parse_idx
 from fittingroom.spec.errors import FittingroomError
+from fittingroom.spec.read import read_recipe
 from fittingroom.spec.recipe import DataSpec
 from fittingroom.training import fit
 
@@ -37,6 +38,35 @@ def test_carve_is_a_stratified_partition_that_divides_no_group(seed: int, fracti
     assert (got <= wanted).all()
     if pairs == 0:
         assert (got == wanted).all()
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10_000), st.integers(2, 8), st.integers(20, 200), st.integers(0, 20))
+def test_folds_are_a_stratified_partition_that_divides_no_group(seed: int, k: int, n: int, pairs: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels, group_N = rng.integers(0, 3, n), groups(n, rng.integers(0, n, (pairs, 2)))
+    fold_N = folds(labels, k, seed, group_N)
+    assert np.array_equal(fold_N, folds(labels, k, seed, group_N)) and set(fold_N.tolist()) <= set(range(k))
+    assert all(len(set(fold_N[group_N == g])) == 1 for g in np.unique(group_N))
+    if pairs == 0:
+        for label in range(3):
+            sizes = np.bincount(fold_N[labels == label], minlength=k)
+            assert sizes.max() - sizes.min() <= 1
+
+
+def test_a_recipe_can_hold_out_a_fold_and_old_digests_stand(fashion: Dataset) -> None:
+    spec = DataSpec(limit=1000, folds=4, fold=1)
+    train, val = prepare(fashion, spec)
+    assert val is not None and (len(train), len(val)) == (750, 250)
+    others = [prepare(fashion, spec.model_copy(update={"fold": f}))[1] for f in range(4)]
+    assert sum(len(o) for o in others if o) == 1000
+    plain = read_recipe("readme-004-mlp")
+    assert (
+        "folds" not in plain.deciding()["data"]
+        and "folds" in read_recipe("readme-004-mlp", ["data.folds=3"]).deciding()["data"]
+    )
+    with pytest.raises(FittingroomError, match="fold from 0 to folds - 1"):
+        read_recipe("readme-004-mlp", ["data.folds=3", "data.fold=3"])
 
 
 def test_the_seed_decides_the_split(few: tuple[Images, Images]) -> None:

@@ -192,4 +192,45 @@ def stress(
     print(f"page: {', '.join(pages)}")
 
 
-ALL = (replicate, ablate, stress)
+def explain(
+    run: Annotated[str, typer.Argument(help="A finished run: its folder, or the beginning of its name.")],
+    image: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[IMAGE]...", help="Test images by number (from 0), or picture files of your own."),
+    ] = None,
+    runs: RunsDir = Path("runs"),
+    home: Home = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The HTML page (default: explain-RUN.html in the runs folder).")
+    ] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Show why a run says what it says: filters, feature maps, attributions, neighbours, prototypes, a map of the test set."""
+    from fittingroom.cli import show
+    from fittingroom.cli.board import Board
+    from fittingroom.explain import explain as explain_run
+    from fittingroom.report.explain_page import deletion_words, write_explain_page
+    from fittingroom.report.pictures import read_picture
+    from fittingroom.store import Runs
+    from fittingroom.store.runs import safe_name
+    from fittingroom.study.plan import threads_each
+
+    folder = Runs(runs)
+    found = folder.find(run)
+    rows = [int(word.removeprefix("#")) for word in image or [] if word.removeprefix("#").isdecimal()]
+    files = [Path(word) for word in image or [] if not word.removeprefix("#").isdecimal()]
+    own = [read_picture(file, found.data.shape) for file in files]
+    here = Runs(found.path.resolve().parent)
+    board = Board([], quiet or as_json)
+    explain_run(found, here, rows, own, threads=threads_each(), home_dir=home, say=board.say)
+    page = write_explain_page(found, out or runs / f"explain-{safe_name(found.name)}.html")
+    curve = found.deletion()
+    assert curve
+    if as_json:
+        show.as_json({"run": found.name, "deletion": curve, "page": str(page)})
+        return
+    print(f"{deletion_words(curve)}\npage: {page}")
+
+
+ALL = (replicate, ablate, stress, explain)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
@@ -17,6 +17,7 @@ from fittingroom.metrics.metric import METRICS, Metric
 from fittingroom.metrics.robustness import Robust
 from fittingroom.metrics.words import human
 from fittingroom.report.gather import Story
+from fittingroom.report.pictures import data_uri
 from fittingroom.spec.records import DataFacts, Structure
 
 # Okabe & Ito (2008), colours that colour-blind readers tell apart; markers and dashes say the same again
@@ -326,6 +327,62 @@ def robustness(rows: Sequence[Robust]) -> Chart:
     kinds = list(rows[0].by_kind)
     drawn = base.mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=22)).properties(width=118, height=96)
     return drawn.facet(facet=alt.Facet("kind:N", sort=kinds, title=None), columns=4, spacing=14)
+
+
+# ---------------------------------------------------------------- explanations
+
+
+def deletion(curve: Mapping[str, Any]) -> Chart:
+    """Confidence while pixels are deleted, those first that matter most, or in random order."""
+    names = {"attributed": "most important first", "random": "in random order"}
+    values = [
+        {"order": words, "share": 100 * share, "p": 100 * p}
+        for key, words in names.items()
+        for share, p in zip(curve["share"], curve[key], strict=True)
+    ]
+    return (
+        alt.Chart(alt.Data(values=values))
+        .mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=30))
+        .encode(
+            x=alt.X("share:Q", title="pixels deleted (%)", axis=alt.Axis(grid=False)),
+            y=alt.Y("p:Q", title="confidence (%)", scale=alt.Scale(domain=[0, 100])),
+            color=alt.Color("order:N", sort=list(names.values()), title=None, legend=alt.Legend(orient="bottom")),
+            strokeDash=alt.StrokeDash("order:N", sort=list(names.values()), legend=None),
+        )
+        .properties(width=WIDTH, height=220)
+    )
+
+
+def embedding(points_N2: np.ndarray, labels_N: np.ndarray, wrong_N: np.ndarray, classes: Sequence[str]) -> Chart:
+    """The 2-D map of images, coloured by class, mistakes as crosses. Drawn as a raster: see `raster`."""
+    names = [f"{i} {c}" if len(c) > 1 else c for i, c in enumerate(classes)]
+    values = [
+        {"x": round(float(x), 2), "y": round(float(y), 2), "class": names[label], "wrong": bool(wrong)}
+        for (x, y), label, wrong in zip(points_N2, labels_N, wrong_N, strict=True)
+    ]
+    palette = [*COLOURS, "#b00020", "#004d40"] if len(names) <= 10 else None
+    colour = alt.Color(
+        "class:N", sort=names, title=None, legend=alt.Legend(symbolOpacity=1, symbolSize=70),
+        scale=alt.Scale(domain=names, range=palette) if palette else alt.Scale(domain=names, scheme="category20"),
+    )  # fmt: skip
+    base = alt.Chart(alt.Data(values=values)).encode(
+        x=alt.X("x:Q", axis=None, scale=alt.Scale(zero=False)),
+        y=alt.Y("y:Q", axis=None, scale=alt.Scale(zero=False)),
+        color=colour,
+    )
+    right = base.transform_filter("!datum.wrong").mark_circle(size=7, opacity=0.55)
+    wrong = base.transform_filter("datum.wrong").mark_point(
+        shape="cross", size=34, opacity=1, filled=True, stroke="#8a8a8a", strokeWidth=0.4
+    )
+    return (right + wrong).properties(width=620, height=520)
+
+
+def raster(chart: Chart) -> dict[str, str]:
+    """A chart of very many points as light and dark PNG data: URIs, on the page's own background."""
+    return {
+        mode: data_uri(bytes(vl_convert.vegalite_to_png(json.dumps(_themed(chart, dark, background)), scale=1.5)))
+        for mode, dark, background in (("light", False, "#fdfdfb"), ("dark", True, "#171716"))
+    }
 
 
 # ---------------------------------------------------------------- structure

@@ -153,6 +153,14 @@ class DataSpec(Strict):
     val_fraction: Fraction = 0.1
     split_seed: Annotated[int, Field(ge=0)] = 0  # the same for every run seed, so that runs share one validation set
     limit: Count | None = None  # use only so many training images (stratified), for quick looks
+    folds: Annotated[int, Field(ge=0, le=100)] = 0  # cross-validation: hold out part `fold` of so many instead; 0 = off
+    fold: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _fold_is_one_of_them(self) -> DataSpec:
+        if self.folds == 1 or self.fold >= max(1, self.folds):
+            raise ValueError(f"fold = {self.fold} of folds = {self.folds}: give folds ≥ 2 and fold from 0 to folds - 1")
+        return self
 
 
 class AugmentSpec(BaseModel):
@@ -332,4 +340,7 @@ class Recipe(Strict):
 
     def deciding(self) -> dict[str, Any]:
         """The parts that decide a result, as plain data: what the run's digest is taken of."""
-        return self.model_dump(mode="json", exclude={"name", "description", "source", "claims", "measured"})
+        tree = self.model_dump(mode="json", exclude={"name", "description", "source", "claims", "measured"})
+        if not self.data.folds:  # a run of before there were folds is the same run
+            del tree["data"]["folds"], tree["data"]["fold"]
+        return tree

@@ -112,6 +112,16 @@ class RunFolder:
         path = self.path / "stress.npz"
         return load_npz(path) if path.exists() else None
 
+    def explained(self) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+        """What `fittingroom explain` wrote: its arrays, and the deletion curve; None if it was not run."""
+        if not (self.path / "deletion.json").exists():
+            return None
+        return load_npz(self._present("explain.npz")), dict(self._json("deletion.json"))
+
+    def deletion(self) -> dict[str, Any] | None:
+        """The deletion curve alone."""
+        return dict(self._json("deletion.json")) if (self.path / "deletion.json").exists() else None
+
     def samples(self) -> dict[str, np.ndarray]:
         """Images of each class as they are (`plain`) and as training saw them (`augmented`), (R,C,H,W) uint8."""
         return load_npz(self._present("samples.npz"))

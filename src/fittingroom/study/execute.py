@@ -178,8 +178,9 @@ def environment(device: str, threads: int, at_once: int) -> Environment:
 
 
 def data_facts(data: Dataset, recipe: Recipe, n_train: int, n_val: int) -> DataFacts:
+    part = f"part {recipe.data.fold + 1} of {recipe.data.folds}, " if recipe.data.folds else ""
     held_out = (
-        f"{n_val:,} of train held out for validation, stratified, near duplicates on one side, "
+        f"{n_val:,} of train held out for validation, {part}stratified, near duplicates on one side, "
         f"split seed {recipe.data.split_seed}"
     )
     return DataFacts(

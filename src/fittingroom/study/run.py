@@ -70,6 +70,7 @@ def plan_trials(
     device: str = "auto",
     home_dir: Path | None = None,
     say: Say = lambda line: None,
+    score_test: bool = True,
 ) -> Plan:
     """Resolve every seed of every trial. Raises `FittingroomError` as `plan_study` does."""
     places = [(trial.recipe.name, trial.dataset) for trial in trials]
@@ -80,7 +81,7 @@ def plan_trials(
             )
     chosen = choose_device(device)
     loaded = {name: load(name, home_dir, say) for name in dict.fromkeys(trial.dataset for trial in trials)}
-    planned = [(plan(trial.recipe, loaded[trial.dataset], 0, chosen, 1), trial.seeds) for trial in trials]
+    planned = [(plan(trial.recipe, loaded[trial.dataset], 0, chosen, 1, score_test), trial.seeds) for trial in trials]
     granted = [(job, granted_seeds(job.work) if seeds is None else seeds) for job, seeds in planned]
     threads = threads_each(sum(len(seeds) for _, seeds in granted)) if chosen == "cpu" else threads_each()
     jobs = tuple(replace(job, seed=seed, threads=threads) for job, seeds in granted for seed in seeds)
@@ -111,7 +112,7 @@ def run_study(
     `FittingroomError` names the failures.
     """
     launch(study.waiting, runs, study.workers, listen)
-    unmeasured = {job.cost_key: job for job in study.jobs if runs.cost(job.cost_key) is None}
+    unmeasured = {job.cost_key: job for job in study.jobs if job.score_test and runs.cost(job.cost_key) is None}
     if unmeasured:
         say(f"measuring the cost of {len(unmeasured)} recipe{'s' if len(unmeasured) > 1 else ''}, alone on the machine")
     for job in unmeasured.values():

@@ -1,0 +1,92 @@
+"""One finished run explained: everything is computed here once and written as arrays beside the run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from scipy.special import softmax
+
+from fittingroom.data import load, prepare
+from fittingroom.explain.attributions import attributions, deletion
+from fittingroom.explain.features import feature_maps, filters, last_features
+from fittingroom.explain.neighbours import embedding, nearest, prototypes
+from fittingroom.spec.errors import FittingroomError
+from fittingroom.store import RunFolder, Runs
+from fittingroom.store.atomic import write
+from fittingroom.training import predict, prepare_process
+from fittingroom.training.fit import restore
+
+WRONG = 12  # confidently wrong test images that are explained
+DELETION_IMAGES = 500  # the first so many test images, for the deletion curve
+Say = Callable[[str], None]
+
+
+def explain(
+    run: RunFolder,
+    runs: Runs,
+    chosen: Sequence[int] = (),
+    own: Sequence[np.ndarray] = (),
+    *,
+    threads: int = 1,
+    home_dir: Path | None = None,
+    say: Say = lambda line: None,
+) -> None:
+    """Write `explain.npz` and `deletion.json` into the run's folder.
+
+    Explained are the `chosen` test images (0-based), images of one's `own` (uint8 (C,H,W)), and the most confidently wrong
+    ones. Test images come from the runs folder's copy of what was scored, so the test set is not read again.
+    Raises `FittingroomError` for a run that is not finished and scored, or a row that does not exist.
+    """
+    predictions = run.predictions("test") if run.done else None
+    tests_NCHW = runs.thumbnails(run.data.digest)
+    if predictions is None or tests_NCHW is None:
+        raise FittingroomError(f"{run.path} is not finished, or was not scored on test; see: fittingroom runs")
+    prepare_process(threads)
+    data = load(run.data.name, home_dir)
+    train, _ = prepare(data, run.recipe.data)
+    model = restore(run.recipe, run.arrays("weights"), train)
+    p_NK, labels_N = softmax(predictions[0].astype(np.float64), axis=1), predictions[1]
+    beyond = [row for row in chosen if not 0 <= row < len(labels_N)]
+    if beyond:
+        raise FittingroomError(f"there is no test image {beyond[0]}; they are 0 … {len(labels_N) - 1}")
+    wrong = np.flatnonzero(p_NK.argmax(1) != labels_N)
+    surest = wrong[np.argsort(-p_NK[wrong].max(1), kind="stable")][:WRONG]
+    rows = np.array([*chosen, *(r for r in surest if r not in set(chosen))], np.int64)
+    images = np.concatenate([*(image[None] for image in own), tests_NCHW[rows]])
+
+    say("attributions")
+    p_images = softmax(predict(model, images).astype(np.float64), axis=1)
+    maps = attributions(model, images, p_images.argmax(1))
+    say("features of the training and test images")
+    train_features = last_features(model, train.images_NCHW)
+    test_features = last_features(model, tests_NCHW)
+    near = nearest(last_features(model, images), train_features)
+    typical = prototypes(train_features, train.labels_N, len(train.classes))
+    say("a map of the test set")
+    points = embedding(test_features, jobs=threads)
+    layer, weights = filters(model, train.shape)
+    say("the deletion curve")
+    curve = deletion(model, tests_NCHW[:DELETION_IMAGES])
+    run.write_npz(
+        "explain",
+        {
+            "images": images,
+            "rows": np.array([*[-1] * len(own), *rows]),
+            "true": np.array([*[-1] * len(own), *labels_N[rows]]),
+            "p": p_images.astype(np.float32),
+            "filters": weights,
+            "filters_layer": np.array(layer),
+            "near": train.images_NCHW[near],
+            "near_labels": train.labels_N[near],
+            "prototypes": np.where((typical >= 0)[..., None, None, None], train.images_NCHW[typical], 0),
+            "points": points,
+            **{f"map {name}": value for name, value in maps.items()},
+            **{f"layer {name}": value for name, value in feature_maps(model, images[0]).items()},
+        },
+    )
+    write(
+        run.path / "deletion.json", json.dumps({k: v.tolist() for k, v in curve.items()} | {"images": DELETION_IMAGES})
+    )

@@ -1,0 +1,93 @@
+"""What a network makes of an image on its way: first-layer weights, maps of its layers, the last features."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from fittingroom.training.predict import BATCH, to_float, to_tensor
+
+FILTERS = 64  # shown
+MAPS = 16  # of each layer
+
+
+def filters(model: nn.Module, shape: tuple[int, int, int]) -> tuple[str, np.ndarray]:
+    """The first layer's weights as images: its name, and (F,C,h,w) float32. A dense layer's weights have the image's `shape`.
+
+    At most `FILTERS`, those with the largest norms. (name "", nothing) if the first layer is of another kind.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            weights = module.weight.detach().cpu()
+            if isinstance(module, nn.Linear):
+                if module.in_features != int(np.prod(shape)):
+                    break
+                weights = weights.reshape(-1, *shape)
+            strongest = weights.flatten(1).norm(dim=1).argsort(descending=True)[:FILTERS]
+            return name.removeprefix("body."), weights[strongest].numpy()
+    return "", np.zeros((0, 1, 1, 1), np.float32)
+
+
+def convolutions(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """The convolutions in the order in which they are defined."""
+    return [(name.removeprefix("body."), m) for name, m in model.named_modules() if isinstance(m, nn.Conv2d)]
+
+
+@torch.inference_mode()
+def feature_maps(model: nn.Module, image_CHW: np.ndarray) -> dict[str, np.ndarray]:
+    """What the first, the middle and the last convolution make of one uint8 image: name → (≤ `MAPS`, h, w) float32.
+
+    The most active channels of each. Empty for a network without convolutions.
+    """
+    layers = convolutions(model)
+    wanted = dict.fromkeys((0, len(layers) // 2, len(layers) - 1)) if layers else {}
+    found: dict[str, np.ndarray] = {}
+    with _listening([layers[i] for i in wanted]) as heard:
+        model(to_float(to_tensor(image_CHW[None])))
+        for name, output in heard.items():
+            maps = output[0].float()
+            active = maps.flatten(1).std(1).argsort(descending=True)[:MAPS]
+            found[name] = maps[active].numpy()
+    return found
+
+
+@torch.inference_mode()
+def last_features(model: nn.Module, images_NCHW: np.ndarray) -> np.ndarray:
+    """What the last dense layer is given (N,D) float32: the space in which the classes are told apart by planes.
+
+    The flat images themselves if there is no dense layer but the input.
+    """
+    dense = [m for m in model.modules() if isinstance(m, nn.Linear)]
+    if not dense:
+        return images_NCHW.reshape(len(images_NCHW), -1).astype(np.float32) / 255
+    parts: list[Tensor] = []
+    handle = dense[-1].register_forward_pre_hook(lambda module, inputs: parts.append(inputs[0].float()))
+    try:
+        for batch in to_tensor(images_NCHW).split(BATCH):
+            model(to_float(batch).contiguous(memory_format=torch.channels_last))
+    finally:
+        handle.remove()
+    return torch.cat(parts).numpy()
+
+
+class _listening:
+    """Collects the outputs of named modules while it is entered."""
+
+    def __init__(self, layers: list[tuple[str, nn.Module]]) -> None:
+        self.layers = layers
+        self.heard: dict[str, Tensor] = {}
+
+    def __enter__(self) -> dict[str, Tensor]:
+        self.handles = list(self._hooks())
+        return self.heard
+
+    def _hooks(self) -> Iterator[torch.utils.hooks.RemovableHandle]:
+        for name, module in self.layers:
+            yield module.register_forward_hook(lambda m, i, output, name=name: self.heard.__setitem__(name, output))
+
+    def __exit__(self, *_: object) -> None:
+        for handle in self.handles:
+            handle.remove()

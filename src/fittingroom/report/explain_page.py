@@ -1,0 +1,106 @@
+"""One HTML page about why a run says what it says: `fittingroom explain`. Reads what that command wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fittingroom.metrics.words import percent
+from fittingroom.report import charts
+from fittingroom.report.page import both_modes, render
+from fittingroom.report.pictures import data_uri, png_bytes, sheet
+from fittingroom.store import RunFolder
+from fittingroom.store.atomic import write
+
+FOR, AGAINST = np.array([230, 120, 0]), np.array([40, 140, 230])  # orange and blue: told apart by colour-blind readers
+
+
+def write_explain_page(run: RunFolder, path: Path) -> Path:
+    """Write the page about a run that was explained."""
+    explained = run.explained()
+    assert explained
+    found, curve = explained
+    classes, labels, predictions = run.data.classes, run.predictions("test"), found["p"]
+    assert labels is not None
+    said_N = labels[0].argmax(1)
+    wrong = said_N != labels[1]
+    methods = [name.removeprefix("map ") for name in found if name.startswith("map ")]
+    layers = [name.removeprefix("layer ") for name in found if name.startswith("layer ")]
+    html = render(
+        "explain_page.html",
+        title=run.name,
+        recipe=run.recipe.name,
+        data=run.data,
+        accuracy=percent(float(1 - wrong.mean())),
+        methods=methods,
+        images=[_image(i, found, methods, classes) for i in range(len(predictions))],
+        filters_layer=str(found["filters_layer"]),
+        filters=_sheet(_stretched(found["filters"]), 16) if len(found["filters"]) else "",
+        layers=[{"name": name, "image": _sheet(_stretched(found[f"layer {name}"][:, None]), 8)} for name in layers],
+        prototypes=[{"name": c, "image": _sheet(found["prototypes"][k], 6)} for k, c in enumerate(classes)],
+        embedding=charts.raster(charts.embedding(found["points"], labels[1], wrong, classes)),
+        deletion=both_modes(lambda dark: charts.deletion(curve)),
+        deletion_images=curve["images"],
+        deletion_words=deletion_words(curve),
+    )
+    write(path, html)
+    return path
+
+
+def deletion_words(curve: Mapping[str, Any]) -> str:
+    """What deleting the tenth of the pixels that matter most does, beside a random tenth."""
+    at = list(curve["share"]).index(0.1)
+    return (
+        f"Without the 10 % of the pixels that matter most, the confidence in what it said falls from "
+        f"{100 * curve['attributed'][0]:.0f} to {100 * curve['attributed'][at]:.0f} %; without a random 10 %, to "
+        f"{100 * curve['random'][at]:.0f} %."
+    )
+
+
+def _image(i: int, found: Mapping[str, np.ndarray], methods: list[str], classes: tuple[str, ...]) -> dict[str, Any]:
+    p, row, true = found["p"][i], int(found["rows"][i]), int(found["true"][i])
+    order = np.argsort(-p)[:3]
+    return {
+        "image": data_uri(png_bytes(found["images"][i])),
+        "what": f"test image #{row}" if row >= 0 else "your image",
+        "true": classes[true] if true >= 0 else "",
+        "wrong": true >= 0 and order[0] != true,
+        "said": [f"{classes[k]} {100 * p[k]:.0f} %" for k in order],
+        "maps": [data_uri(png_bytes(overlay(found["images"][i], found[f"map {m}"][i]))) for m in methods],
+        "near": [
+            {"image": data_uri(png_bytes(image)), "label": classes[label]}
+            for image, label in zip(found["near"][i], found["near_labels"][i], strict=True)
+        ],
+    }
+
+
+def overlay(image_CHW: np.ndarray, map_HW: np.ndarray) -> np.ndarray:
+    """An attribution over its faint image, as colour (3,H,W) uint8: orange speaks for the class, blue against it.
+
+    >>> overlay(np.zeros((1, 2, 2), np.uint8), np.array([[1.0, 0], [0, -1.0]]))[:, 0, 0].tolist()
+    [230, 120, 0]
+    """
+    grey = image_CHW.mean(0) * 0.45
+    largest = float(np.quantile(np.abs(map_HW), 0.99)) or float(np.abs(map_HW).max()) or 1.0
+    strength = np.clip(np.abs(map_HW) / largest, 0, 1)
+    colour = np.where(map_HW[None] > 0, FOR[:, None, None], AGAINST[:, None, None])
+    return np.asarray(((1 - strength) * grey + strength * colour).round(), np.uint8)
+
+
+def _stretched(images_NCHW: np.ndarray) -> np.ndarray:
+    """Each image's values stretched over 0 … 255; zero stays mid-grey where there are both signs."""
+    out = images_NCHW.astype(np.float64)
+    flat = out.reshape(len(out), -1)
+    if (flat < 0).any() and (flat > 0).any():
+        largest = np.maximum(np.abs(flat).max(1), 1e-12)[:, None, None, None]
+        return np.asarray((127.5 + 127.5 * out / largest).round(), np.uint8)
+    low, high = flat.min(1)[:, None, None, None], flat.max(1)[:, None, None, None]
+    return np.asarray((255 * (out - low) / np.maximum(high - low, 1e-12)).round(), np.uint8)
+
+
+def _sheet(images_NCHW: np.ndarray, columns: int) -> str:
+    few = images_NCHW if images_NCHW.shape[1] in (1, 3) else images_NCHW[:, :1]
+    return data_uri(png_bytes(sheet(few, min(columns, len(few)))))
