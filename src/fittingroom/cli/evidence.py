@@ -210,7 +210,8 @@ def explain(
     from fittingroom.cli import show
     from fittingroom.cli.board import Board
     from fittingroom.explain import explain as explain_run
-    from fittingroom.report.explain_page import deletion_words, write_explain_page
+    from fittingroom.report.explain_page import write_explain_page
+    from fittingroom.report.page import deletion_words
     from fittingroom.report.pictures import read_picture
     from fittingroom.store import Runs
     from fittingroom.store.runs import safe_name

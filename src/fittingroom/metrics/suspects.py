@@ -9,7 +9,6 @@ import numpy as np
 from fittingroom.spec.errors import MissingExtra
 from fittingroom.spec.records import Record
 
-
 UNLIKELY = 0.05  # of a label: one in twenty such would be right, were the probabilities perfect
 
 

@@ -122,6 +122,7 @@ def write_audit_page(audit: Audit, images: Images, path: Path) -> Path:
 
     html = render(
         "audit_page.html",
+        about=f"audit {audit.dataset}",
         audit=audit,
         suspects=[(s, picture(s.index)) for s in audit.suspects[:SHOWN]],
         outliers=[(o, picture(o.index)) for o in audit.outliers],

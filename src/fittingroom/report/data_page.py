@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,7 @@ def write_data_page(data: Dataset, path: Path) -> tuple[Path, dict[str, Any]]:
         "digest": data.digest,
         "acquired": data.acquired,
     }
-    html = render(
+    text = render(
         "data_page.html",
         data=data,
         facts=facts,
@@ -60,10 +62,25 @@ def write_data_page(data: Dataset, path: Path) -> tuple[Path, dict[str, Any]]:
             ]
             for split in seen.counts
         ],
+        pages=pages_about(data.name, path.parent),
         pairs=[_pair(p, data) for p in [*across, *(p for p in seen.pairs if p.split_a == p.split_b)][:MOST_PAIRS]],
     )
-    write(path, html)
+    write(path, text)
     return path, facts
+
+
+def pages_about(dataset: str, folder: Path) -> list[str]:
+    """The names of the pages in `folder` that say they are about `dataset`: reports, audits."""
+    head = 2000  # bytes; the sign is in the first lines
+    sign = re.compile(
+        rf'<meta name="fittingroom" content="\w+ (?:[^"]* )?{re.escape(html.escape(dataset))}(?: [^"]*)?">'
+    )
+    found = []
+    for page in sorted(folder.glob("*.html")) if folder.is_dir() else ():
+        with page.open(encoding="utf-8", errors="replace") as file:
+            if sign.search(file.read(head)):
+                found.append(page.name)
+    return found
 
 
 def _pair(p: DuplicatePair, data: Dataset) -> dict[str, str]:

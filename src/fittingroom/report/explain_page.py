@@ -10,7 +10,7 @@ import numpy as np
 
 from fittingroom.metrics.words import percent
 from fittingroom.report import charts
-from fittingroom.report.page import both_modes, render
+from fittingroom.report.page import both_modes, deletion_words, render
 from fittingroom.report.pictures import data_uri, png_bytes, sheet
 from fittingroom.store import RunFolder
 from fittingroom.store.atomic import write
@@ -48,16 +48,6 @@ def write_explain_page(run: RunFolder, path: Path) -> Path:
     )
     write(path, html)
     return path
-
-
-def deletion_words(curve: Mapping[str, Any]) -> str:
-    """What deleting the tenth of the pixels that matter most does, beside a random tenth."""
-    at = list(curve["share"]).index(0.1)
-    return (
-        f"Without the 10 % of the pixels that matter most, the confidence in what it said falls from "
-        f"{100 * curve['attributed'][0]:.0f} to {100 * curve['attributed'][at]:.0f} %; without a random 10 %, to "
-        f"{100 * curve['random'][at]:.0f} %."
-    )
 
 
 def _image(i: int, found: Mapping[str, np.ndarray], methods: list[str], classes: tuple[str, ...]) -> dict[str, Any]:

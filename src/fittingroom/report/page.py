@@ -14,9 +14,9 @@ import jinja2
 from fittingroom.metrics.diagnosis import diagnose
 from fittingroom.metrics.effects import Effect
 from fittingroom.metrics.metric import METRICS, Metric
-from fittingroom.metrics.portrait import Side, calibrated, portrait
+from fittingroom.metrics.portrait import Sentence, Side, calibrated, portrait
 from fittingroom.metrics.portrait import against as compared
-from fittingroom.metrics.robustness import Robust, RobustPair
+from fittingroom.metrics.robustness import Robust, RobustPair, weakest
 from fittingroom.metrics.words import human, percent, table
 from fittingroom.metrics.words import in_words as score_in_words
 from fittingroom.report import charts
@@ -43,7 +43,7 @@ def write_report(
     html = render(
         "page.html",
         title="fittingroom: " + ", ".join(story.data.title for story in stories),
-        about=" ".join(story.data.name for story in stories),
+        about="report " + " ".join(story.data.name for story in stories),
         stories=[_context(story, runs, path.parent) for story in stories],
         effects=[effect_cells(e, METRICS[stories[0].comparison.metric]) for e in effects],
         script=script,
@@ -236,8 +236,39 @@ def _portrait(story: Story) -> list[dict[str, Any]]:
     told = [
         {"title": f"{best.name} against {o.name}", "sentences": compared(best, o, story.data.classes)} for o in others
     ]
-    alone = [sentence for recipe, runs in story.runs.items() for sentence in portrait(recipe, runs)]
+    alone = [
+        sentence
+        for recipe, runs in story.runs.items()
+        for sentence in (*portrait(recipe, runs), *_tried(story, recipe))
+    ]
     return [*told, {"title": "Each by itself" if others else best.name, "sentences": alone}]
+
+
+def _tried(story: Story, recipe: str) -> list[Sentence]:
+    """What `stress` and `explain` found about a recipe, where they were run."""
+    found = []
+    row = next((r for r in story.robust[0] if r.recipe == recipe), None) if story.robust else None
+    if row:
+        worst = ", ".join(f"{kind} ({100 * mean:.1f} %)" for kind, mean in weakest(row))
+        text = (
+            f"{recipe} gets {100 * row.mean:.1f} % [{100 * row.low:.1f}, {100 * row.high:.1f}] of corrupted images right, "
+            f"of {100 * row.clean:.1f} % clean; it suffers most from {worst}."
+        )
+        found.append(Sentence(recipe, "robustness", text))
+    explained = next((curve for run in story.runs[recipe] if (curve := run.folder.deletion())), None)
+    if explained:
+        found.append(Sentence(recipe, "interpretability", f"{recipe}: {deletion_words(explained)}"))
+    return found
+
+
+def deletion_words(curve: Mapping[str, Any]) -> str:
+    """What deleting the tenth of the pixels that matter most does, beside a random tenth."""
+    at = list(curve["share"]).index(0.1)
+    return (
+        f"Without the 10 % of the pixels that matter most, the confidence in what it said falls from "
+        f"{100 * curve['attributed'][0]:.0f} to {100 * curve['attributed'][at]:.0f} %; without a random 10 %, to "
+        f"{100 * curve['random'][at]:.0f} %."
+    )
 
 
 def _calibration(story: Story) -> list[list[str]]:

@@ -33,6 +33,7 @@ def write_stress_page(story: Story, kinds: list[str], examples: np.ndarray, path
     ]
     html = render(
         "stress_page.html",
+        about=f"stress {story.data.name}",
         title=story.data.title,
         robust=robust_tables(rows, pairs),
         weak=weak,
