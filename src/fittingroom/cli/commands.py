@@ -352,6 +352,7 @@ def _run_facts(run: RunFolder) -> dict[str, Any]:
 
 
 def _print_run(run: RunFolder) -> None:
+    from fittingroom.metrics.intervals import wilson
     from fittingroom.metrics.words import human, percent
 
     if not run.done:
@@ -360,8 +361,11 @@ def _print_run(run: RunFolder) -> None:
     m, s = run.metrics, run.structure
     if m.test:
         plus = f", averaged over views {percent(m.test_averaged.accuracy)} %" if m.test_averaged else ""
+        low, high = wilson(round(m.test.accuracy * m.test.n), m.test.n)
+        interval = f"95 % interval {percent(low)} to {percent(high)} for other images, not for other seeds"
         print(
-            f"test accuracy        {percent(m.test.accuracy)} %  ({m.test.n:,} images, ECE {percent(m.test.ece)} %{plus})"
+            f"test accuracy        {percent(m.test.accuracy)} %  ({m.test.n:,} images, ECE {percent(m.test.ece)} %{plus})\n"
+            f"                     {interval}"
         )
     else:
         print("test accuracy        not read (--no-test)")

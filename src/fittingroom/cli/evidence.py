@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -53,8 +52,12 @@ def replicate(
     study = plan_trials(trials(asked, seeds), folder, device=device, home_dir=home, say=source.append)
     groups = grouped(train_missing(study, folder, source, quiet or as_json), folder)
     judged = judgements(asked, groups, changes)
-    again = [word for word in sys.argv[1:] if not word.startswith(("--report", "--runs", "--home"))]
-    command = shlex.join(["fittingroom", *again]) if again[:1] == ["replicate"] else "fittingroom replicate"
+    options = [
+        *(f"--claim={name}" for name in claim or []),
+        *([f"--seeds={seeds}"] if seeds else []),
+        *["--quick"] * quick,
+    ]
+    command = shlex.join(["fittingroom", "replicate", *(which or []), *options])
     page = write_claims_page(judged, groups, report or runs / "claims.html", command, changes)
     if as_json:
         show.as_json({"claims": [j.model_dump(mode="json") for j in judged], "report": str(page)})

@@ -233,7 +233,7 @@ def _judgement(
 def _stated(claim: Claim, judged: Judgement) -> str:
     """What is claimed, as one phrase."""
     with_whom = claim.than or (f"itself without {claim.without}" if claim.without else "")
-    bound = judged.show(_bound(claim))
+    bound = judged.show(_bound(claim)) if _bound(claim) else f"0{judged.unit}"
     if claim.relation == "equal":
         return bound + (f" over {with_whom}" if with_whom else "")
     if not with_whom:

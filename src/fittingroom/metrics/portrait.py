@@ -158,6 +158,8 @@ def _overfitting(a: Side, b: Side) -> Told:
 
 def _cost(a: Side, b: Side) -> Told:
     def times(what: str, mine: float, other: float, shown: str) -> str:
+        if mine == other:
+            return f"the same {what} ({shown.split(' against ')[0]})"
         larger, smaller = max(mine, other), max(min(mine, other), 1e-12)
         factor = f"{larger / smaller:.1f}" if larger < 10 * smaller else f"{larger / smaller:,.0f}"
         ratio = f"{factor} times" if mine >= other else f"1/{factor} of"

@@ -139,7 +139,7 @@ def compare(dataset: str, evidence: Sequence[Evidence], question: Question = Que
     by, effect = metric(question.metric), question.effect
     names = list(dict.fromkeys(e.name for e in evidence))
     if question.against and question.against not in names:
-        raise unknown("recipe", question.against, names, "--against names one of the recipes that are compared")
+        raise unknown("recipe", question.against, names, "the recipes that are compared")
     if not names:
         raise FittingroomError(f"no finished run with a test score on {dataset}; see: fittingroom runs")
     by_name = {name: sorted((e for e in evidence if e.name == name), key=lambda e: e.seed) for name in names}

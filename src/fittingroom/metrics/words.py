@@ -36,7 +36,7 @@ def sentences(
         return (f"{best.recipe} gets {score} on {dataset}; {interval}{scope}.",)
     if against:
         own = next(row for row in rows if row.recipe == against)
-        opening = f"{against} has {in_words(own, by)} on {dataset} ({_seeds(len(own.seeds))})."
+        opening = f"{against} gets {in_words(own, by)} on {dataset} ({_seeds(len(own.seeds))})."
         return (opening, *(pair_sentence(pair, by) for pair in pairs))
     with_best = [p for p in pairs if best.recipe in (p.better, p.worse)]
     beaten = [p for p in with_best if p.resolved and p.better == best.recipe]

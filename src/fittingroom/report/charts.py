@@ -101,7 +101,7 @@ def accuracy(story: Story) -> Chart:
         for name, runs in story.runs.items()
         for run in runs
     ]
-    y = alt.Y("recipe:N", sort=_recipes(story), title=None)
+    y = alt.Y("recipe:N", sort=_recipes(story), title=None, axis=alt.Axis(labelLimit=300))
     colour = _colour(story).legend(None)
     scale = alt.Scale(zero=False, nice=True)
     bars = alt.Chart(alt.Data(values=rows)).encode(y=y, color=colour)
@@ -116,7 +116,7 @@ def differences(story: Story) -> Chart:
     by = METRICS[story.comparison.metric]
     rows = [
         {
-            "pair": f"{p.better} − {p.worse}",
+            "pair": f"{p.better}\n− {p.worse}",
             "difference": by.scale * p.difference,
             "low": by.scale * p.low,
             "high": by.scale * p.high,
@@ -125,7 +125,7 @@ def differences(story: Story) -> Chart:
         for p in story.comparison.pairs
     ]
     base = alt.Chart(alt.Data(values=rows)).encode(
-        y=alt.Y("pair:N", sort=None, title=None, axis=alt.Axis(labelLimit=260)),
+        y=alt.Y("pair:N", sort=None, title=None, axis=alt.Axis(labelExpr="split(datum.value, '\\n')", labelLimit=300)),
         color=alt.Color(
             "verdict:N",
             title=None,
@@ -141,7 +141,7 @@ def differences(story: Story) -> Chart:
         x="difference:Q", shape=alt.Shape("verdict:N", legend=None)
     )
     zero = alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(strokeDash=[4, 3]).encode(x="zero:Q")
-    return (zero + interval + points).properties(width=WIDTH - 120, height=alt.Step(34))
+    return (zero + interval + points).properties(width=WIDTH - 60, height=alt.Step(42))
 
 
 # ---------------------------------------------------------------- training

@@ -22,11 +22,9 @@ MEANING = {
 
 
 def _cells(recipe: str, dataset: str, runs: Sequence[LoadedRun]) -> list[str]:
-    """A recipe's runs as a table's line. Seconds: the median epoch's times the epochs, so that a pause does not count."""
+    """A recipe's runs as a table's line."""
     tests = [run.metrics.test.accuracy for run in runs if run.metrics.test]
-    seconds = median(median(e.train_s for e in run.epochs) * len(run.epochs) for run in runs)
-    first, n = runs[0].environment, len(runs)
-    beside = f", {first.at_once} at once" if first.at_once > 1 else ""
+    n = len(runs)
     return [
         recipe,
         dataset,
@@ -34,8 +32,23 @@ def _cells(recipe: str, dataset: str, runs: Sequence[LoadedRun]) -> list[str]:
         f"{len(runs[0].epochs)}",
         percent(mean(tests)) + (f" ± {percent(stdev(tests))}" if n > 1 else ""),
         f"{runs[0].structure.parameters:,}",
-        f"{seconds:.3g} ({first.threads} thread{'s' if first.threads > 1 else ''}{beside})",
+        _seconds(runs),
     ]
+
+
+def _seconds(runs: Sequence[LoadedRun]) -> str:
+    """Training seconds of one run: by the rate measured alone on the machine, if it was; else as it was, with company."""
+    first, cost = runs[0], runs[0].cost
+    if cost and cost.train_images_per_s:
+        seconds = len(first.epochs) * first.data.n_train / cost.train_images_per_s
+        return f"{seconds:.3g} (alone, {_threads(cost.threads)})"
+    seconds = median(sum(e.train_s for e in run.epochs) for run in runs)
+    e = first.environment
+    return f"{seconds:.3g} ({_threads(e.threads)}{f', {e.at_once} at once' if e.at_once > 1 else ''})"
+
+
+def _threads(n: int) -> str:
+    return f"{n} thread{'s' if n > 1 else ''}"
 
 
 RUN_HEAD = ("recipe", "data", "seeds", "epochs", "test %", "parameters", "training seconds a run")
