@@ -41,7 +41,7 @@ CURVES = {
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_each_curve_gets_its_finding_with_figures_and_advice(kind: str, seeds: int) -> None:
     found = diagnose([CURVES[kind]] * seeds, 10)
-    assert [f.kind for f in found] == [kind]
+    assert [f.kind for f in found] == [kind] and ("(one seed)" in found[0].words) == (seeds == 1)
     assert re.search(r"\d", found[0].words) and bool(found[0].advice) == (kind != "healthy")
 
 
@@ -58,6 +58,13 @@ def test_short_curves_and_missing_validation_say_so() -> None:
     blind = [e.model_copy(update={"val_loss": None, "val_accuracy": None}) for e in CURVES["healthy"]]
     assert diagnose([blind], 10)[0].kind == "too short"
     assert diagnose([CURVES["healthy"], CURVES["healthy"][:7]], 10)  # stopped at different epochs
+
+
+def test_a_weak_two_class_model_has_not_diverged_and_a_tiny_loss_may_wobble() -> None:
+    weak = curve(0.69 - 0.01 * x, 0.55 + 0.012 * x, 0.56 + 0.012 * x)
+    assert "divergence" not in [f.kind for f in diagnose([weak] * 2, 2)]
+    tiny = curve(0.3 + 0.2 / x, rise, rise + 0.005, np.r_[0.5 / x[:10], 0.0010, 0.0017])
+    assert diagnose([tiny] * 2, 10)[0].kind == "healthy"
 
 
 class Run:
@@ -111,14 +118,19 @@ def test_calibration_is_named_by_its_direction_and_mended_by_a_temperature() -> 
     hot = [Run("hot", s, [2, 2, 2], heat=6.0) for s in range(2)]
     cold = [Run("cold", s, [2, 2, 2], heat=0.2) for s in range(2)]
     assert (
-        "too sure of itself" in portrait("hot", hot)[0].text
-        and "less sure than it could be" in portrait("cold", cold)[0].text
+        "too sure of itself" in portrait("hot", calibrated(hot)).text
+        and "less sure than it could be" in portrait("cold", calibrated(cold)).text
     )
     c = calibrated(hot)
     assert c.temperature and c.temperature > 1 and c.ece_scaled is not None and c.ece_scaled < c.ece / 3
     for run in hot:
         run.val_logits_NK = None
-    assert calibrated(hot).temperature is None and "temperature" not in portrait("hot", hot)[0].text
+    honest = [Run("honest", s, [0, 0, 0]) for s in range(3)]
+    for run in honest:  # labels drawn from what it says: perfectly calibrated
+        p = np.exp(run.logits_NK) / np.exp(run.logits_NK).sum(1, keepdims=True)
+        run.labels_N = np.array([np.random.default_rng(i).choice(3, p=row) for i, row in enumerate(p)])
+    assert "as sure as it is right" in portrait("honest", calibrated(honest)).text
+    assert calibrated(hot).temperature is None and "temperature" not in portrait("hot", calibrated(hot)).text
 
 
 def test_an_ablation_says_which_parts_help_and_what_they_do_to_the_curves() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
+from fittingroom.metrics.statistic import STATISTICS
 from fittingroom.spec.ablation import parts, without
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.read import parse_recipe, read_recipe, shipped_recipes
-from fittingroom.spec.recipe import Claim
+from fittingroom.spec.recipe import Claim, Statistic
 
 NESTED = {
     "model": {
@@ -71,11 +74,18 @@ def test_claims_that_cannot_be_judged_are_refused() -> None:
         {"than": "a", "without": "norm", "relation": "above"},
         {"than_dataset": "mnist", "relation": "above"},
         {"statistic": "flops", "relation": "below", "than": "a"},
+        {"statistic": "flops", "stated": 0.5, "than": "a"},
+        {"statistic": "gap", "than": "a", "than_dataset": "mnist", "relation": "above"},
+        {"than": "a", "than_dataset": "mnist", "stated": 0.01},
     ):
         with pytest.raises(ValueError):
             Claim(id="x", text="x", **wrong)
     assert Claim(id="x", text="", stated=0.9268).bounds == (0.92675, 0.92685)
     assert Claim(id="x", text="", stated=0.88, rounding=0.0005).bounds == (0.8795, 0.8805)
+
+
+def test_a_claim_can_name_every_statistic_and_no_other() -> None:
+    assert set(get_args(Statistic)) == set(STATISTICS)
 
 
 def test_every_shipped_claim_has_an_id_of_its_own_that_names_its_readme() -> None:

@@ -124,7 +124,7 @@ def inversion(images_NCHW: Tensor, severity: int, generator: Generator) -> Tenso
 
 @corruption
 def elastic(images_NCHW: Tensor, severity: int, generator: Generator) -> Tensor:
-    """Rubber: smooth random displacements of 1.8, 3.6, 5.4, 7.1, 10.7 % of the width (0.5 … 3 pixels of 28), root mean square."""
+    """Rubber: smooth displacements of 1.8, 3.6, 5.4, 7.1, 10.7 % of the width along each axis (0.5 … 3 pixels of 28, RMS)."""
     n, _, height, width = images_NCHW.shape
     amount = (0.5, 1.0, 1.5, 2.0, 3.0)[severity - 1] * width / 28
     field = _blurred(torch.randn(n, 2, height, width, generator=generator), sigma=4.0 * width / 28)

@@ -52,7 +52,10 @@ def audit(
         raise FittingroomError(f'--split is "train" or "test"; got "{split}"')
     if score and split == "train":
         raise FittingroomError("--score goes with --split test: recipes are scored on the test images")
+    room.need_cleanlab()
     auditor = read_recipe(recipe or AUDITORS.get(data, OTHER_AUDITOR), overrides or [])
+    if auditor.data.limit is not None:
+        raise FittingroomError("an audit looks at every image; leave data.limit away")
     folder = Runs(runs)
     compared = gather(folder.select(score)[0], folder) if score else []
     same = [name for story in compared for name in story.runs if name == auditor.name]
@@ -66,7 +69,7 @@ def audit(
     elsewhere = [story.data.name for story in compared if story.data.digest != loaded.digest]
     if elsewhere:
         raise FittingroomError(f"--score names runs on {elsewhere[0]}, but the audit is of {data}")
-    trials = room.auditors(auditor, loaded, folds)
+    trials = room.auditors(auditor, loaded.name, folds)
     study = plan_trials(trials, folder, device=device, home_dir=home, say=source.append, score_test=False)
     finished = train_missing(study, folder, source, quiet or as_json)
     if split == "train":

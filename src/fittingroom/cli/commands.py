@@ -352,6 +352,7 @@ def _run_facts(run: RunFolder) -> dict[str, Any]:
 
 
 def _print_run(run: RunFolder) -> None:
+    from fittingroom.metrics.diagnosis import diagnose
     from fittingroom.metrics.intervals import wilson
     from fittingroom.metrics.words import human, percent
 
@@ -375,6 +376,9 @@ def _print_run(run: RunFolder) -> None:
     print(f"training             {m.train_s:.1f} s, and {m.eval_s:.1f} s of evaluation")
     print(f"model                {s.parameters:,} parameters, {human(s.flops)} FLOPs an image")
     print(f"run folder           {run.path}")
+    for finding in diagnose([run.epochs], len(run.data.classes)):
+        advice = f"; to try: {finding.advice}" if finding.advice else ""
+        print(f"{finding.kind:<20} {finding.words}{advice}")
 
 
 def _print_registry(what: str, functions: dict[str, Any], special: dict[str, str], as_json: bool) -> None:

@@ -94,7 +94,8 @@ def ablate(
     from fittingroom.metrics.metric import METRICS
     from fittingroom.metrics.verdict import Question
     from fittingroom.report.gather import gather
-    from fittingroom.report.page import effect_cells, write_report
+    from fittingroom.report.page import write_report
+    from fittingroom.report.tables import effect_cells
     from fittingroom.spec.ablation import parts, without
     from fittingroom.spec.errors import FittingroomError
     from fittingroom.spec.read import read_recipe
@@ -156,22 +157,26 @@ def stress(
     from fittingroom.cli.board import share_of
     from fittingroom.data import load
     from fittingroom.report.gather import gather
-    from fittingroom.report.page import robust_tables
     from fittingroom.report.stress_page import write_stress_page
+    from fittingroom.report.tables import robust_tables
     from fittingroom.store import Runs
     from fittingroom.store.runs import safe_name
     from fittingroom.study.stress import examples
     from fittingroom.study.stress import stress as run_stress
 
     chosen, folder = Runs(runs).select(which)
+    gather(chosen, folder)  # refuses what could not be compared, before the test set is read
     with share_of(f"corrupted images, {len(chosen)} runs", quiet or as_json) as tick:
         run_stress(chosen, folder, device=device, home_dir=home, tick=tick)
     stories = gather(chosen, folder)
     pages = []
     for story in stories:
         assert story.robust
-        harmed = examples(load(story.data.name, home).train.take(np.arange(500)))[:, :, :3]
-        name = out or runs / ("stress.html" if len(stories) == 1 else f"stress-{safe_name(story.data.name)}.html")
+        train = load(story.data.name, home).train
+        harmed = examples(train.take(np.arange(min(500, len(train)))))[:, :, :3]
+        name = out or runs / "stress.html"
+        if len(stories) > 1:
+            name = name.with_stem(f"{name.stem}-{safe_name(story.data.name)}")
         pages.append(str(write_stress_page(story, list(CORRUPTIONS), harmed, name)))
     if as_json:
         found = [
@@ -214,8 +219,8 @@ def explain(
     from fittingroom.cli.board import Board
     from fittingroom.explain import explain as explain_run
     from fittingroom.report.explain_page import write_explain_page
-    from fittingroom.report.page import deletion_words
     from fittingroom.report.pictures import read_picture
+    from fittingroom.report.tables import deletion_words
     from fittingroom.store import Runs
     from fittingroom.store.runs import safe_name
     from fittingroom.study.plan import threads_each

@@ -25,8 +25,6 @@ MetricName = Annotated[
 ]
 Effect = Annotated[
     float | None,
-    typer.Option(
-        help="The difference you care about, in the metric's own size (0.005 = half a point, the default).", min=0
-    ),
+    typer.Option(help="The difference you care about, in the metric's own size (0.005 = half a point, the default)."),
 ]
 Seeds = Annotated[int, typer.Option(min=1, help="Seeds 0 … N-1 for each recipe.")]

@@ -51,7 +51,7 @@ class LockedTest:
     """A test set that cannot be looked at by accident: it holds no image until `unlock`, which is announced first.
 
     It is no `Images`, so nothing that trains, selects or tunes can be given one. Few places unlock it: the end of a
-    run, `stress`, `audit` and `explain`, which announce to the runs folder's log, and `data show`, which scores nothing.
+    run, `stress` and `audit`, which announce to the runs folder's log, and `data show`, which scores nothing.
     """
 
     def __init__(self, n: int, read: Callable[[], Images]) -> None:

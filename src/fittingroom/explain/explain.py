@@ -37,7 +37,8 @@ def explain(
     """Write `explain.npz` and `deletion.json` into the run's folder.
 
     Explained are the `chosen` test images (0-based), images of one's `own` (uint8 (C,H,W)), and the most confidently wrong
-    ones. Test images come from the runs folder's copy of what was scored, so the test set is not read again.
+    ones (the least sure ones, if none is wrong). Test images come from the runs folder's copy of what was scored, so the
+    test set is not read again.
     Raises `FittingroomError` for a run that is not finished and scored, or a row that does not exist.
     """
     predictions = run.predictions("test") if run.done else None
@@ -52,8 +53,10 @@ def explain(
     beyond = [row for row in chosen if not 0 <= row < len(labels_N)]
     if beyond:
         raise FittingroomError(f"there is no test image {beyond[0]}; they are 0 … {len(labels_N) - 1}")
-    wrong = np.flatnonzero(p_NK.argmax(1) != labels_N)
-    surest = wrong[np.argsort(-p_NK[wrong].max(1), kind="stable")][:WRONG]
+    wrong_N = p_NK.argmax(1) != labels_N
+    surest = np.lexsort((-p_NK.max(1) if wrong_N.any() else p_NK.max(1), ~wrong_N))[
+        : min(WRONG, wrong_N.sum() or WRONG)
+    ]
     rows = np.array([*chosen, *(r for r in surest if r not in set(chosen))], np.int64)
     images = np.concatenate([*(image[None] for image in own), tests_NCHW[rows]])
 
@@ -87,6 +90,5 @@ def explain(
             **{f"layer {name}": value for name, value in feature_maps(model, images[0]).items()},
         },
     )
-    write(
-        run.path / "deletion.json", json.dumps({k: v.tolist() for k, v in curve.items()} | {"images": DELETION_IMAGES})
-    )
+    told = {name: values.tolist() for name, values in curve.items()}
+    write(run.path / "deletion.json", json.dumps(told | {"images": min(DELETION_IMAGES, len(tests_NCHW))}))

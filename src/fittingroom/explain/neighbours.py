@@ -42,10 +42,13 @@ def embedding(features_ND: np.ndarray, seed: int = 0, jobs: int = 1) -> np.ndarr
     """
     try:
         from openTSNE import TSNE
+        from sklearn.utils.extmath import randomized_svd
     except ModuleNotFoundError:
         raise MissingExtra("explain", "explain") from None
     centred = features_ND - features_ND.mean(0)
-    _, directions = np.linalg.eigh(centred.T @ centred)
-    reduced = (centred @ directions[:, -DIMENSIONS:]).astype(np.float64)
+    if centred.shape[1] > DIMENSIONS:
+        _, _, directions = randomized_svd(centred, DIMENSIONS, random_state=seed)
+        centred = centred @ directions.T
+    reduced = centred.astype(np.float64)
     perplexity = min(30, max(2, (len(reduced) - 1) // 3))
     return np.asarray(TSNE(perplexity=perplexity, n_jobs=jobs, random_state=seed).fit(reduced), np.float32)

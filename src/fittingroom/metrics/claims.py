@@ -49,16 +49,19 @@ class Judgement(Record):
     high: float | None
     interval: str  # what the interval is
     seeds: int
+    than_seeds: int  # of what it is compared with; 0 if with nothing
     outcome: str
     note: str
     shown_in: str  # the name of the statistic, which knows how its values are shown
     compared: bool  # whether the value is a difference (or, of a cost, a ratio)
 
-    def number(self, value: float | None) -> str:
-        """A value of this judgement's statistic as text, without its unit; ∞ for None."""
+    def end(self, value: float | None, infinite: str) -> str:
+        """An end of the interval as text, without its unit."""
+        return infinite if value is None else self.number(value)
+
+    def number(self, value: float) -> str:
+        """A value of this judgement's statistic as text, without its unit."""
         measure = STATISTICS[self.shown_in]
-        if value is None:
-            return "∞"
         if self.compared and measure.as_ratio:
             return f"{value:.3g}"
         return f"{measure.scale * value:{'+' if self.compared else ''}.{measure.digits}f}"
@@ -87,48 +90,76 @@ def judge(claim: Claim, recipe: str, trials: Trials) -> Judgement:
     measure = STATISTICS[claim.statistic]
     own, than = _values(measure, trials.own), _values(measure, trials.than)
     compared = bool(claim.than or claim.without)
-    note = ""
     if np.isnan(own).any() or np.isnan(than).any():
-        return _judgement(
-            claim, recipe, measure, math.nan, (math.nan, math.nan), "none", len(own), "undecided",
-            f"the runs cannot show it: it takes at least {FEWEST_EPOCHS} epochs and a validation part",
-        )  # fmt: skip
-    if measure.is_cost:
+        why = f"the runs cannot show it: it takes at least {FEWEST_EPOCHS} epochs and a validation part"
+        found = Reading(math.nan, (math.nan, math.nan), "none", "undecided", why)
+    elif measure.is_cost:
         ratio = float(own[0] / than[0])
-        outcome = _side(claim, ratio, ratio)
-        return _judgement(claim, recipe, measure, ratio, (ratio, ratio), "exact", len(own), outcome, "")
-    i, j = paired([e.seed for e in trials.own], [e.seed for e in trials.than]) if compared else ([], [])
-    values = own[i] - than[j] if compared else own
-    if claim.than_dataset:
-        value, interval, note = _difference_of_differences(trials)
-        kind, outcome = "95 % interval of the difference of two paired differences", _side(claim, *interval)
-    elif claim.relation == "equal":
-        known = _known_spread(measure, trials, compared)
-        value, interval = float(values.mean()), prediction(list(values), known)
-        kind = "95 % prediction interval of one more " + ("pair of runs" if compared else "run")
-        outcome, note = _equal(claim, interval, known, len(values))
-    elif claim.statistic == "test_accuracy" and compared:
-        found = estimate(_right(trials.own)[i] - _right(trials.than)[j])
-        value, interval = found.mean, found.interval()
-        kind = "95 % interval of the paired difference, for other seeds and images"
-        outcome = _side(claim, *interval) if found.seeds > 1 else "undecided"
-        note = "" if found.seeds > 1 else "one seed cannot tell luck from merit"
-    elif compared:
-        value, interval = welch(own, than, measure.as_ratio)
-        kind = f"95 % interval of the {'ratio' if measure.as_ratio else 'difference'} of means over seeds (Welch)"
-        outcome = _side(claim, *interval)
-        note = "" if min(len(own), len(than)) > 1 else "one seed shows no spread"
-    elif claim.stated is None:
-        value, interval = float(values.mean()), mean_interval(values)
-        kind = "95 % interval of the mean over seeds"
-        outcome = _side(claim, *interval)
-        note = "" if len(values) > 1 else "one seed shows no spread"
+        found = Reading(ratio, (ratio, ratio), "exact", _side(claim, ratio, ratio))
+    elif claim.than_dataset:
+        found = _difference_of_differences(claim, trials)
+    elif claim.statistic == "test_accuracy" and compared and claim.relation != "equal":
+        found = _order(claim, trials)
+    elif claim.relation == "equal" or (not compared and claim.stated is not None):
+        found = _of_one_more_run(claim, measure, trials, own, than)
     else:
-        known = _known_spread(measure, trials, compared)
-        value, interval = float(values.mean()), prediction(list(values), known)
-        kind = "95 % prediction interval of one more run"
-        outcome, note = _side(claim, *interval), _pooling(known, len(values))
-    return _judgement(claim, recipe, measure, value, interval, kind, len(values), outcome, note)
+        found = _trend(claim, measure, own, than)
+    return _judgement(claim, recipe, measure, found, len(own), len(than))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was measured for a claim, and what follows."""
+
+    value: float
+    interval: tuple[float, float]
+    kind: str  # of the interval
+    outcome: str
+    note: str = ""
+
+
+LUCK = "one seed cannot tell luck from merit"
+
+
+def _order(claim: Claim, trials: Trials) -> Reading:
+    """Which test accuracy is higher: the paired comparison."""
+    i, j = paired([e.seed for e in trials.own], [e.seed for e in trials.than])
+    found = estimate(_right(trials.own)[i] - _right(trials.than)[j])
+    if found.seeds == 1:
+        kind = "95 % interval of one pair of runs, for other images"
+        return Reading(found.mean, found.interval(), kind, "undecided", LUCK)
+    kind = "95 % interval of the paired difference, for other seeds and images"
+    return Reading(found.mean, found.interval(), kind, _side(claim, *found.interval()))
+
+
+def _of_one_more_run(claim: Claim, measure: Statistic, trials: Trials, own: np.ndarray, than: np.ndarray) -> Reading:
+    """A figure, or a bound on one: where would the next run (or pair of runs) fall?"""
+    compared = len(than) > 0
+    values = own
+    if compared:
+        i, j = paired([e.seed for e in trials.own], [e.seed for e in trials.than])
+        values = own[i] - than[j]
+    known = _known_spread(measure, trials, compared)
+    interval = prediction(values, known)
+    kind = "95 % prediction interval of one more " + ("pair of runs" if compared else "run")
+    outcome, note = _side(claim, *interval), _pooling(known, len(values))
+    if claim.relation == "equal":
+        outcome, note = _equal(claim, interval, known, note)
+    return Reading(float(values.mean()), interval, kind, outcome, note)
+
+
+def _trend(claim: Claim, measure: Statistic, own: np.ndarray, than: np.ndarray) -> Reading:
+    """A statistic of curves, by itself or against another recipe's: over seeds alone."""
+    alone = "one seed shows no spread"
+    if not len(than):
+        interval = mean_interval(own)
+        note = "" if len(own) > 1 else alone
+        return Reading(
+            float(own.mean()), interval, "95 % interval of the mean over seeds", _side(claim, *interval), note
+        )
+    value, interval = welch(own, than, measure.as_ratio)
+    kind = f"95 % interval of the {'ratio' if measure.as_ratio else 'difference'} of means over seeds (Welch)"
+    return Reading(value, interval, kind, _side(claim, *interval), "" if min(len(own), len(than)) > 1 else alone)
 
 
 def _values(measure: Statistic, runs: Sequence[Evidence]) -> np.ndarray:
@@ -154,9 +185,8 @@ def _pooling(known: Spread, seeds: int) -> str:
     )
 
 
-def _equal(claim: Claim, interval: tuple[float, float], known: Spread, seeds: int) -> tuple[str, str]:
+def _equal(claim: Claim, interval: tuple[float, float], known: Spread, note: str) -> tuple[str, str]:
     low, high = claim.bounds
-    note = _pooling(known, seeds)
     if known.df == 0:
         return "undecided", note
     if interval[0] > high:
@@ -183,28 +213,26 @@ def _side(claim: Claim, low: float, high: float) -> str:
     return "reproduced" if low > stated else "not reproduced" if high < stated else "undecided"
 
 
-def _difference_of_differences(trials: Trials) -> tuple[float, tuple[float, float], str]:
+def _difference_of_differences(claim: Claim, trials: Trials) -> Reading:
     """How much larger the paired difference is here than on the other data set. Welch–Satterthwaite, two independent parts."""
     here, there = (
         estimate(_right(a)[i] - _right(b)[j])
         for a, b in ((trials.own, trials.than), (trials.own_there, trials.than_there))
         for i, j in [paired([e.seed for e in a], [e.seed for e in b])]
     )
+    kind = "95 % interval of the difference of two paired differences"
     value, variance = here.mean - there.mean, here.error**2 + there.error**2
     if min(here.seeds, there.seeds) < 2:
-        return value, (-math.inf, math.inf), "one seed cannot tell luck from merit"
+        return Reading(value, (-math.inf, math.inf), kind, "undecided", LUCK)
     df = variance**2 / (here.error**4 / here.df + there.error**4 / there.df) if variance else 1.0
     half = float(stats.t.ppf(0.975, df)) * math.sqrt(variance)
     each = f"here {100 * here.mean:+.2f} points, there {100 * there.mean:+.2f}"
-    return value, (value - half, value + half), each
+    return Reading(value, (value - half, value + half), kind, _side(claim, value - half, value + half), each)
 
 
-def _judgement(
-    claim: Claim, recipe: str, measure: Statistic, value: float, interval: tuple[float, float], kind: str, seeds: int,
-    outcome: str, note: str,
-) -> Judgement:  # fmt: skip
-    low, high = (x if math.isfinite(x) else None for x in interval)
-    known = math.isfinite(value)
+def _judgement(claim: Claim, recipe: str, measure: Statistic, found: Reading, own: int, than: int) -> Judgement:
+    low, high = (x if math.isfinite(x) else None for x in found.interval)
+    known = math.isfinite(found.value)
     judged = Judgement(
         id=claim.id,
         text=claim.text,
@@ -214,19 +242,20 @@ def _judgement(
         reason=measure.reason,
         stated="",
         measured="–",
-        value=value if known else None,
+        value=found.value if known else None,
         low=low if known else None,
         high=high if known else None,
-        interval=kind,
-        seeds=seeds,
-        outcome=outcome,
-        note=note,
+        interval=found.kind,
+        seeds=own,
+        than_seeds=than,
+        outcome=found.outcome,
+        note=found.note,
         shown_in=measure.name,
         compared=bool(claim.than or claim.without),
     )
     if known:
-        between = "" if kind == "exact" else f" [{judged.number(judged.low)}, {judged.number(judged.high)}]"
-        judged = judged.model_copy(update={"measured": judged.number(value) + between + judged.unit})
+        between = "" if found.kind == "exact" else f" [{judged.end(judged.low, '−∞')}, {judged.end(judged.high, '∞')}]"
+        judged = judged.model_copy(update={"measured": judged.number(found.value) + between + judged.unit})
     return judged.model_copy(update={"stated": _stated(claim, judged)})
 
 

@@ -68,8 +68,8 @@ def most_confused(predicted_SN: np.ndarray, labels_N: np.ndarray, k: int, most: 
         if off_KK[i, j] == 0:
             break
         taken_SN = (predicted_SN[:, labels_N == i] == j).astype(np.float64)
-        if len(taken_SN) == 1:
-            low, high = wilson(int(taken_SN.sum()), taken_SN.shape[1])
+        if (taken_SN == taken_SN[0]).all():  # one seed, or seeds that agree on every image
+            low, high = wilson(int(taken_SN[0].sum()), taken_SN.shape[1])
         else:
             low, high = estimate(taken_SN).interval()
         found.append(Confusion(i, j, float(off_KK[i, j]), float(taken_SN.mean()), max(0.0, low), min(1.0, high)))
@@ -123,7 +123,8 @@ class ClassDifference:
 
     @property
     def resolved(self) -> bool:
-        return self.difference.seeds > 1 and self.p < 0.05
+        """Whether it is real. Without any variation (a class of one image, say) nothing is known about other images."""
+        return self.difference.seeds > 1 and self.difference.error > 0 and self.p < 0.05
 
 
 def class_differences(right_a_SN: np.ndarray, right_b_SN: np.ndarray, labels_N: np.ndarray) -> list[ClassDifference]:

@@ -23,7 +23,7 @@ from scipy.optimize import brentq
 
 MOST_SEEDS = 100  # beyond this we say "more than", not a number
 POWER = 0.80
-NODES = 200  # of the average over what the mean squares can be
+NODES, FEW_NODES = 200, 10  # of the average over what the mean squares of seeds and of images can be
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,8 @@ def power(e: Estimate, difference: float, seeds: int, level: float = 0.95) -> fl
         return float(difference != 0)
     chances = (np.arange(NODES) + 0.5) / NODES
     seed_Q = seed * stats.chi2.ppf(chances, seeds - 1)[:, None] / (seeds - 1)
-    image_Q = image * stats.chi2.ppf(chances[::20], n - 1)[None, :] / max(1, n - 1)
+    few = (np.arange(FEW_NODES) + 0.5) / FEW_NODES
+    image_Q = image * stats.chi2.ppf(few, n - 1)[None, :] / max(1, n - 1)
     found_QQ, df_QQ = _error(seed_Q, image_Q, rest, seeds, n)
     least_QQ = stats.t.ppf((1 + level) / 2, df_QQ) * np.sqrt(found_QQ)
     return float(stats.norm.sf((least_QQ - abs(difference)) / math.sqrt(variance)).mean())

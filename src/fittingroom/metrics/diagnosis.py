@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,7 +26,8 @@ WIDE_GAP = 0.02  # between training and validation accuracy
 JUMPY = 0.01  # fluctuation of the validation accuracy
 SLOW = 0.5  # of the way from chance to the end, after the first epoch
 STILL = 0.01  # of the validation loss an epoch: still falling
-RUNAWAY = 1.5  # times its lowest value, of the training loss
+RUNAWAY = 1.5  # times its lowest value, of a training loss that ends above its first
+HELPLESS = 0.1  # of the way from chance to certainty
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,8 @@ class Finding:
 def diagnose(seeds: Sequence[Sequence[Epoch]], classes: int) -> list[Finding]:
     """The findings about one recipe from the epochs of each of its seeds; always at least one.
 
-    Figures are means over the seeds. A trend counts where its 95 % interval over seeds excludes zero (with one seed:
-    where it is there at all, which is said).
+    Figures are means over the seeds. A trend counts where its 95 % interval over seeds excludes zero; with one seed,
+    where it is there at all, and the words say "one seed".
 
     >>> def epoch(i: int, loss: float) -> Epoch:
     ...     return Epoch(epoch=i, lr=1, train_loss=0.1, train_accuracy=1, clean_loss=0.1, clean_accuracy=1, clean_n=9,
@@ -74,15 +75,18 @@ def diagnose(seeds: Sequence[Sequence[Epoch]], classes: int) -> list[Finding]:
         if f
     ]
     if found and found[0].kind == "divergence":
-        return found[:1]  # the rest follows from it
-    return found or [
-        Finding(
-            "healthy",
-            f"nothing is wrong: the gap at the end is {100 * late(gap_SE.mean(0)).mean():.1f} points, validation loss "
-            f"ends at {loss_SE[:, -1].mean():.3f} with its lowest mean at {loss_SE.mean(0).min():.3f}, and validation "
-            f"accuracy fluctuates by {100 * _jumps(accuracy_SE):.2f} points",
-        )
-    ]
+        found = found[:1]  # the rest follows from it
+    if not found:
+        found = [Finding("healthy", _healthy(loss_SE, accuracy_SE, gap_SE))]
+    return found if len(seeds) > 1 else [replace(f, words=f"{f.words} (one seed)") for f in found]
+
+
+def _healthy(loss_SE: np.ndarray, accuracy_SE: np.ndarray, gap_SE: np.ndarray) -> str:
+    return (
+        f"nothing is wrong: the gap at the end is {100 * late(gap_SE.mean(0)).mean():.1f} points, validation loss "
+        f"ends at {loss_SE[:, -1].mean():.3f} with its lowest mean at {loss_SE.mean(0).min():.3f}, and validation "
+        f"accuracy fluctuates by {100 * _jumps(accuracy_SE):.2f} points"
+    )
 
 
 def turn(loss_SE: np.ndarray) -> int:
@@ -159,8 +163,10 @@ def _slow_start(accuracy_SE: np.ndarray, classes: int) -> Finding | None:
 
 def _divergence(train_SE: np.ndarray, accuracy_SE: np.ndarray, classes: int) -> Finding | None:
     curve = train_SE.mean(0)
-    lost = accuracy_SE[:, -1].mean() < max(1.5 / classes, 0.5 * accuracy_SE.mean(0).max())
-    if not (lost or curve[-1] > RUNAWAY * curve.min()):
+    chance, end, best = 1 / classes, accuracy_SE[:, -1].mean(), accuracy_SE.mean(0).max()
+    lost = end < chance + HELPLESS * (1 - chance) or end - chance < 0.5 * (best - chance)
+    ran_away = curve[-1] > max(RUNAWAY * curve.min(), curve[0])
+    if not (lost or ran_away):
         return None
     return Finding(
         "divergence",

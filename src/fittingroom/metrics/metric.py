@@ -73,11 +73,11 @@ def _f1(logits_NK: np.ndarray, labels_N: np.ndarray) -> np.ndarray:
     both_K = (np.bincount(labels_N, minlength=k) + np.bincount(predicted_N, minlength=k)) / n
     f1_K = 2 * np.bincount(labels_N[right_N], minlength=k) / n / np.maximum(both_K, 1e-300)
     seen = both_K > 0
-    each = n_seen = int(seen.sum())
+    n_seen = int(seen.sum())
     slope_K = np.where(seen, 1 / np.maximum(both_K, 1e-300), 0.0)
     added_N = 2 * right_N * slope_K[labels_N]
     added_N = added_N - (f1_K * slope_K)[labels_N] - (f1_K * slope_K)[predicted_N]
-    return np.asarray(f1_K[seen].sum() / n_seen + added_N / each)
+    return np.asarray(f1_K[seen].sum() / n_seen + added_N / n_seen)
 
 
 def _top(k: int) -> Values:

@@ -44,6 +44,7 @@ class RobustRun:
     """What one run said of the harmed images: predictions (C kinds, S severities, N images) and labels (N,)."""
 
     seed: int
+    version: int  # of the corruptions
     clean: float
     kinds: tuple[str, ...]
     said_CSN: np.ndarray

@@ -101,14 +101,14 @@ STATISTICS = {
     for s in (
         Statistic(
             "test_accuracy",
-            "accuracy on the test set after the last epoch",
+            "accuracy of the scored weights on the test set",
             "it is the figure that is stated",
             lambda run: run.metrics.test.accuracy if run.metrics.test else float("nan"),
             **_PERCENT,  # type: ignore[arg-type]
         ),
         Statistic(
             "val_accuracy",
-            "accuracy on the held-out tenth of train after the last epoch",
+            "accuracy of the scored weights on the held-out part of train",
             "it is the figure that is stated",
             lambda run: run.metrics.val.accuracy if run.metrics.val else float("nan"),
             **_PERCENT,  # type: ignore[arg-type]

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fittingroom.spec.errors import MissingExtra
 from fittingroom.spec.records import Record
 
 UNLIKELY = 0.05  # of a label: one in twenty such would be right, were the probabilities perfect
@@ -33,25 +32,21 @@ class Suspects:
         return np.asarray(self.p_NK.argmax(1))
 
 
-def judge(split: str, p_NK: np.ndarray, labels_N: np.ndarray) -> Suspects:
+def find_suspects(split: str, p_NK: np.ndarray, labels_N: np.ndarray) -> Suspects:
     """Call labels suspect, from calibrated probabilities of models that did not see the images.
 
     By confident learning (Northcutt, Jiang & Chuang 2021, arXiv:1911.00068; cleanlab), or because the label's own
     probability is below `UNLIKELY`. The second rule is for models that are nearly always right: there confident learning
     asks for more certainty than an average image has, and finds 1 of MNIST's errors (docs/log.md 2026-11-20).
 
-    Raises `MissingExtra` if cleanlab is not installed.
-
     >>> p = np.array([[0.9, 0.1]] * 9 + [[0.05, 0.95]] * 9)
     >>> labels = np.array([0] * 9 + [1] * 8 + [0])  # the last one looks like a 1
-    >>> judge("train", p, labels).order_N[0]
+    >>> find_suspects("train", p, labels).order_N[0]
     np.int64(17)
     """
-    try:
-        from cleanlab.filter import find_label_issues
-        from cleanlab.rank import get_label_quality_scores
-    except ModuleNotFoundError:
-        raise MissingExtra("audit", "audit") from None
+    from cleanlab.filter import find_label_issues
+    from cleanlab.rank import get_label_quality_scores
+
     p_NK = p_NK / p_NK.sum(1, keepdims=True)
     quality_N = get_label_quality_scores(labels_N, p_NK, method="normalized_margin")
     learned_N = find_label_issues(labels_N, p_NK, filter_by="prune_by_noise_rate", n_jobs=1)

@@ -129,6 +129,8 @@ class Question:
 
     def __post_init__(self) -> None:
         metric(self.metric)  # an unknown one is told before anything is trained
+        if self.effect is not None and self.effect <= 0:
+            raise FittingroomError(f"effect: got {self.effect:g}; give a difference above 0 (0.005 = half a point)")
 
 
 def compare(dataset: str, evidence: Sequence[Evidence], question: Question = Question()) -> Comparison:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 def percent(fraction: float | None, digits: int = 2) -> str:
-    """A fraction in percent, or a dash."""
-    return "–" if fraction is None else f"{100 * fraction:.{digits}f}"
+    """A fraction in percent, or a dash for None and NaN."""
+    return "–" if fraction is None or fraction != fraction else f"{100 * fraction:.{digits}f}"
 
 
 def in_words(row: Row, by: Metric) -> str:
@@ -65,8 +65,8 @@ def pair_sentence(pair: Pair, by: Metric = ACCURACY) -> str:
     if pair.mcnemar:
         return (
             f"{pair.better} is ahead of {pair.worse} by {steps(pair.difference)} {interval}, but one seed cannot tell luck "
-            f"from merit: run at least 3 (--seeds 3); {images} (McNemar's mid-p {pair.mcnemar.mid_p:.2g}, which speaks of "
-            "these two runs only)."
+            f"from merit: run at least 3 (--seeds 3); {images} (of these answers McNemar's mid-p is {pair.mcnemar.mid_p:.2g}, "
+            "which speaks of these two runs only)."
         )
     if pair.limit == "test set":
         settle = "no number of seeds would settle it: the test set is too small for a difference of this size"

@@ -13,8 +13,8 @@ from fittingroom.data.outliers import outliers
 from fittingroom.metrics.suspects import Flattery, Suspects, flattery
 from fittingroom.metrics.words import percent
 from fittingroom.report.gather import Story
-from fittingroom.report.page import render
 from fittingroom.report.pictures import data_uri, png_bytes, sheet
+from fittingroom.report.render import render
 from fittingroom.spec.records import Record
 from fittingroom.store.atomic import write
 
@@ -32,7 +32,7 @@ class Suspect(Record):
     suggested_label: int
     score: float  # of the given label, 0 … 1: low is suspect
     confidence: float  # in the suggested one
-    flagged: bool  # by confident learning; the others are next in rank
+    flagged: bool  # suspect by the rules of `metrics.suspects.find_suspects`; the others are next in rank
 
 
 class Outlier(Record):
@@ -124,7 +124,8 @@ def write_audit_page(audit: Audit, images: Images, path: Path) -> Path:
         "audit_page.html",
         about=f"audit {audit.dataset}",
         audit=audit,
-        suspects=[(s, picture(s.index)) for s in audit.suspects[:SHOWN]],
+        suspects=[(s, picture(s.index)) for s in audit.suspects if s.flagged][:SHOWN],
+        next=[(s, picture(s.index)) for s in audit.suspects if not s.flagged][:SHOWN],
         outliers=[(o, picture(o.index)) for o in audit.outliers],
         twins=[(t, data_uri(png_bytes(sheet(images.images_NCHW[[t.a, t.b]], 2)))) for t in audit.twins[:FEW]],
         contradicting=sum(t.label_a != t.label_b for t in audit.twins),

@@ -8,7 +8,7 @@ from statistics import mean, median, stdev
 
 from fittingroom.metrics.claims import Judgement
 from fittingroom.metrics.words import percent
-from fittingroom.report.page import render
+from fittingroom.report.render import render
 from fittingroom.store import LoadedRun
 from fittingroom.store.atomic import write
 
@@ -65,7 +65,11 @@ HEAD = ("claim", "in words", "outcome", "stated", "measured [interval]", "seeds"
 
 def row(judged: Judgement) -> list[str]:
     """A judgement as text cells, as in `HEAD`."""
-    return [judged.id, judged.text, judged.outcome, judged.stated, judged.measured, str(judged.seeds), judged.note]
+    return [judged.id, judged.text, judged.outcome, judged.stated, judged.measured, _seeds(judged), judged.note]
+
+
+def _seeds(judged: Judgement) -> str:
+    return f"{judged.seeds}" + (f" and {judged.than_seeds}" if judged.than_seeds not in (0, judged.seeds) else "")
 
 
 def write_claims_page(

@@ -13,8 +13,8 @@ from fittingroom.data import Dataset
 from fittingroom.data.duplicates import NEAR_RMS
 from fittingroom.data.inspect import DuplicatePair, inspect
 from fittingroom.report import charts
-from fittingroom.report.page import both_modes, render
 from fittingroom.report.pictures import data_uri, png_bytes, sheet
+from fittingroom.report.render import both_modes, render
 from fittingroom.store.atomic import write
 
 MOST_PAIRS = 60  # shown

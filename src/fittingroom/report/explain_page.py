@@ -10,8 +10,9 @@ import numpy as np
 
 from fittingroom.metrics.words import percent
 from fittingroom.report import charts
-from fittingroom.report.page import both_modes, deletion_words, render
 from fittingroom.report.pictures import data_uri, png_bytes, sheet
+from fittingroom.report.render import both_modes, render
+from fittingroom.report.tables import deletion_words
 from fittingroom.store import RunFolder
 from fittingroom.store.atomic import write
 
@@ -57,7 +58,6 @@ def _image(i: int, found: Mapping[str, np.ndarray], methods: list[str], classes:
         "image": data_uri(png_bytes(found["images"][i])),
         "what": f"test image #{row}" if row >= 0 else "your image",
         "true": classes[true] if true >= 0 else "",
-        "wrong": true >= 0 and order[0] != true,
         "said": [f"{classes[k]} {100 * p[k]:.0f} %" for k in order],
         "maps": [data_uri(png_bytes(overlay(found["images"][i], found[f"map {m}"][i]))) for m in methods],
         "near": [

@@ -1,14 +1,14 @@
 // Filters the gallery in the page. Everything is text content or numbers; nothing is ever parsed as HTML.
 for (const root of document.querySelectorAll(".explorer")) {
   const facts = JSON.parse(root.querySelector("script").textContent);
-  const sprite = root.querySelector("img.sprite").src;
+  root.style.setProperty("--sprite", `url(${root.querySelector("img.sprite").src})`); // once, not in every tile
   const [width, height] = facts.size, scale = Math.max(1, Math.round(84 / width)), most = 120;
   const pick = (name) => root.querySelector(`[name=${name}]`);
-  const options = (select, words, first) =>
-    [first, ...words].forEach((word, i) => select && select.add(new Option(word, i === 0 && first ? "" : String(first ? i - 1 : i))));
   facts.recipes.forEach((name, i) => pick("model").add(new Option(name, String(i))));
-  options(pick("true"), facts.classes, "any class");
-  options(pick("said"), facts.classes, "any class");
+  for (const select of [pick("true"), pick("said")]) {
+    select.add(new Option("any class", ""));
+    facts.classes.forEach((name, i) => select.add(new Option(name, String(i))));
+  }
   const out = root.querySelector(".gallery"), count = root.querySelector("output");
   const draw = () => {
     const model = Number(pick("model").value), isTrue = pick("true").value, isSaid = pick("said").value;
@@ -24,7 +24,7 @@ for (const root of document.querySelectorAll(".explorer")) {
       const figure = document.createElement("figure"), image = document.createElement("div"), words = document.createElement("figcaption");
       image.className = "pixels";
       Object.assign(image.style, {
-        width: `${width * scale}px`, height: `${height * scale}px`, backgroundImage: `url(${sprite})`,
+        width: `${width * scale}px`, height: `${height * scale}px`, backgroundImage: "var(--sprite)",
         backgroundSize: `${facts.columns * width * scale}px auto`,
         backgroundPosition: `${-(i % facts.columns) * width * scale}px ${-Math.floor(i / facts.columns) * height * scale}px`,
       });

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+from scipy.special import softmax
 
+from fittingroom.metrics.classes import mean_confusion
 from fittingroom.metrics.robustness import Robust, RobustPair, RobustRun, compare_robustness
-from fittingroom.metrics.scores import confusion
 from fittingroom.metrics.verdict import Comparison, Question, compare
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.records import DataFacts
@@ -36,9 +38,21 @@ class Story:
     def labels_N(self) -> np.ndarray:
         return self.any_run.labels_N
 
+    def said(self, recipe: str) -> np.ndarray:
+        """The predicted classes (S,N) of a recipe's seeds."""
+        return np.stack([run.logits_NK.argmax(1) for run in self.runs[recipe]])
+
     def confusion(self, recipe: str) -> np.ndarray:
         """Mean counts (K,K) over the recipe's seeds; rows are true classes."""
-        return np.asarray(np.mean([confusion(r.logits_NK, r.labels_N) for r in self.runs[recipe]], axis=0))
+        return mean_confusion(self.said(recipe), self.labels_N, len(self.data.classes))
+
+    @cached_property
+    def probabilities(self) -> dict[str, np.ndarray]:
+        """Mean over seeds of each recipe's class probabilities (N,K)."""
+        return {
+            name: np.asarray(np.mean([softmax(r.logits_NK.astype(np.float64), axis=1) for r in runs], axis=0))
+            for name, runs in self.runs.items()
+        }
 
 
 def gather(folders: Sequence[RunFolder], runs: Runs, question: Question = Question()) -> list[Story]:
@@ -65,7 +79,7 @@ def robustness(runs: dict[str, list[LoadedRun]]) -> tuple[list[Robust], list[Rob
     """How the recipes stand corruption, if every run was stressed in the same way; None otherwise."""
     stressed = {name: [_stressed(run) for run in group] for name, group in runs.items()}
     found = {name: [run for run in group if run] for name, group in stressed.items()}
-    kinds = {run.kinds for group in found.values() for run in group}
+    kinds = {(run.version, run.kinds) for group in found.values() for run in group}
     if len(kinds) != 1 or any(len(found[name]) < len(group) for name, group in runs.items()):
         return None
     return compare_robustness(found)
@@ -76,7 +90,7 @@ def _stressed(run: LoadedRun) -> RobustRun | None:
     if found is None or not run.metrics.test:
         return None
     kinds = tuple(map(str, found["kinds"]))
-    return RobustRun(run.seed, run.metrics.test.accuracy, kinds, found["said"], found["labels"])
+    return RobustRun(run.seed, int(found["version"]), run.metrics.test.accuracy, kinds, found["said"], found["labels"])
 
 
 def _refuse_mixtures(runs: Sequence[LoadedRun]) -> None:

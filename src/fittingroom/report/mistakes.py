@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from scipy.special import softmax
 
 from fittingroom.metrics.classes import Confusion, class_scores, most_confused
 from fittingroom.metrics.words import percent
@@ -22,11 +21,10 @@ COLUMNS = 50  # of its picture
 
 def confusions(story: Story, recipe: str) -> list[Confusion]:
     """The most frequent confusions of a recipe over its seeds."""
-    said_SN = np.stack([run.logits_NK.argmax(1) for run in story.runs[recipe]])
-    return most_confused(said_SN, story.labels_N, len(story.data.classes))
+    return most_confused(story.said(recipe), story.labels_N, len(story.data.classes))
 
 
-def in_words(story: Story, c: Confusion) -> str:
+def confusion_words(story: Story, c: Confusion) -> str:
     """A confusion as half a sentence, with its interval."""
     classes = story.data.classes
     return (
@@ -39,8 +37,9 @@ def mistakes(story: Story, recipe: str, drawn: Mapping[str, Mapping[str, str]]) 
     """A recipe's part of the section: figures, confusions, classes, its most confident mistakes."""
     counts, classes = story.confusion(recipe), story.data.classes
     by_class = class_scores(counts)
-    mostly = (counts * (1 - np.eye(len(classes)))).argmax(1)
-    p_NK = _mean_probabilities(story, recipe)
+    off = counts * (1 - np.eye(len(classes)))
+    taken = [classes[row.argmax()] if row.any() else "" for row in off]
+    p_NK = story.probabilities[recipe]
     predicted_N, confidence_N = p_NK.argmax(1), p_NK.max(1)
     wrong = np.flatnonzero(predicted_N != story.labels_N)
     worst = wrong[np.argsort(-confidence_N[wrong], kind="stable")][:GALLERY]
@@ -50,9 +49,9 @@ def mistakes(story: Story, recipe: str, drawn: Mapping[str, Mapping[str, str]]) 
         "recipe": recipe,
         "confusion": drawn[f"confusion-{recipe}"],
         "rates": drawn[f"rates-{recipe}"],
-        "pairs": [in_words(story, c) for c in confusions(story, recipe)],
+        "pairs": [confusion_words(story, c) for c in confusions(story, recipe)],
         "classes": [
-            [c, *(percent(getattr(by_class, f"{n}_K")[k], 1) for n in names), f"{by_class.support_K[k]:,.0f}", classes[mostly[k]]]
+            [c, *(percent(getattr(by_class, f"{n}_K")[k], 1) for n in names), f"{by_class.support_K[k]:,.0f}", taken[k]]
             for k, c in enumerate(classes)
         ]
         + [
@@ -69,7 +68,7 @@ def only_one_is_right(story: Story) -> list[dict[str, Any]]:
     found = []
     for other in others:
         for right, wrong in ((best, other), (other, best)):
-            p_right, p_wrong = _mean_probabilities(story, right), _mean_probabilities(story, wrong)
+            p_right, p_wrong = story.probabilities[right], story.probabilities[wrong]
             labels = story.labels_N
             rows = np.flatnonzero((p_right.argmax(1) == labels) & (p_wrong.argmax(1) != labels))
             margin = p_right[rows, labels[rows]] - p_wrong[rows, labels[rows]]
@@ -103,7 +102,7 @@ def explorer(story: Story) -> dict[str, Any] | None:
     """
     if story.thumbnails_NCHW is None:
         return None
-    p_RNK = np.stack([_mean_probabilities(story, recipe) for recipe in story.runs])
+    p_RNK = np.stack([story.probabilities[recipe] for recipe in story.runs])
     said_RN, sure_RN = p_RNK.argmax(2), p_RNK.max(2)
     wrong_N = (said_RN != story.labels_N).any(0)
     own_N = p_RNK[:, np.arange(len(story.labels_N)), story.labels_N].min(0)  # of the true class, by the worst recipe
@@ -133,7 +132,3 @@ def script_hash(script: str) -> str:
     import hashlib
 
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-
-
-def _mean_probabilities(story: Story, recipe: str) -> np.ndarray:
-    return np.asarray(np.mean([softmax(r.logits_NK.astype(np.float64), axis=1) for r in story.runs[recipe]], axis=0))

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import datetime
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from fittingroom.metrics.diagnosis import diagnose
 from fittingroom.metrics.effects import Effect
-from fittingroom.metrics.metric import METRICS, Metric
-from fittingroom.metrics.portrait import Sentence, Side, calibrated, portrait
+from fittingroom.metrics.metric import METRICS
+from fittingroom.metrics.portrait import Calibrated, Sentence, Side, calibrated, portrait
 from fittingroom.metrics.portrait import against as compared
-from fittingroom.metrics.robustness import Robust, RobustPair, weakest
-from fittingroom.metrics.words import human, percent, table
-from fittingroom.metrics.words import in_words as score_in_words
+from fittingroom.metrics.robustness import weakest
+from fittingroom.metrics.words import human, in_words, percent, table
 from fittingroom.report import charts
 from fittingroom.report.gather import Story
-from fittingroom.report.mistakes import confusions, explorer, in_words, mistakes, only_one_is_right, script_hash
+from fittingroom.report.mistakes import confusion_words, confusions, explorer, mistakes, only_one_is_right, script_hash
 from fittingroom.report.pictures import data_uri, png_bytes, sheet
+from fittingroom.report.render import assets, both_modes, render
 from fittingroom.report.repeat import commands, recipe_toml, run_cells
+from fittingroom.report.tables import deletion_words, effect_cells, robust_tables
 from fittingroom.spec.records import DataFacts
 from fittingroom.store import LoadedRun, Runs
 from fittingroom.store.atomic import write
@@ -39,7 +35,7 @@ def write_report(
 
     `effects` are an ablation's, told in front of everything else.
     """
-    script = (_folder() / "explorer.js").read_text(encoding="utf-8")
+    script = (assets() / "explorer.js").read_text(encoding="utf-8")
     html = render(
         "page.html",
         title="fittingroom: " + ", ".join(story.data.title for story in stories),
@@ -55,36 +51,6 @@ def write_report(
             for name, draw in figures(story):
                 write(png_dir / f"{safe_name(story.data.name)}-{safe_name(name)}.png", charts.png(draw(False)))
     return path
-
-
-def render(template: str, **context: Any) -> str:
-    """A page of this room, with the style inside and everything escaped: HTML, or Markdown by its own filter `md`."""
-    folder = _folder()
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder),
-        autoescape=template.endswith(".html"),
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-    )
-    environment.filters["md"] = markdown_safe
-    today = datetime.datetime.now()
-    date = f"{today.day} {today:%B %Y}"
-    css = (folder / "style.css").read_text(encoding="utf-8")
-    return environment.get_template(template).render(css=css, date=date, **context)
-
-
-def _folder() -> Path:
-    return Path(str(resources.files("fittingroom") / "report"))
-
-
-def markdown_safe(text: str) -> str:
-    """Untrusted text as plain words in a Markdown table: no cell, tag, link or emphasis comes of it.
-
-    >>> print(markdown_safe("a|b <img> *c*"))
-    a\\|b &lt;img&gt; \\*c\\*
-    """
-    one_line = " ".join(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").split())
-    return re.sub(r"([\\`*_\[\]|])", r"\\\1", one_line)
 
 
 def figures(story: Story) -> Iterator[tuple[str, Draw]]:
@@ -131,10 +97,12 @@ def costs(story: Story) -> list[tuple[str, str]]:
 def _context(story: Story, runs: Runs, folder: Path) -> dict[str, Any]:
     drawn = {name: both_modes(draw) for name, draw in figures(story)}
     again, study = commands(story)
+    calibration = {recipe: calibrated(group) for recipe, group in story.runs.items()}
     data_page = f"data-{safe_name(story.data.name)}.html"
     return {
         "data": story.data,
         "verdict": story.comparison.sentences,
+        "metric": METRICS[story.comparison.metric].title.capitalize(),
         "answers": _answers(story),
         "charts": {"differences": None, "robustness": None, **drawn},
         "table": table(story.comparison),
@@ -143,8 +111,8 @@ def _context(story: Story, runs: Runs, folder: Path) -> dict[str, Any]:
         "clean_n": f"{story.any_run.epochs[0].clean_n:,}",
         "costs": costs(story),
         "diagnoses": [_diagnosis(recipe, r, story.data) for recipe, r in story.runs.items()],
-        "portrait": _portrait(story),
-        "calibration": _calibration(story),
+        "portrait": _portrait(story, calibration),
+        "calibration": [_calibration(recipe, c) for recipe, c in calibration.items()],
         "robust": robust_tables(*story.robust) if story.robust else None,
         "mistakes": [mistakes(story, recipe, drawn) for recipe in story.runs],
         "only": only_one_is_right(story),
@@ -161,14 +129,6 @@ def _context(story: Story, runs: Runs, folder: Path) -> dict[str, Any]:
     }
 
 
-def both_modes(draw: Draw) -> dict[str, str]:
-    """A chart as light and dark data: URIs."""
-    return {
-        mode: data_uri(charts.svg(draw(dark), dark).encode(), "image/svg+xml")
-        for mode, dark in (("light", False), ("dark", True))
-    }
-
-
 def _answers(story: Story) -> list[dict[str, str]]:
     """The questions that a person came with."""
     rows, pairs = story.comparison.rows, story.comparison.pairs
@@ -178,7 +138,7 @@ def _answers(story: Story) -> list[dict[str, str]]:
         {
             "question": "Which is best?" if len(rows) > 1 else "How good is it?",
             "answer": best.recipe if len(rows) > 1 else by.show(best.score) + by.unit,
-            "detail": f"{score_in_words(best, by)}, {seeds}",
+            "detail": f"{in_words(best, by)}, {seeds}",
         }
     ]
     if pairs:
@@ -187,7 +147,7 @@ def _answers(story: Story) -> list[dict[str, str]]:
             {
                 "question": "By how much?",
                 "answer": f"{by.scale * next_best.difference:.{by.digits}f} {by.steps}",
-                "detail": f"over {next_best.worse}; {100 * next_best.level:.3g} % interval "
+                "detail": f"of {next_best.better} over {next_best.worse}; {100 * next_best.level:.3g} % interval "
                 f"{by.signed(next_best.low)} to {by.signed(next_best.high)}",
             },
             {
@@ -214,7 +174,7 @@ def _answers(story: Story) -> list[dict[str, str]]:
         {
             "question": "Where does it fail?",
             "answer": f"{classes[c.true]} → {classes[c.predicted]}",
-            "detail": in_words(story, c),
+            "detail": confusion_words(story, c),
         }
         for c in worst
     ]
@@ -229,18 +189,14 @@ def _diagnosis(recipe: str, runs: Sequence[LoadedRun], data: DataFacts) -> dict[
     return {"recipe": recipe, "findings": diagnose([run.epochs for run in runs], len(data.classes))}
 
 
-def _portrait(story: Story) -> list[dict[str, Any]]:
+def _portrait(story: Story, calibration: Mapping[str, Calibrated]) -> list[dict[str, Any]]:
     """Measured sentences: the best against each other one by topic, then each recipe by itself."""
     sides = [Side(row.recipe, story.runs[row.recipe], row) for row in story.comparison.rows]
     best, *others = sides
     told = [
         {"title": f"{best.name} against {o.name}", "sentences": compared(best, o, story.data.classes)} for o in others
     ]
-    alone = [
-        sentence
-        for recipe, runs in story.runs.items()
-        for sentence in (*portrait(recipe, runs), *_tried(story, recipe))
-    ]
+    alone = [s for recipe, c in calibration.items() for s in (portrait(recipe, c), *_tried(story, recipe))]
     return [*told, {"title": "Each by itself" if others else best.name, "sentences": alone}]
 
 
@@ -261,50 +217,10 @@ def _tried(story: Story, recipe: str) -> list[Sentence]:
     return found
 
 
-def deletion_words(curve: Mapping[str, Any]) -> str:
-    """What deleting the tenth of the pixels that matter most does, beside a random tenth."""
-    at = list(curve["share"]).index(0.1)
-    return (
-        f"Without the 10 % of the pixels that matter most, the confidence in what it said falls from "
-        f"{100 * curve['attributed'][0]:.0f} to {100 * curve['attributed'][at]:.0f} %; without a random 10 %, to "
-        f"{100 * curve['random'][at]:.0f} %."
-    )
-
-
-def _calibration(story: Story) -> list[list[str]]:
-    """A table: confidence, accuracy and calibration errors of each recipe."""
-    lines = []
-    for recipe, runs in story.runs.items():
-        c = calibrated(runs)
-        cool = "–" if c.temperature is None else f"{c.temperature:.2f}"
-        numbers = (c.confidence, c.accuracy, c.ece, c.ece_mass)
-        lines.append([recipe, *(percent(x) for x in numbers), cool, percent(c.ece_scaled)])
-    return lines
-
-
-def robust_tables(rows: Sequence[Robust], pairs: Sequence[RobustPair]) -> dict[str, Any]:
-    """Robustness as text: a table of mean corruption accuracies, one by kind, and a sentence for each pair."""
-    kinds = list(rows[0].by_kind)
-    return {
-        "head": ["recipe", "clean %", "mean corruption %", "± sd", "95 % interval", "kept of clean %"],
-        "rows": [
-            [
-                r.recipe, percent(r.clean), percent(r.mean), percent(r.sd), f"{percent(r.low)} – {percent(r.high)}",
-                percent(r.mean / r.clean if r.clean else None, 1),
-            ]
-            for r in rows
-        ],
-        "kinds_head": ["recipe", *kinds],
-        "kinds": [[r.recipe, *(percent(sum(r.by_kind[k]) / len(r.by_kind[k]), 1) for k in kinds)] for r in rows],
-        "sentences": [pair.text for pair in pairs],
-    }  # fmt: skip
-
-
-def effect_cells(effect: Effect, by: Metric) -> list[str]:
-    """A part's effect as text cells: part, score with and without it, gain with interval, real or not, in words."""
-    gain = f"{by.signed(effect.gain)} [{by.signed(effect.low)}, {by.signed(effect.high)}]"
-    real = "yes" if effect.resolved else "not established"
-    return [effect.part, by.show(effect.with_part), by.show(effect.without_part), gain, real, effect.text]
+def _calibration(recipe: str, c: Calibrated) -> list[str]:
+    """A table's line: confidence, accuracy and calibration errors."""
+    cool = "–" if c.temperature is None else f"{c.temperature:.2f}"
+    return [recipe, *(percent(x) for x in (c.confidence, c.accuracy, c.ece, c.ece_mass)), cool, percent(c.ece_scaled)]
 
 
 def _table_note(story: Story) -> str:
@@ -371,6 +287,6 @@ def _reads(story: Story, runs: Runs) -> str:
     used = sum(len(r) for r in story.runs.values())
     return (
         f"The test set of {story.data.title} has been read {reads} time{'s' if reads != 1 else ''} in this runs folder "
-        f"({used} run{'s' if used != 1 else ''} shown here, one reading each). The more often it is read and the best picked, "
+        f"({used} run{'s' if used != 1 else ''} shown here). The more often it is read and the best picked, "
         "the more the best score flatters."
     )

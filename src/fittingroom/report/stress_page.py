@@ -9,8 +9,9 @@ import numpy as np
 from fittingroom.metrics.robustness import weakest
 from fittingroom.report import charts
 from fittingroom.report.gather import Story
-from fittingroom.report.page import both_modes, render, robust_tables
 from fittingroom.report.pictures import data_uri, png_bytes, sheet
+from fittingroom.report.render import both_modes, render
+from fittingroom.report.tables import robust_tables
 from fittingroom.store.atomic import write
 
 

@@ -272,10 +272,16 @@ class Claim(Strict):
     def _can_be_judged(self) -> Claim:
         if self.than and self.without:
             raise ValueError("than and without are two ways to name what it is compared with; give one")
-        if self.relation == "equal" and self.stated is None:
-            raise ValueError('relation = "equal" needs stated, the figure; or give relation = "above" or "below"')
-        if self.than_dataset and not (self.than or self.without):
-            raise ValueError("than_dataset compares differences; name with whom: than or without")
+        if self.relation == "equal" and (self.stated is None or not self.statistic.endswith("_accuracy")):
+            raise ValueError(
+                'relation = "equal" is for an accuracy and needs stated, the figure; or give relation = "above" or "below"'
+            )
+        if self.than_dataset and (
+            not (self.than or self.without) or self.statistic != "test_accuracy" or self.relation == "equal"
+        ):
+            raise ValueError(
+                "than_dataset compares differences of test_accuracy: give than or without, and relation above or below"
+            )
         if self.statistic in ("flops", "parameters") and not ((self.than or self.without) and self.stated):
             raise ValueError(f"{self.statistic} is judged as a ratio: give than and stated, say stated = 0.5")
         return self
@@ -331,7 +337,11 @@ class Recipe(Strict):
 
     @model_validator(mode="after")
     def _selection_has_data(self) -> Recipe:
-        if self.data.val_fraction == 0 and (self.train.select == "best_val" or self.train.patience):
+        if (
+            self.data.val_fraction == 0
+            and not self.data.folds
+            and (self.train.select == "best_val" or self.train.patience)
+        ):
             raise ValueError(
                 "data.val_fraction = 0 leaves nothing to select on; "
                 'use train.select = "last" and train.patience = 0, or hold out a part of train'

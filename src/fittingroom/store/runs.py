@@ -257,7 +257,7 @@ class Runs:
         """
         chosen: dict[str, RunFolder] = {}
         for word in words:
-            begun = [r for r in self.list() if r.name.startswith(word) and r.done]
+            begun = [r for r in self.list() if r.name.startswith(word) and r.done and r.metrics.test]
             chosen |= {str(r.path.resolve()): r for r in self.study(word) or begun or [self.find(word)]}
         homes = {r.path.resolve().parent for r in chosen.values()}
         return list(chosen.values()), Runs(homes.pop()) if len(homes) == 1 else self

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from importlib.util import find_spec
 
 import numpy as np
 from scipy.special import softmax
@@ -16,8 +17,8 @@ from scipy.special import softmax
 from fittingroom.data import Dataset, Images, folds
 from fittingroom.data.duplicates import cached_groups
 from fittingroom.metrics.calibration import temperature
-from fittingroom.metrics.suspects import Suspects, judge
-from fittingroom.spec.errors import FittingroomError
+from fittingroom.metrics.suspects import Suspects, find_suspects
+from fittingroom.spec.errors import MissingExtra
 from fittingroom.spec.recipe import Recipe
 from fittingroom.store import RunFolder, Runs
 from fittingroom.study.plan import threads_each
@@ -26,7 +27,13 @@ from fittingroom.training import choose_device, predict, prepare_process
 from fittingroom.training.fit import restore
 
 
-def auditors(recipe: Recipe, data: Dataset, k: int) -> list[Trial]:
+def need_cleanlab() -> None:
+    """Raises `MissingExtra` before anything is trained, rather than after."""
+    if find_spec("cleanlab") is None:
+        raise MissingExtra("audit", "audit")
+
+
+def auditors(recipe: Recipe, dataset: str, k: int) -> list[Trial]:
     """One training for each of `k` folds; its validation part is the fold."""
     found = []
     for fold in range(k):
@@ -34,26 +41,25 @@ def auditors(recipe: Recipe, data: Dataset, k: int) -> list[Trial]:
         name = f"{recipe.name} fold {fold + 1} of {k}"
         # the last epoch's weights: choosing an epoch by the fold would make its predictions less out-of-sample
         train = recipe.train.model_copy(update={"select": "last", "patience": 0})
-        found.append(Trial(recipe.model_copy(update={"name": name, "data": part, "train": train}), data.name, (0,)))
+        found.append(Trial(recipe.model_copy(update={"name": name, "data": part, "train": train}), dataset, (0,)))
     return found
 
 
 def of_train(data: Dataset, runs: Sequence[RunFolder]) -> Suspects:
     """Judge the training labels from the fold runs' stored validation predictions."""
     spec = runs[0].recipe.data
-    if spec.limit is not None:
-        raise FittingroomError("an audit looks at every image; leave data.limit away")
+    assert spec.limit is None  # else the folds are not of all images
     group_N = cached_groups(data.train.images_NCHW, data.digest, data.home_dir)
     fold_N = folds(data.train.labels_N, spec.folds, spec.split_seed, group_N)
     p_NK = np.zeros((len(data.train), len(data.classes)))
     for run in runs:
         held_out = run.predictions("val")
         assert held_out is not None
-        p_NK[fold_N == run.recipe.data.fold] = calibrated(held_out[0], temperature(*held_out))
-    return judge("train", p_NK, data.train.labels_N)
+        p_NK[fold_N == run.recipe.data.fold] = probabilities(held_out[0], temperature(*held_out))
+    return find_suspects("train", p_NK, data.train.labels_N)
 
 
-def calibrated(logits_NK: np.ndarray, t: float) -> np.ndarray:
+def probabilities(logits_NK: np.ndarray, t: float) -> np.ndarray:
     """Probabilities (N,K) that mean what they say: softmax at temperature `t`, fitted on images the model did not see."""
     return np.asarray(softmax(logits_NK.astype(np.float64) / t, axis=1))
 
@@ -68,5 +74,5 @@ def of_test(data: Dataset, runs: Sequence[RunFolder], log: Runs, device: str = "
         held_out = run.predictions("val")
         assert held_out is not None
         model = restore(run.recipe, run.arrays("weights"), data.train, chosen)
-        p_NK += calibrated(predict(model, images, chosen), temperature(*held_out)) / len(runs)
-    return judge("test", p_NK, images.labels_N), images
+        p_NK += probabilities(predict(model, images, chosen), temperature(*held_out)) / len(runs)
+    return find_suspects("test", p_NK, images.labels_N), images

@@ -1,4 +1,4 @@
-"""One job from start to DONE, resumable at every moment. The only place that unlocks a test set for scoring."""
+"""One job from start to DONE, resumable at every moment. Scores the test set once, at the end."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ QUICK = "train.epochs=2"
 
 
 @dataclass(frozen=True)
-class Question:
+class Asked:
     """A claim about a recipe, with the recipe it is compared with, both with the overrides applied."""
 
     claim: Claim
@@ -32,7 +32,7 @@ class Question:
         return [(recipe, place) for recipe in (self.recipe, self.than) if recipe for place in places]
 
 
-def questions(words: Sequence[str], ids: Sequence[str] = (), overrides: Sequence[str] = ()) -> list[Question]:
+def questions(words: Sequence[str], ids: Sequence[str] = (), overrides: Sequence[str] = ()) -> list[Asked]:
     """The claims of `words` (README numbers, recipe names, recipe files; none: all that ship), only `ids` if given.
 
     Raises `FittingroomError` for a word, an id or a compared recipe that does not exist.
@@ -40,27 +40,25 @@ def questions(words: Sequence[str], ids: Sequence[str] = (), overrides: Sequence
     >>> [q.claim.id for q in questions(["004"], ["004-mlp-mnist"])]
     ['004-mlp-mnist']
     """
-    shipped = {name: read_recipe(name, list(overrides)) for name in shipped_recipes()}
-    recipes: dict[str, tuple[Recipe, Path]] = {}
-    for word in words or ["readme-"]:
-        by_readme = [r for r in shipped.values() if any(c.id.startswith(f"{word}-") for c in r.claims)]
-        if word == "readme-":
-            by_readme = [r for r in shipped.values() if r.claims]
-        elif not by_readme:
-            if not (word in shipped or Path(word).suffix or Path(word).exists()):
-                numbers = sorted({c.id.split("-")[0] for r in shipped.values() for c in r.claims})
-                raise unknown("README or recipe", word, [*numbers, *shipped], "fittingroom replicate --help")
-            by_readme = [read_recipe(word, list(overrides))]
-            if not by_readme[0].claims:
-                raise FittingroomError(f"{word} makes no claims; how to add some: docs/replicate-a-readme.md")
-        recipes |= {r.name: (r, Path(word).parent if Path(word).is_file() else Path()) for r in by_readme}
-    asked = [(claim, recipe, folder) for recipe, folder in recipes.values() for claim in recipe.claims]
+    shipped = {name: read_recipe(name) for name in shipped_recipes()}
+    chosen: dict[str, Path] = {}  # recipe name or file → the folder beside which it looks for others
+    for word in words or sorted({c.id.split("-")[0] for r in shipped.values() for c in r.claims}):
+        of_readme = [name for name, r in shipped.items() if any(c.id.startswith(f"{word}-") for c in r.claims)]
+        if not (of_readme or word in shipped or Path(word).suffix or Path(word).exists()):
+            numbers = sorted({c.id.split("-")[0] for r in shipped.values() for c in r.claims})
+            raise unknown("README or recipe", word, [*numbers, *shipped], "fittingroom replicate --help")
+        chosen |= dict.fromkeys(of_readme, Path()) or {word: Path() if word in shipped else Path(word).parent}
+    recipes = [(read_recipe(name, list(overrides)), folder) for name, folder in chosen.items()]
+    for recipe, _ in recipes:
+        if not recipe.claims:
+            raise FittingroomError(f"{recipe.name} makes no claims; how to add some: docs/replicate-a-readme.md")
+    asked = [(claim, recipe, folder) for recipe, folder in recipes for claim in recipe.claims]
     known = [claim.id for claim, *_ in asked]
     for name in ids:
         if name not in known:
             raise unknown("claim", name, known, "fittingroom recipes --json")
     return [
-        Question(claim, recipe, _than(claim, recipe, folder, overrides))
+        Asked(claim, recipe, _than(claim, recipe, folder, overrides))
         for claim, recipe, folder in asked
         if not ids or claim.id in ids
     ]
@@ -75,9 +73,13 @@ def _than(claim: Claim, recipe: Recipe, folder: Path, overrides: Sequence[str]) 
     return read_recipe(beside if beside.is_file() else claim.than, list(overrides))
 
 
-def trials(asked: Sequence[Question], seeds: int | None = None) -> list[Trial]:
+def trials(asked: Sequence[Asked], seeds: int | None = None) -> list[Trial]:
     """Every recipe × data set that the questions need, once."""
-    needed = {(r.name, place): (r, place) for question in asked for r, place in question.trials}
+    needed: dict[tuple[str, str], tuple[Recipe, str]] = {}
+    for recipe, place in (trial for question in asked for trial in question.trials):
+        known, _ = needed.setdefault((recipe.name, place), (recipe, place))
+        if known.deciding() != recipe.deciding():
+            raise FittingroomError(f'two different recipes are called "{recipe.name}"; give one a name of its own')
     return [Trial(recipe, place, range(seeds) if seeds else None) for recipe, place in needed.values()]
 
 
@@ -93,7 +95,7 @@ def grouped(folders: Sequence[RunFolder], runs: Runs) -> Groups:
     return loaded
 
 
-def judgements(asked: Sequence[Question], groups: Groups, changes: Sequence[str] = ()) -> list[Judgement]:
+def judgements(asked: Sequence[Asked], groups: Groups, changes: Sequence[str] = ()) -> list[Judgement]:
     """Judge every question from the finished runs. The spread of few seeds is pooled over all recipes among them.
 
     `changes` (overrides) are said in every judgement's note: it is about changed recipes.

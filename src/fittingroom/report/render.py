@@ -1,0 +1,56 @@
+"""From a template and plain data to a page, with everything escaped."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from fittingroom.report.pictures import data_uri
+
+
+def render(template: str, **context: Any) -> str:
+    """A page of this room, with the style inside and everything escaped: HTML, or Markdown by its own filter `md`."""
+    here = assets()
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(here),
+        autoescape=template.endswith(".html"),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    environment.filters["md"] = markdown_safe
+    today = datetime.datetime.now()
+    date = f"{today.day} {today:%B %Y}"
+    css = (here / "style.css").read_text(encoding="utf-8")
+    return environment.get_template(template).render(css=css, date=date, **context)
+
+
+def assets() -> Path:
+    """Where the templates, the style and the script are."""
+    return Path(str(resources.files("fittingroom") / "report"))
+
+
+def markdown_safe(text: str) -> str:
+    """Untrusted text as plain words in a Markdown table: no cell, tag, link, mention or emphasis comes of it.
+
+    >>> print(markdown_safe("a|b <img> *c* http://d"))
+    a\\|b &lt;img&gt; \\*c\\* http&#58;//d
+    """
+    one_line = " ".join(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").split())
+    bare = one_line.replace("://", "&#58;//").replace("www.", "www&#46;").replace("@", "&#64;")
+    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", bare)
+
+
+def both_modes(draw: Callable[[bool], Any]) -> dict[str, str]:
+    """A chart, drawn by `draw(dark)`, as light and dark data: URIs."""
+    from fittingroom.report import charts  # pages of words alone need no Altair
+
+    return {
+        mode: data_uri(charts.svg(draw(dark), dark).encode(), "image/svg+xml")
+        for mode, dark in (("light", False), ("dark", True))
+    }
