@@ -218,7 +218,7 @@ def test_one_recipe_gets_a_score_and_an_interval() -> None:
 @given(st.lists(st.floats(0.5, 0.95), min_size=2, max_size=4), st.integers(1, 4), st.integers(0, 999))
 def test_words_and_intervals_never_contradict_each_other(rates: list[float], seeds: int, seed: int) -> None:
     c = study({f"r{i}": rate for i, rate in enumerate(rates)}, seeds, 300, seed)
-    assert all(a.test >= b.test for a, b in pairwise(c.rows))
+    assert all(a.score >= b.score for a, b in pairwise(c.rows))
     for p in c.pairs:
         assert p.difference >= 0 and p.low <= p.difference <= p.high
         assert p.resolved == (seeds > 1 and p.low > 0) or np.isclose(p.low, 0)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from fittingroom.data import Images
-from fittingroom.metrics.scores import accuracy, log_loss
+from fittingroom.metrics.metric import ACCURACY, LOG_LOSS
 from fittingroom.spec.errors import NotFinite
 from fittingroom.spec.recipe import Recipe, ScoreSpec
 from fittingroom.spec.records import TIMINGS
@@ -68,10 +68,10 @@ def test_the_facts_of_an_epoch_are_what_a_second_look_finds(few: tuple[Images, I
     for snapshot in fit(recipe, *few, seed=0):
         e, model = snapshot.epoch, restore(recipe, snapshot.weights(), few[0])
         val, clean = predict(model, few[1]), predict(model, clean_sample(few[0]))
-        assert e.val_accuracy == accuracy(val, few[1].labels_N) and e.val_loss == pytest.approx(
-            log_loss(val, few[1].labels_N)
+        assert e.val_accuracy == ACCURACY.score(val, few[1].labels_N) and e.val_loss == pytest.approx(
+            LOG_LOSS.score(val, few[1].labels_N)
         )
-        assert e.clean_accuracy == accuracy(clean, clean_sample(few[0]).labels_N) and e.clean_n == 600
+        assert e.clean_accuracy == ACCURACY.score(clean, clean_sample(few[0]).labels_N) and e.clean_n == 600
 
 
 def test_the_running_loss_is_the_mean_over_images(few: tuple[Images, Images], quick: Quick) -> None:
@@ -81,8 +81,8 @@ def test_the_running_loss_is_the_mean_over_images(few: tuple[Images, Images], qu
     )
     e = next(fit(recipe, *few, seed=0)).epoch
     logits = predict(network(recipe, few[0], 0), few[0])
-    assert e.train_loss == pytest.approx(log_loss(logits, few[0].labels_N), rel=1e-4)
-    assert e.train_accuracy == pytest.approx(accuracy(logits, few[0].labels_N), abs=2e-3)
+    assert e.train_loss == pytest.approx(LOG_LOSS.score(logits, few[0].labels_N), rel=1e-4)
+    assert e.train_accuracy == pytest.approx(ACCURACY.score(logits, few[0].labels_N), abs=2e-3)
 
 
 def test_normalisation_is_that_of_the_training_images(few: tuple[Images, Images], quick: Quick) -> None:
