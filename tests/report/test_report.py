@@ -197,7 +197,7 @@ def test_hostile_names_stay_text_on_every_other_page(
 
     # what is computed is tested elsewhere; here only its names matter
     monkeypatch.setattr("fittingroom.study.stress.CORRUPTIONS", {"shift": CORRUPTIONS["shift"]})
-    monkeypatch.setattr("fittingroom.explain.explain.embedding", lambda features, jobs: features[:, :2])
+    monkeypatch.setattr("fittingroom.explain.run.embedding", lambda features, jobs: features[:, :2])
     runs, folders = finished
     other, copies = hostile_copy(runs, folders, tmp_path / "runs")
     stress(copies, other, device="cpu")

@@ -3,6 +3,6 @@
 Writes arrays into the run folder; the pages read them. Needs the extra `explain` (Captum, openTSNE).
 """
 
-from fittingroom.explain.explain import explain
+from fittingroom.explain.run import explain
 
 __all__ = ["explain"]
