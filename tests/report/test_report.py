@@ -19,7 +19,7 @@ from PIL import Image
 
 from fittingroom.data import load
 from fittingroom.metrics.scores import confusion
-from fittingroom.report import charts
+from fittingroom.report import theme
 from fittingroom.report.gather import gather
 from fittingroom.report.page import figures, write_report
 from fittingroom.report.repeat import changed
@@ -99,7 +99,7 @@ def test_the_report_says_what_the_records_say(finished: tuple[Runs, list[RunFold
     ]
     assert html.index('class="verdict"') < order[0] and order == sorted(order)
     for _, draw in figures(story):
-        assert charts.svg(draw(True), True).startswith("<svg")
+        assert theme.svg(draw(True), True).startswith("<svg")
     names = {p.name for p in (tmp_path / "png").iterdir()}
     assert len(names) == len(list(figures(story)))
     for name in names:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fittingroom.metrics.words import percent
-from fittingroom.report import charts
+from fittingroom.report import charts, theme
 from fittingroom.report.pictures import data_uri, png_bytes, sheet
 from fittingroom.report.render import both_modes, render
 from fittingroom.report.tables import deletion_words
@@ -42,7 +42,7 @@ def write_explain_page(run: RunFolder, path: Path) -> Path:
         filters=_sheet(_stretched(found["filters"]), 16) if len(found["filters"]) else "",
         layers=[{"name": name, "image": _sheet(_stretched(found[f"layer {name}"][:, None]), 8)} for name in layers],
         prototypes=[{"name": c, "image": _sheet(found["prototypes"][k], 6)} for k, c in enumerate(classes)],
-        embedding=charts.raster(charts.embedding(found["points"], labels[1], wrong, classes)),
+        embedding=theme.raster(charts.embedding(found["points"], labels[1], wrong, classes)),
         deletion=both_modes(lambda dark: charts.deletion(curve)),
         deletion_images=curve["images"],
         deletion_words=deletion_words(curve),

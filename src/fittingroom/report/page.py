@@ -13,7 +13,7 @@ from fittingroom.metrics.portrait import Calibrated, Sentence, Side, calibrated,
 from fittingroom.metrics.portrait import against as compared
 from fittingroom.metrics.robustness import weakest
 from fittingroom.metrics.words import human, in_words, percent, table
-from fittingroom.report import charts
+from fittingroom.report import charts, theme
 from fittingroom.report.gather import Story
 from fittingroom.report.mistakes import confusion_words, confusions, explorer, mistakes, only_one_is_right, script_hash
 from fittingroom.report.pictures import data_uri, png_bytes, sheet
@@ -25,7 +25,7 @@ from fittingroom.store import LoadedRun, Runs
 from fittingroom.store.atomic import write
 from fittingroom.store.runs import safe_name
 
-Draw = Callable[[bool], charts.Chart]  # dark → chart
+Draw = Callable[[bool], theme.Chart]  # dark → chart
 
 
 def write_report(
@@ -49,14 +49,14 @@ def write_report(
     if png_dir:
         for story in stories:
             for name, draw in figures(story):
-                write(png_dir / f"{safe_name(story.data.name)}-{safe_name(name)}.png", charts.png(draw(False)))
+                write(png_dir / f"{safe_name(story.data.name)}-{safe_name(name)}.png", theme.png(draw(False)))
     return path
 
 
 def figures(story: Story) -> Iterator[tuple[str, Draw]]:
     """Every figure of a story by name."""
 
-    def same(make: Callable[..., charts.Chart], *args: Any) -> Draw:
+    def same(make: Callable[..., theme.Chart], *args: Any) -> Draw:
         return lambda dark: make(*args)
 
     def confused(recipe: str, number: str) -> Draw:

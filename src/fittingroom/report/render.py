@@ -48,9 +48,9 @@ def markdown_safe(text: str) -> str:
 
 def both_modes(draw: Callable[[bool], Any]) -> dict[str, str]:
     """A chart, drawn by `draw(dark)`, as light and dark data: URIs."""
-    from fittingroom.report import charts  # pages of words alone need no Altair
+    from fittingroom.report import theme  # pages of words alone need no Altair
 
     return {
-        mode: data_uri(charts.svg(draw(dark), dark).encode(), "image/svg+xml")
+        mode: data_uri(theme.svg(draw(dark), dark).encode(), "image/svg+xml")
         for mode, dark in (("light", False), ("dark", True))
     }
