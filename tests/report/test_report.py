@@ -22,7 +22,7 @@ from fittingroom.metrics.scores import confusion
 from fittingroom.report import theme
 from fittingroom.report.gather import gather
 from fittingroom.report.page import figures, write_report
-from fittingroom.report.repeat import changed
+from fittingroom.spec.changes import changed
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import Recipe
 from fittingroom.store import RunFolder, Runs

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -171,6 +171,7 @@ def runs(
     """List, filter, show and delete runs."""
     from fittingroom.cli import show
     from fittingroom.spec.errors import FittingroomError
+    from fittingroom.spec.read import read_recipe, shipped_recipes
     from fittingroom.store import Runs
 
     folder = Runs(runs)
@@ -200,9 +201,10 @@ def runs(
     if as_json:
         show.as_json({"runs": [_run_facts(r) for r in found], "test_reads": folder.test_reads()})
         return
-    lines = [_run_line(r) for r in found]
+    shipped = {name: read_recipe(name) for name in shipped_recipes()}
+    lines = [_run_line(r, shipped) for r in found]
     if lines:
-        show.table(["run", "state", "test %", "val %", "train s", "started (UTC)"], lines, left=2)
+        show.table(["run", "state", "test %", "val %", "train s", "started (UTC)", "changed"], lines, left=2)
     else:
         print(f"no runs in {runs}" + (f' with "{which}" in their name' if which else ""))
     for name, n in folder.test_reads().items():
@@ -319,20 +321,23 @@ def _print_comparison(comparison: Comparison) -> None:
         print("verdict: " + "\n".join(comparison.sentences))
 
 
-def _run_line(run: RunFolder) -> list[str]:
-    """A run in a list. A damaged one is told, and does not hide the others."""
+def _run_line(run: RunFolder, shipped: Mapping[str, Recipe]) -> list[str]:
+    """A run in a list, with what was changed in its shipped recipe. A damaged one is told, and does not hide the others."""
     from fittingroom.metrics.words import percent
+    from fittingroom.spec.changes import changed
     from fittingroom.spec.errors import FittingroomError
 
     try:
         started = run.environment.started[:16].replace("T", " ")
+        recipe = run.recipe
+        words = changed(shipped[recipe.name], recipe) if recipe.name in shipped else []
         if not run.done:
-            return [run.name, f"{len(run.epochs)} epochs", "–", "–", "–", started]
+            return [run.name, f"{len(run.epochs)} epochs", "–", "–", "–", started, " ".join(words)]
         m = run.metrics
         scores = [percent(s.accuracy if s else None) for s in (m.test, m.val)]
-        return [run.name, "finished", *scores, f"{m.train_s:.1f}", started]
+        return [run.name, "finished", *scores, f"{m.train_s:.1f}", started, " ".join(words)]
     except FittingroomError:
-        return [run.name, "damaged", "–", "–", "–", "–"]
+        return [run.name, "damaged", "–", "–", "–", "–", ""]
 
 
 def _run_facts(run: RunFolder) -> dict[str, Any]:

@@ -112,7 +112,9 @@ def curves(story: Story, quantity: str) -> Chart:
     title = "accuracy (%)" if quantity == "accuracy" else "loss (nats)"
     late = [row for row in rows if row["epoch"] > 1] or rows  # a wild first epoch must not flatten all that follows
     low, high = min(row["low"] for row in late), max(row["high"] for row in late)
-    scale = alt.Scale(domain=[max(0.0, low - 0.15 * (high - low)), high + 0.1 * (high - low)], nice=True)
+    top = high + 0.1 * (high - low)
+    domain = [max(0.0, low - 0.15 * (high - low)), min(100.0, top) if quantity == "accuracy" else top]
+    scale = alt.Scale(domain=domain, nice=quantity == "loss")
     most = max(row["epoch"] for row in rows)
     ticks = alt.Axis(tickMinStep=1, grid=False, tickCount=min(most, 10))
     base = alt.Chart(alt.Data(values=rows)).encode(

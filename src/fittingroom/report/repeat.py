@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
 from typing import Any
 
 import tomli_w
 
 from fittingroom.report.gather import Story
+from fittingroom.spec.changes import changed
 from fittingroom.spec.read import read_recipe, shipped_recipes
 from fittingroom.spec.recipe import Recipe
 from fittingroom.store import LoadedRun
@@ -53,49 +53,6 @@ def commands(story: Story) -> tuple[str, str]:
         return f"fittingroom compare {' '.join(story.runs)} --data {story.data.name} --seeds {n}{suffix}", ""
     study = tomli_w.dumps({"seeds": n, "data": [story.data.name], "recipes": entries})
     return f"fittingroom compare study.toml{suffix}", study
-
-
-RESOLVED = ("data.name", "train.precision")  # set by the machine and by --data
-PROSE = ("name", "description", "source", "claims", "measured")
-
-
-def changed(shipped: Recipe, used: Recipe) -> list[str]:
-    """The `key=value` words that make `used` of `shipped`, but for what resolving sets.
-
-    >>> shipped = read_recipe("readme-004-mlp")
-    >>> changed(shipped, read_recipe("readme-004-mlp", ["train.epochs=3", "model.layers.3.dropout=0.1"]))
-    ['model.layers.3.dropout=0.1', 'train.epochs=3']
-    """
-    before, after = (recipe.model_dump(mode="json", exclude_none=True) for recipe in (shipped, used))
-    return [
-        f"{path}={_inline(value)}" for path, value in _differences(before, after) if path.split(".")[0] not in PROSE
-    ]
-
-
-def _differences(before: Any, after: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """The smallest parts of `after` that are not as in `before`, with their paths."""
-    if before == after or path in RESOLVED:
-        return
-    if isinstance(before, dict) and isinstance(after, dict) and before.keys() <= after.keys():
-        parts = [(key, before.get(key), value) for key, value in after.items()]
-    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
-        parts = [(str(i), x, y) for i, (x, y) in enumerate(zip(before, after, strict=True))]
-    else:
-        yield path, after
-        return
-    for key, x, y in parts:
-        yield from _differences(x, y, f"{path}.{key}".lstrip("."))
-
-
-def _inline(value: Any) -> str:
-    """A value as TOML on one line."""
-    match value:
-        case dict():
-            return "{" + ", ".join(f"{key} = {_inline(part)}" for key, part in value.items()) + "}"
-        case list():
-            return "[" + ", ".join(map(_inline, value)) + "]"
-        case _:
-            return tomli_w.dumps({"x": value}).strip().removeprefix("x = ")
 
 
 def recipe_toml(recipe: Recipe) -> str:
