@@ -93,3 +93,12 @@ def test_every_shipped_claim_has_an_id_of_its_own_that_names_its_readme() -> Non
     ids = [c.id for _, c in claims]
     assert len(ids) == len(set(ids)) > 30
     assert all(name.split("-")[1] == c.id.split("-")[0] for name, c in claims)
+
+
+def test_the_likeliest_mistakes_in_a_claim_are_told_before_training() -> None:
+    recipe = {"model": {"kind": "sequential", "layers": [{"flatten": True}]}, "train": {"epochs": 1}}
+    with pytest.raises(FittingroomError, match=r"stated = 88 is no fraction; for 88 % write stated = 0\.88"):
+        parse_recipe(recipe | {"claims": [{"id": "x", "text": "", "stated": 88}]})
+    twice = {"id": "x", "text": "", "stated": 0.9}
+    with pytest.raises(FittingroomError, match='two claims have the id "x"'):
+        parse_recipe(recipe | {"claims": [twice, twice]})

@@ -275,11 +275,17 @@ def _compare(
     study = plan_study(read, data, seeds, folder, device=device, home_dir=home, say=source.append)
     finished = train_missing(study, folder, source, quiet or as_json)
     folder.write_study(name, finished)
-    _tell(finished, folder, question, report or runs_dir / f"{safe_name(name)}.html", png, as_json)
+    _tell(finished, folder, question, report or runs_dir / f"{safe_name(name)}.html", png, as_json, name)
 
 
 def _tell(
-    finished: Sequence[RunFolder], folder: Runs, question: Question, path: Path, png: Path | None, as_json: bool
+    finished: Sequence[RunFolder],
+    folder: Runs,
+    question: Question,
+    path: Path,
+    png: Path | None,
+    as_json: bool,
+    study: str = "",
 ) -> None:
     """Write the report, then print tables and verdicts, or the same as JSON."""
     from fittingroom.cli import show
@@ -294,6 +300,8 @@ def _tell(
         return
     for story in stories:
         _print_comparison(story.comparison)
+    if study:
+        print(f"study: {study}")  # the name that `report` and `stress` take
     print(f"report: {written}")
 
 

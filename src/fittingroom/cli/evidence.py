@@ -218,7 +218,7 @@ def explain(
     from fittingroom.cli import show
     from fittingroom.cli.board import Board
     from fittingroom.explain import explain as explain_run
-    from fittingroom.report.explain_page import write_explain_page
+    from fittingroom.report.explain_page import explained_images, write_explain_page
     from fittingroom.report.pictures import read_picture
     from fittingroom.report.tables import deletion_words
     from fittingroom.store import Runs
@@ -236,10 +236,14 @@ def explain(
     page = write_explain_page(found, out or runs / f"explain-{safe_name(found.name)}.html")
     curve = found.deletion()
     assert curve
+    told = explained_images(found)
     if as_json:
-        show.as_json({"run": found.name, "deletion": curve, "page": str(page)})
+        show.as_json({"run": found.name, "images": told, "deletion": curve, "page": str(page)})
         return
-    print(f"{deletion_words(curve)}\npage: {page}")
+    for one in told[: len(own) + len(rows)]:
+        what = f"test image {one['row']} ({one['true']})" if one["true"] else "your image"
+        print(f"{what}: {', '.join(f'{name} {100 * p:.0f} %' for name, p in one['said'].items())}")
+    print(f"{found.name}: {deletion_words(curve)}\npage: {page}")
 
 
 ALL = (replicate, ablate, stress, explain)

@@ -25,6 +25,8 @@ MetricName = Annotated[
 ]
 Effect = Annotated[
     float | None,
-    typer.Option(help="The difference you care about, in the metric's own size (0.005 = half a point, the default)."),
+    typer.Option(
+        help="The difference you care about, in the metric's own size (0.005 by default: half a point of accuracy)."
+    ),
 ]
 Seeds = Annotated[int, typer.Option(min=1, help="Seeds 0 … N-1 for each recipe.")]

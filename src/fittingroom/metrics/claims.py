@@ -54,6 +54,7 @@ class Judgement(Record):
     note: str
     shown_in: str  # the name of the statistic, which knows how its values are shown
     compared: bool  # whether the value is a difference (or, of a cost, a ratio)
+    changed: tuple[str, ...] = ()  # overrides: not the recipe itself was judged, but a changed one
 
     def end(self, value: float | None, infinite: str) -> str:
         """An end of the interval as text, without its unit."""
@@ -140,7 +141,8 @@ def _of_one_more_run(claim: Claim, measure: Statistic, trials: Trials, own: np.n
         i, j = paired([e.seed for e in trials.own], [e.seed for e in trials.than])
         values = own[i] - than[j]
     known = _known_spread(measure, trials, compared)
-    interval = prediction(values, known)
+    low, high = prediction(values, known)
+    interval = (low, high) if compared or not known.df else (max(0.0, low), min(1.0, high))  # an accuracy
     kind = "95 % prediction interval of one more " + ("pair of runs" if compared else "run")
     outcome, note = _side(claim, *interval), _pooling(known, len(values))
     if claim.relation == "equal":
@@ -194,7 +196,10 @@ def _equal(claim: Claim, interval: tuple[float, float], known: Spread, note: str
     if interval[1] < low:
         return "not reproduced", note
     if (interval[1] - interval[0]) / 2 > WIDEST:
-        return "undecided", "; ".join(filter(None, [note, "the interval is wider than a point to each side"]))
+        wide = (
+            f"the interval meets {100 * low:g} … {100 * high:g} %, but is wider than a point to each side: more seeds"
+        )
+        return "undecided", "; ".join(filter(None, [note, wide]))
     return "reproduced", note
 
 

@@ -121,5 +121,5 @@ def metric(name: str) -> Metric:
     False
     """
     if name not in METRICS:
-        raise unknown("metric", name, list(METRICS), "fittingroom compare --help")
+        raise unknown("metric", name, list(METRICS), ", ".join(METRICS))
     return METRICS[name]

@@ -79,9 +79,13 @@ def portrait(name: str, c: Calibrated) -> Sentence:
     manner = "as sure as it is right, as far as can be told"
     if c.excess[0] > 0 or c.excess[1] < 0:
         manner = "too sure of itself" if c.excess[0] > 0 else "less sure than it could be"
+    mended = c.temperature is not None and c.ece_scaled is not None and c.ece_scaled < 0.9 * c.ece
+    agreed = c.temperature is not None and (
+        (c.excess[0] > 0 and c.temperature > 1) or (c.excess[1] < 0 and c.temperature < 1)
+    )
     after = (
         f"; a temperature of {c.temperature:.2f}, fitted on validation, brings the error to {100 * c.ece_scaled:.1f} %"
-        if c.temperature is not None and c.ece_scaled is not None and c.ece_scaled < c.ece
+        if mended and agreed and c.ece_scaled is not None
         else ""
     )
     text = (
@@ -144,9 +148,8 @@ def _overfitting(a: Side, b: Side) -> Told:
     if np.isnan([*mine, *other]).any() or min(len(mine), len(other)) < 2:
         return None
     value, interval = welch(mine, other)
-    figures = (
-        f"a gap of {100 * np.mean(mine):.1f} against {100 * np.mean(other):.1f} points, {_points(value, interval)}"
-    )
+    means = f"{100 * np.mean(mine):.1f} against {100 * np.mean(other):.1f} points"
+    figures = f"a mean gap over the last third of {means}, {_points(value, interval)}"
     if interval[0] <= 0 <= interval[1]:
         return "overfitting", f"{a.name} and {b.name} cannot be told apart in overfitting: {figures}."
     return "overfitting", f"{a.name} overfits {'less' if value < 0 else 'more'} than {b.name}: {figures}."
@@ -168,8 +171,6 @@ def _cost(a: Side, b: Side) -> Told:
     ]
     if (x.at_once, x.threads) == (y.at_once, y.threads):  # else the seconds are no fair pair
         parts.append(times("training time", x.train_s, y.train_s, f"{x.train_s:.3g} against {y.train_s:.3g} s"))
-    if x.peak_memory_bytes and y.peak_memory_bytes and x.at_once == y.at_once:
-        parts.append(f"up to {human(x.peak_memory_bytes)}B of memory against {human(y.peak_memory_bytes)}B")
     return "cost", f"{a.name} takes " + ", ".join(parts) + f", compared with {b.name}."
 
 

@@ -39,7 +39,6 @@ class Row(Record):
     train_s: float
     at_once: int  # the most runs that shared the machine while train_s was measured
     threads: int
-    peak_memory_bytes: int | None  # the largest of the runs
     train_images_per_s: float | None
     latency_1_s: float | None
     latency_256_s: float | None
@@ -218,7 +217,6 @@ def _row(name: str, runs: Sequence[Evidence], values_SN: np.ndarray, by: Metric)
         train_s=float(np.mean([m.train_s for m in metrics])),
         at_once=max(e.environment.at_once for e in runs),
         threads=runs[0].environment.threads,
-        peak_memory_bytes=max((m.peak_memory_bytes for m in metrics if m.peak_memory_bytes), default=None),
         train_images_per_s=cost.train_images_per_s if cost else None,
         latency_1_s=cost.latency_1_s if cost else None,
         latency_256_s=cost.latency_256_s if cost else None,

@@ -72,8 +72,8 @@ def pair_sentence(pair: Pair, by: Metric = ACCURACY) -> str:
         settle = "no number of seeds would settle it: the test set is too small for a difference of this size"
     elif pair.seeds_needed is None:
         settle = (
-            f"with {pair.seeds} seeds nothing can be said yet, run more; "
-            "should the difference really be this small, the test set would be too small for it"
+            f"{pair.seeds} seeds are too few to say anything; "
+            "should the difference really be this small, this test set could not show it with any number"
         )
     else:
         settle = f"{_many(pair.seeds_needed)} seeds would be needed to settle it (80 % power)"
@@ -82,7 +82,7 @@ def pair_sentence(pair: Pair, by: Metric = ACCURACY) -> str:
         for_it = (
             f"{wanted} would take {_many(pair.seeds_for_effect)}"
             if pair.seeds_for_effect
-            else f"{wanted} are more than this test set can show"
+            else f"{wanted} is finer than this test set can show"
         )
         settle += f"; {pair.seeds} seeds show a difference from {steps(pair.detectable)} on, {for_it}"
     return (

@@ -57,7 +57,9 @@ RUN_HEAD = ("recipe", "data", "seeds", "epochs", "test %", "parameters", "traini
 def headline(judged: Sequence[Judgement]) -> str:
     """How many claims stand, in one sentence."""
     counts = [(sum(j.outcome == outcome for j in judged), outcome) for outcome in ORDER]
-    return f"Of {len(judged)} claims: " + ", ".join(f"{n} {outcome}" for n, outcome in counts if n) + "."
+    changed = f", with {', '.join(judged[0].changed)} (not the full recipes)" if judged[0].changed else ""
+    claims = f"{len(judged)} claim{'s' if len(judged) > 1 else ''}"
+    return f"Of {claims}{changed}: " + ", ".join(f"{n} {outcome}" for n, outcome in counts if n) + "."
 
 
 HEAD = ("claim", "in words", "outcome", "stated", "measured [interval]", "seeds", "note")
@@ -65,7 +67,8 @@ HEAD = ("claim", "in words", "outcome", "stated", "measured [interval]", "seeds"
 
 def row(judged: Judgement) -> list[str]:
     """A judgement as text cells, as in `HEAD`."""
-    return [judged.id, judged.text, judged.outcome, judged.stated, judged.measured, _seeds(judged), judged.note]
+    outcome = judged.outcome + (f" (with {', '.join(judged.changed)})" if judged.changed else "")
+    return [judged.id, judged.text, outcome, judged.stated, judged.measured, _seeds(judged), judged.note]
 
 
 def _seeds(judged: Judgement) -> str:

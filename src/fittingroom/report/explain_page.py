@@ -51,6 +51,21 @@ def write_explain_page(run: RunFolder, path: Path) -> Path:
     return path
 
 
+def explained_images(run: RunFolder, most: int = 3) -> list[dict[str, Any]]:
+    """Each explained image as plain data: its `row` in the test set (-1: one's own), `true` class, and the `most` likely ones."""
+    explained = run.explained()
+    assert explained
+    found, classes = explained[0], run.data.classes
+    return [
+        {
+            "row": int(row),
+            "true": classes[true] if true >= 0 else "",
+            "said": {classes[k]: float(p[k]) for k in np.argsort(-p)[:most]},
+        }
+        for row, true, p in zip(found["rows"], found["true"], found["p"], strict=True)
+    ]
+
+
 def _image(i: int, found: Mapping[str, np.ndarray], methods: list[str], classes: tuple[str, ...]) -> dict[str, Any]:
     p, row, true = found["p"][i], int(found["rows"][i]), int(found["true"][i])
     order = np.argsort(-p)[:3]

@@ -124,6 +124,7 @@ def explorer(story: Story) -> dict[str, Any] | None:
         "image": data_uri(png_bytes(sheet(story.thumbnails_NCHW[rows], COLUMNS, gap=0))),
         "shown": f"{len(rows):,}",
         "wrong": f"{int(wrong_N[rows].sum()):,}",
+        "all_wrong": f"{int(wrong_N.sum()):,}",
     }
 
 

@@ -134,11 +134,13 @@ def _answers(story: Story) -> list[dict[str, str]]:
     rows, pairs = story.comparison.rows, story.comparison.pairs
     by, best = METRICS[story.comparison.metric], rows[0]
     seeds = f"{len(best.seeds)} seed{'s' if len(best.seeds) > 1 else ''}"
+    behind = [p.worse for p in pairs if p.better == best.recipe and p.resolved]
+    clear = len(behind) == len(rows) - 1
     answers = [
         {
             "question": "Which is best?" if len(rows) > 1 else "How good is it?",
-            "answer": best.recipe if len(rows) > 1 else by.show(best.score) + by.unit,
-            "detail": f"{in_words(best, by)}, {seeds}",
+            "answer": (best.recipe if clear else "no clear winner") if len(rows) > 1 else by.show(best.score) + by.unit,
+            "detail": ("" if clear else f"{best.recipe} leads: ") + f"{in_words(best, by)}, {seeds}",
         }
     ]
     if pairs:

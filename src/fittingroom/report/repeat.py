@@ -7,6 +7,7 @@ from typing import Any
 
 import tomli_w
 
+from fittingroom.metrics.metric import ACCURACY
 from fittingroom.report.gather import Story
 from fittingroom.spec.changes import changed
 from fittingroom.spec.read import read_recipe, shipped_recipes
@@ -40,6 +41,7 @@ def commands(story: Story) -> tuple[str, str]:
     n = len(next(iter(seeds.values())))
     device = {run.environment.device for runs in story.runs.values() for run in runs}
     suffix = "" if device == {"cpu"} else f" --device {sorted(device)[0]}"
+    asked = "" if story.comparison.metric == ACCURACY.name else f" --metric {story.comparison.metric}"
     if any(s != list(range(n)) for s in seeds.values()):  # not what `compare --seeds N` trains: one run after the other
         lines = [
             shlex.join(
@@ -50,9 +52,9 @@ def commands(story: Story) -> tuple[str, str]:
         ]
         return "\n".join(line + suffix for line in lines), ""
     if plain:
-        return f"fittingroom compare {' '.join(story.runs)} --data {story.data.name} --seeds {n}{suffix}", ""
+        return f"fittingroom compare {' '.join(story.runs)} --data {story.data.name} --seeds {n}{asked}{suffix}", ""
     study = tomli_w.dumps({"seeds": n, "data": [story.data.name], "recipes": entries})
-    return f"fittingroom compare study.toml{suffix}", study
+    return f"fittingroom compare study.toml{asked}{suffix}", study
 
 
 def recipe_toml(recipe: Recipe) -> str:

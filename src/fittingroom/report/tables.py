@@ -40,7 +40,7 @@ def deletion_words(curve: Mapping[str, Any]) -> str:
     """What deleting the tenth of the pixels that matter most does, beside a random tenth."""
     at = list(curve["share"]).index(0.1)
     return (
-        f"Without the 10 % of the pixels that matter most, the confidence in what it said falls from "
+        f"over {curve['images']} test images, without the 10 % of the pixels that matter most the confidence falls from "
         f"{100 * curve['attributed'][0]:.0f} to {100 * curve['attributed'][at]:.0f} %; without a random 10 %, to "
         f"{100 * curve['random'][at]:.0f} %."
     )

@@ -276,6 +276,9 @@ class Claim(Strict):
             raise ValueError(
                 'relation = "equal" is for an accuracy and needs stated, the figure; or give relation = "above" or "below"'
             )
+        stated = self.stated or 0.0
+        if self.statistic.endswith("_accuracy") and abs(stated) > 1:
+            raise ValueError(f"stated = {stated:g} is no fraction; for {stated:g} % write stated = {stated / 100:g}")
         if self.than_dataset and (
             not (self.than or self.without) or self.statistic != "test_accuracy" or self.relation == "equal"
         ):
@@ -334,6 +337,14 @@ class Recipe(Strict):
     schedule: ScheduleSpec = ScheduleSpec()
     train: TrainSpec
     score: ScoreSpec = ScoreSpec()
+
+    @model_validator(mode="after")
+    def _claims_differ(self) -> Recipe:
+        ids = [claim.id for claim in self.claims]
+        twice = sorted({name for name in ids if ids.count(name) > 1})
+        if twice:
+            raise ValueError(f'two claims have the id "{twice[0]}"; give each one of its own')
+        return self
 
     @model_validator(mode="after")
     def _selection_has_data(self) -> Recipe:

@@ -65,12 +65,13 @@ def questions(words: Sequence[str], ids: Sequence[str] = (), overrides: Sequence
 
 
 def _than(claim: Claim, recipe: Recipe, folder: Path, overrides: Sequence[str]) -> Recipe | None:
-    if claim.without:
-        return without(recipe, claim.without)
-    if not claim.than:
-        return None
     beside = folder / claim.than
-    return read_recipe(beside if beside.is_file() else claim.than, list(overrides))
+    try:
+        if claim.without:
+            return without(recipe, claim.without)
+        return read_recipe(beside if beside.is_file() else claim.than, list(overrides)) if claim.than else None
+    except FittingroomError as error:
+        raise FittingroomError(f"{recipe.name}, claim {claim.id}: {error}") from None
 
 
 def trials(asked: Sequence[Asked], seeds: int | None = None) -> list[Trial]:
@@ -98,9 +99,8 @@ def grouped(folders: Sequence[RunFolder], runs: Runs) -> Groups:
 def judgements(asked: Sequence[Asked], groups: Groups, changes: Sequence[str] = ()) -> list[Judgement]:
     """Judge every question from the finished runs. The spread of few seeds is pooled over all recipes among them.
 
-    `changes` (overrides) are said in every judgement's note: it is about changed recipes.
+    `changes` (overrides) are kept in every judgement: it is about changed recipes.
     """
-    said = f"with {', '.join(changes)}" if changes else ""
     found = []
     for q in asked:
         here, there = q.claim.dataset, q.claim.than_dataset
@@ -112,6 +112,5 @@ def judgements(asked: Sequence[Asked], groups: Groups, changes: Sequence[str] = 
             than_there=groups.get((than, there), []),
             others=[runs for (name, place), runs in groups.items() if place == here and name not in (own, than)],
         )
-        judged = judge(q.claim, q.recipe.name, trials)
-        found.append(judged.model_copy(update={"note": "; ".join(filter(None, [said, judged.note]))}))
+        found.append(judge(q.claim, q.recipe.name, trials).model_copy(update={"changed": tuple(changes)}))
     return found
