@@ -46,7 +46,7 @@ def test_from_a_comparison_to_its_evidence(command: Command, tmp_path: Path) -> 
     html = Path(tmp_path, str(report["report"])).read_text()
     for words in (
         "What corrupted images do to them",
-        "Without the 10 % of the pixels",
+        "without the 10 % of the pixels",
         "What the curves say",
         "data-fashion-mnist.html",
     ):
