@@ -51,4 +51,7 @@ def embedding(features_ND: np.ndarray, seed: int = 0, jobs: int = 1) -> np.ndarr
         centred = centred @ directions.T
     reduced = centred.astype(np.float64)
     perplexity = min(30, max(2, (len(reduced) - 1) // 3))
-    return np.asarray(TSNE(perplexity=perplexity, n_jobs=jobs, random_state=seed).fit(reduced), np.float32)
+    # measured on 10,000 points, 2 threads: 6 s, where the defaults take 13 s for the same neighbours (docs/log.md)
+    fast = {"negative_gradient_method": "fft", "n_iter": 300, "neighbors": "exact"}
+    fitted = TSNE(perplexity=perplexity, n_jobs=jobs, random_state=seed, **fast).fit(reduced)
+    return np.asarray(fitted, np.float32)

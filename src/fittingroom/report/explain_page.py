@@ -39,7 +39,7 @@ def write_explain_page(run: RunFolder, path: Path) -> Path:
         methods=methods,
         images=[_image(i, found, methods, classes) for i in range(len(predictions))],
         filters_layer=str(found["filters_layer"]),
-        filters=_sheet(_stretched(found["filters"]), 16) if len(found["filters"]) else "",
+        filters=_filters(found["filters"]) if len(found["filters"]) else "",
         layers=[{"name": name, "image": _sheet(_stretched(found[f"layer {name}"][:, None]), 8)} for name in layers],
         prototypes=[{"name": c, "image": _sheet(found["prototypes"][k], 6)} for k, c in enumerate(classes)],
         embedding=theme.raster(charts.embedding(found["points"], labels[1], wrong, classes)),
@@ -104,6 +104,14 @@ def _stretched(images_NCHW: np.ndarray) -> np.ndarray:
         return np.asarray((127.5 + 127.5 * out / largest).round(), np.uint8)
     low, high = flat.min(1)[:, None, None, None], flat.max(1)[:, None, None, None]
     return np.asarray((255 * (out - low) / np.maximum(high - low, 1e-12)).round(), np.uint8)
+
+
+def _filters(weights_FCHW: np.ndarray) -> str:
+    """Weights as pictures, each pixel repeated, so that the white lines between them are thin beside them."""
+    times = max(1, -(-20 // weights_FCHW.shape[3]))
+    images = _stretched(weights_FCHW).repeat(times, 2).repeat(times, 3)
+    few = images if images.shape[1] in (1, 3) else images[:, :1]
+    return data_uri(png_bytes(sheet(few, min(16, len(few)), gap=4, background=255)))
 
 
 def _sheet(images_NCHW: np.ndarray, columns: int) -> str:
