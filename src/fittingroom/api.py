@@ -11,7 +11,7 @@ import numpy as np
 from fittingroom.data import Dataset, load
 from fittingroom.metrics.verdict import Comparison, Question
 from fittingroom.metrics.words import percent
-from fittingroom.spec.errors import FittingroomError, MissingExtra
+from fittingroom.spec.errors import FittingroomError, need
 from fittingroom.spec.read import read_recipe
 from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.records import Epoch, Metrics
@@ -68,7 +68,7 @@ class Run:
 
         Raises `FittingroomError` for another shape or type.
         """
-        _need_torch("Run.predict")
+        need("torch", "Run.predict", "train")
         shape = self.folder.data.shape
         if images_NCHW.dtype != np.uint8 or images_NCHW.shape[1:] != shape:
             found = f"{images_NCHW.dtype} {images_NCHW.shape}"
@@ -133,7 +133,7 @@ def train(
     >>> 0.5 < run.test_accuracy < 1
     True
     """
-    _need_torch("fittingroom.train")
+    need("torch", "fittingroom.train", "train")
     from fittingroom.study.execute import execute
     from fittingroom.study.plan import cautions, plan, threads_each
     from fittingroom.training import choose_device
@@ -165,7 +165,7 @@ def compare(
     >>> c.rows[0].seeds
     (0, 1)
     """
-    _need_torch("fittingroom.compare")
+    need("torch", "fittingroom.compare", "train")
     from fittingroom.report.gather import gather
     from fittingroom.study.run import plan_study, run_study
 
@@ -204,13 +204,6 @@ def _recipe(recipe: RecipeLike, overrides: Sequence[str]) -> Recipe:
 def _warn(lines: Sequence[str]) -> None:
     for line in lines:
         warnings.warn(line, stacklevel=3)
-
-
-def _need_torch(what: str) -> None:
-    from importlib.util import find_spec
-
-    if find_spec("torch") is None:
-        raise MissingExtra(what, "train")
 
 
 __all__ = ["Comparison", "Run", "compare", "load_data", "train"]

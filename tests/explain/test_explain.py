@@ -147,7 +147,8 @@ def test_a_run_is_explained_on_a_page(finished: tuple[Runs, list[RunFolder]], tm
     explain(cnn, runs, [5], [read_picture(tmp_path / "mine.png", (1, 28, 28))])
     explain(mlp, runs)
     assert runs.test_reads() == reads  # what was scored is looked at again, not the test set
-    found, curve = cnn.explained()  # type: ignore[misc]
+    found, curve = cnn.explained(), cnn.deletion()
+    assert curve
     assert found["rows"][:2].tolist() == [-1, 5] and len(found["rows"]) == 14 and found["points"].shape == (10_000, 2)
     logits, labels = cnn.predictions("test")  # type: ignore[misc]
     wrong = found["rows"][2:]

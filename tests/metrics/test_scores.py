@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fittingroom.metrics.calibration import calibration_error, reliability, temperature
+from fittingroom.metrics.classes import mean_confusion
 from fittingroom.metrics.metric import METRICS, metric
-from fittingroom.metrics.scores import confusion, scores
+from fittingroom.metrics.scores import scores
 from fittingroom.spec.errors import FittingroomError
 
 
@@ -46,7 +47,7 @@ def test_against_the_oracles(seed: int, n: int, k: int, scale: float) -> None:
     for name, expected_score in oracle.items():
         assert metric(name).score(logits, labels) == pytest.approx(expected_score, rel=1e-5), name
     expected = sklearn.metrics.confusion_matrix(labels, predicted, labels=range(k))
-    assert np.array_equal(confusion(logits, labels), expected)
+    assert np.array_equal(mean_confusion(predicted[None], labels, k), expected)
     ece = tm.multiclass_calibration_error(torch.from_numpy(p), torch.from_numpy(labels), k, n_bins=15)
     assert calibration_error(logits, labels) == pytest.approx(float(ece), abs=1e-6)
 

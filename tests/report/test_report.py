@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.metrics import confusion_matrix
 
 from fittingroom.data import load
-from fittingroom.metrics.scores import confusion
 from fittingroom.report import theme
 from fittingroom.report.gather import gather
 from fittingroom.report.page import figures, write_report
@@ -86,7 +86,7 @@ def test_the_report_says_what_the_records_say(finished: tuple[Runs, list[RunFold
         assert f"{100 * row.test:.2f}" in page.text and f"{row.parameters:,}" in page.text
         right = [np.mean(r.logits_NK.argmax(1) == r.labels_N) for r in story.runs[row.recipe]]
         assert row.test == pytest.approx(np.mean(right))
-        counts = [confusion(r.logits_NK, r.labels_N) for r in story.runs[row.recipe]]
+        counts = [confusion_matrix(r.labels_N, r.logits_NK.argmax(1), labels=range(10)) for r in story.runs[row.recipe]]
         assert np.array_equal(story.confusion(row.recipe), np.mean(counts, axis=0))
     assert story.comparison.verdict.split(". ")[0] in page.text
     assert "has been read 4 times in this runs folder" in page.text

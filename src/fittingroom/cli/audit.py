@@ -41,7 +41,7 @@ def audit(
     from fittingroom.data import load
     from fittingroom.report.audit_page import describe, score_cells, write_audit_page
     from fittingroom.report.gather import gather
-    from fittingroom.spec.errors import FittingroomError
+    from fittingroom.spec.errors import FittingroomError, need
     from fittingroom.spec.read import read_recipe
     from fittingroom.store import Runs
     from fittingroom.store.runs import safe_name
@@ -52,7 +52,7 @@ def audit(
         raise FittingroomError(f'--split is "train" or "test"; got "{split}"')
     if score and split == "train":
         raise FittingroomError("--score goes with --split test: recipes are scored on the test images")
-    room.need_cleanlab()
+    need("cleanlab", "audit", "audit")
     auditor = read_recipe(recipe or AUDITORS.get(data, OTHER_AUDITOR), overrides or [])
     if auditor.data.limit is not None:
         raise FittingroomError("an audit looks at every image; leave data.limit away")

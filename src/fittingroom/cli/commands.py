@@ -9,7 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fittingroom.cli.options import Device, Effect, Home, Json, MetricName, Png, Quiet, Report, RunsDir, Seeds
+from fittingroom.cli.options import (
+    Device,
+    Effect,
+    Home,
+    Json,
+    MetricName,
+    Overrides,
+    Png,
+    Quiet,
+    Report,
+    RunsDir,
+    Seeds,
+    Which,
+)
 
 if TYPE_CHECKING:
     from fittingroom.metrics.verdict import Comparison, Question
@@ -22,7 +35,7 @@ DEMO_EPOCHS = 4  # of fast-fashion, so that the demo ends in time on two cores; 
 
 def train(
     recipe: Annotated[str, typer.Argument(help="A recipe's name (see: fittingroom recipes) or its TOML file.")],
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")] = None,
+    overrides: Overrides = None,
     data: Annotated[str, typer.Option(help="A data set's name instead of the recipe's.")] = "",
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Decides weights, order, augmentation, dropout.")] = 0,
     device: Device = "auto",
@@ -140,10 +153,7 @@ def demo(
 
 
 def report(
-    which: Annotated[
-        list[str],
-        typer.Argument(metavar="STUDY|RUN...", help="Studies by name or file, run folders, beginnings of their names."),
-    ],
+    which: Which,
     runs: RunsDir = Path("runs"),
     out: Annotated[Path | None, typer.Option(help="The HTML file (default: report.html in the runs folder).")] = None,
     metric: MetricName = "accuracy",

@@ -8,7 +8,19 @@ from typing import Annotated
 
 import typer
 
-from fittingroom.cli.options import Device, Effect, Home, Json, MetricName, Quiet, Report, RunsDir, Seeds
+from fittingroom.cli.options import (
+    Device,
+    Effect,
+    Home,
+    Json,
+    MetricName,
+    Overrides,
+    Quiet,
+    Report,
+    RunsDir,
+    Seeds,
+    Which,
+)
 
 
 def replicate(
@@ -58,7 +70,7 @@ def replicate(
         *["--quick"] * quick,
     ]
     command = shlex.join(["fittingroom", "replicate", *(which or []), *options])
-    page = write_claims_page(judged, groups, report or runs / "claims.html", command, changes)
+    page = write_claims_page(judged, groups, report or runs / "claims.html", command)
     if as_json:
         show.as_json({"claims": [j.model_dump(mode="json") for j in judged], "report": str(page)})
         return
@@ -68,7 +80,7 @@ def replicate(
 
 def ablate(
     recipe: Annotated[str, typer.Argument(help="A recipe's name or its TOML file.")],
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")] = None,
+    overrides: Overrides = None,
     drop: Annotated[
         list[str] | None,
         typer.Option(
@@ -138,10 +150,7 @@ def ablate(
 
 
 def stress(
-    which: Annotated[
-        list[str],
-        typer.Argument(metavar="STUDY|RUN...", help="Studies by name or file, run folders, beginnings of their names."),
-    ],
+    which: Which,
     device: Device = "auto",
     runs: RunsDir = Path("runs"),
     home: Home = None,
@@ -150,13 +159,15 @@ def stress(
     as_json: Json = False,
 ) -> None:
     """Classify corrupted test images (eleven kinds, five severities) with finished runs, and compare how they stand it."""
+    from dataclasses import replace
+
     import numpy as np
 
     from fittingroom.augment.corruptions import CORRUPTIONS
     from fittingroom.cli import show
     from fittingroom.cli.board import share_of
     from fittingroom.data import load
-    from fittingroom.report.gather import gather
+    from fittingroom.report.gather import gather, robustness
     from fittingroom.report.stress_page import write_stress_page
     from fittingroom.report.tables import robust_tables
     from fittingroom.store import Runs
@@ -165,10 +176,10 @@ def stress(
     from fittingroom.study.stress import stress as run_stress
 
     chosen, folder = Runs(runs).select(which)
-    gather(chosen, folder)  # refuses what could not be compared, before the test set is read
+    compared = gather(chosen, folder)  # refuses what could not be compared, before the test set is read
     with share_of(f"corrupted images, {len(chosen)} runs", quiet or as_json) as tick:
         run_stress(chosen, folder, device=device, home_dir=home, tick=tick)
-    stories = gather(chosen, folder)
+    stories = [replace(story, robust=robustness(story.runs)) for story in compared]
     pages = []
     for story in stories:
         assert story.robust
@@ -236,7 +247,7 @@ def explain(
     page = write_explain_page(found, out or runs / f"explain-{safe_name(found.name)}.html")
     curve = found.deletion()
     assert curve
-    told = explained_images(found)
+    told = explained_images(found.explained(), found.data.classes)
     if as_json:
         show.as_json({"run": found.name, "images": told, "deletion": curve, "page": str(page)})
         return

@@ -30,3 +30,8 @@ Effect = Annotated[
     ),
 ]
 Seeds = Annotated[int, typer.Option(min=1, help="Seeds 0 … N-1 for each recipe.")]
+Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")]
+Which = Annotated[
+    list[str],
+    typer.Argument(metavar="STUDY|RUN...", help="Studies by name or file, run folders, beginnings of their names."),
+]

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fittingroom.explain.features import convolutions
-from fittingroom.spec.errors import MissingExtra
+from fittingroom.spec.errors import need
 from fittingroom.training.predict import to_float, to_tensor
 
 STEPS = 32  # of the path that integrated gradients follow
@@ -83,8 +83,7 @@ def deletion(model: nn.Module, images_NCHW: np.ndarray, seed: int = 0) -> dict[s
 
 
 def _captum() -> Any:
-    try:
-        import captum.attr
-    except ModuleNotFoundError:
-        raise MissingExtra("explain", "explain") from None
+    need("captum", "explain", "explain")
+    import captum.attr
+
     return captum.attr

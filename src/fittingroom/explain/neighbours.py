@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fittingroom.spec.errors import MissingExtra
+from fittingroom.spec.errors import need
 
 NEAREST = 5
 TYPICAL = 6
@@ -40,11 +40,10 @@ def embedding(features_ND: np.ndarray, seed: int = 0, jobs: int = 1) -> np.ndarr
 
     Distances between far groups mean nothing. Raises `MissingExtra` without openTSNE.
     """
-    try:
-        from openTSNE import TSNE
-        from sklearn.utils.extmath import randomized_svd
-    except ModuleNotFoundError:
-        raise MissingExtra("explain", "explain") from None
+    need("openTSNE", "explain", "explain")
+    from openTSNE import TSNE
+    from sklearn.utils.extmath import randomized_svd
+
     centred = features_ND - features_ND.mean(0)
     if centred.shape[1] > DIMENSIONS:
         _, _, directions = randomized_svd(centred, DIMENSIONS, random_state=seed)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from scipy.special import softmax
 
 from fittingroom.data import load, prepare
+from fittingroom.data.acquire import Say
 from fittingroom.explain.attributions import attributions, deletion
 from fittingroom.explain.features import feature_maps, filters, last_features
 from fittingroom.explain.neighbours import embedding, nearest, prototypes
-from fittingroom.spec.errors import FittingroomError
+from fittingroom.spec.errors import FittingroomError, need
 from fittingroom.store import RunFolder, Runs
 from fittingroom.store.atomic import write
 from fittingroom.training import predict, prepare_process
@@ -21,7 +22,6 @@ from fittingroom.training.fit import restore
 
 WRONG = 12  # confidently wrong test images that are explained
 DELETION_IMAGES = 500  # the first so many test images, for the deletion curve
-Say = Callable[[str], None]
 
 
 def explain(
@@ -41,6 +41,8 @@ def explain(
     test set is not read again.
     Raises `FittingroomError` for a run that is not finished and scored, or a row that does not exist.
     """
+    for module in ("captum", "openTSNE"):
+        need(module, "explain", "explain")
     predictions = run.predictions("test") if run.done else None
     tests_NCHW = runs.thumbnails(run.data.digest)
     if predictions is None or tests_NCHW is None:

@@ -14,6 +14,7 @@ from fittingroom.metrics.intervals import Spread, mean_interval, prediction, spr
 from fittingroom.metrics.metric import ACCURACY
 from fittingroom.metrics.statistic import FEWEST_EPOCHS, STATISTICS, Statistic
 from fittingroom.metrics.verdict import Evidence, paired
+from fittingroom.metrics.words import LUCK
 from fittingroom.spec.recipe import Claim
 from fittingroom.spec.records import Record
 
@@ -117,9 +118,6 @@ class Reading:
     kind: str  # of the interval
     outcome: str
     note: str = ""
-
-
-LUCK = "one seed cannot tell luck from merit"
 
 
 def _order(claim: Claim, trials: Trials) -> Reading:

@@ -80,9 +80,12 @@ def _curve(name: str, whole: Sequence[Evidence], variant: Sequence[Evidence]) ->
         return CurveEffect(statistic=name, value=None, low=None, high=None, real=False)
     value, (low, high) = welch(a, b, measure.as_ratio)
     none = 1.0 if measure.as_ratio else 0.0
-    ends = (x if np.isfinite(x) else None for x in (low, high))
     return CurveEffect(
-        statistic=name, value=value, **dict(zip(("low", "high"), ends, strict=True)), real=not low <= none <= high
+        statistic=name,
+        value=value,
+        low=low if np.isfinite(low) else None,
+        high=high if np.isfinite(high) else None,
+        real=not low <= none <= high,
     )
 
 

@@ -78,19 +78,17 @@ def prediction(values: Values, known: Spread, level: float = 0.95) -> tuple[floa
     >>> round(low, 3), round(high, 3)
     (0.86, 0.96)
     """
-    mean = float(np.mean(values))
-    if known.df == 0:
-        return -math.inf, math.inf
-    half = _t(level, known.df) * known.sd * math.sqrt(1 + 1 / len(values))
-    return mean - half, mean + half
+    return _around(values, known, math.sqrt(1 + 1 / len(values)), level)
 
 
 def mean_interval(values: Values, level: float = 0.95) -> tuple[float, float]:
     """Student's t interval of a mean over seeds; (-inf, inf) for one value."""
-    known = own_spread(values)
-    if known.df == 0:
-        return -math.inf, math.inf
-    mean, half = float(np.mean(values)), _t(level, known.df) * known.sd / math.sqrt(len(values))
+    return _around(values, own_spread(values), math.sqrt(1 / len(values)), level)
+
+
+def _around(values: Values, known: Spread, sds: float, level: float) -> tuple[float, float]:
+    """Mean ± t · `sds` standard deviations; everything, if the spread is unknown."""
+    mean, half = float(np.mean(values)), _t(level, known.df) * known.sd * sds if known.df else math.inf
     return mean - half, mean + half
 
 

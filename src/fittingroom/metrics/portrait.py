@@ -76,18 +76,18 @@ def calibrated(runs: Sequence[Tested]) -> Calibrated:
 
 def portrait(name: str, c: Calibrated) -> Sentence:
     """What can be said of one recipe by itself: whether its confidence means what it says."""
-    manner = "as sure as it is right, as far as can be told"
-    if c.excess[0] > 0 or c.excess[1] < 0:
-        manner = "too sure of itself" if c.excess[0] > 0 else "less sure than it could be"
-    mended = c.temperature is not None and c.ece_scaled is not None and c.ece_scaled < 0.9 * c.ece
-    agreed = c.temperature is not None and (
-        (c.excess[0] > 0 and c.temperature > 1) or (c.excess[1] < 0 and c.temperature < 1)
-    )
-    after = (
-        f"; a temperature of {c.temperature:.2f}, fitted on validation, brings the error to {100 * c.ece_scaled:.1f} %"
-        if mended and agreed and c.ece_scaled is not None
-        else ""
-    )
+    lean = 1 if c.excess[0] > 0 else -1 if c.excess[1] < 0 else 0
+    manner = {
+        1: "too sure of itself",
+        0: "as sure as it is right, as far as can be told",
+        -1: "less sure than it could be",
+    }[lean]
+    after = ""
+    if c.temperature is not None and c.ece_scaled is not None:
+        agreed = (c.temperature - 1) * lean > 0  # validation and test say the same
+        if agreed and c.ece_scaled < 0.9 * c.ece:
+            brings = f"brings the error to {100 * c.ece_scaled:.1f} %"
+            after = f"; a temperature of {c.temperature:.2f}, fitted on validation, {brings}"
     text = (
         f"{name} is {manner}: {100 * c.confidence:.1f} % sure on average, {100 * c.accuracy:.1f} % right "
         f"(calibration error {100 * c.ece:.1f} %){after}."

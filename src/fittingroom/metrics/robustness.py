@@ -10,6 +10,7 @@ import numpy as np
 
 from fittingroom.metrics.crossed import estimate, holm
 from fittingroom.metrics.verdict import paired
+from fittingroom.metrics.words import LUCK
 from fittingroom.spec.records import Record
 
 
@@ -94,7 +95,7 @@ def _pair(
     if resolved:
         text = f"{better} stands corruption better than {worse}, {figures}, a real difference."
     else:
-        why = "one seed cannot tell luck from merit" if seeds == 1 else "not resolved"
+        why = LUCK if seeds == 1 else "not resolved"
         text = f"{better} is ahead of {worse} under corruption {figures}: {why}."
     return RobustPair(
         better=better, worse=worse, difference=difference, low=low, high=high, level=level, resolved=resolved, text=text

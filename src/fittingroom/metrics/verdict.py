@@ -14,9 +14,10 @@ from fittingroom.metrics.crossed import Estimate, detectable, estimate, holm, se
 from fittingroom.metrics.intervals import wilson
 from fittingroom.metrics.mcnemar import McNemar, mcnemar
 from fittingroom.metrics.metric import ACCURACY, Metric, metric
+from fittingroom.metrics.statistic import Trained
 from fittingroom.metrics.words import sentences, table
 from fittingroom.spec.errors import FittingroomError, unknown
-from fittingroom.spec.records import Cost, Environment, Epoch, Metrics, Record, Structure
+from fittingroom.spec.records import Cost, Environment, Record
 
 
 class Row(Record):
@@ -92,7 +93,7 @@ class Comparison(Record):
         return f"<p><b>{escape(self.verdict)}</b></p><table><tr>{header}</tr>{cells}</table>"
 
 
-class Evidence(Protocol):
+class Evidence(Trained, Protocol):
     """All that the verdict needs of one finished run: its test images' logits and labels, and its facts."""
 
     @property
@@ -104,13 +105,7 @@ class Evidence(Protocol):
     @property
     def labels_N(self) -> np.ndarray: ...
     @property
-    def metrics(self) -> Metrics: ...
-    @property
-    def structure(self) -> Structure: ...
-    @property
     def environment(self) -> Environment: ...
-    @property
-    def epochs(self) -> Sequence[Epoch]: ...
     @property
     def cost(self) -> Cost | None: ...
 

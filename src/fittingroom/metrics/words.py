@@ -11,6 +11,8 @@ from fittingroom.metrics.metric import ACCURACY, METRICS, Metric
 if TYPE_CHECKING:
     from fittingroom.metrics.verdict import Comparison, Pair, Row
 
+LUCK = "one seed cannot tell luck from merit"
+
 
 def percent(fraction: float | None, digits: int = 2) -> str:
     """A fraction in percent, or a dash for None and NaN."""

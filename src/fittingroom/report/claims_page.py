@@ -80,7 +80,6 @@ def write_claims_page(
     groups: Mapping[tuple[str, str], Sequence[LoadedRun]],
     path: Path,
     command: str,
-    changes: Sequence[str] = (),
 ) -> Path:
     """Write the judgements and the runs behind them, by recipe and data set: HTML if `path` ends so, else Markdown."""
     runs = [run for group in groups.values() for run in group]
@@ -101,12 +100,9 @@ def write_claims_page(
         "machines": list(dict.fromkeys(map(_machine, runs))),
         "days": _days(runs),
         "command": command,
-        "changes": list(changes),
+        "changes": judged[0].changed,
     }
-    if path.suffix == ".html":
-        write(path, render("claims_page.html", **context))
-    else:
-        write(path, render("claims_page.md", **context))
+    write(path, render("claims_page.html" if path.suffix == ".html" else "claims_page.md", **context))
     return path
 
 

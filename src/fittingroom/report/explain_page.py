@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,8 @@ FOR, AGAINST = np.array([230, 120, 0]), np.array([40, 140, 230])  # orange and b
 
 def write_explain_page(run: RunFolder, path: Path) -> Path:
     """Write the page about a run that was explained."""
-    explained = run.explained()
-    assert explained
-    found, curve = explained
-    classes, labels, predictions = run.data.classes, run.predictions("test"), found["p"]
-    assert labels is not None
+    found, curve, classes, labels = run.explained(), run.deletion(), run.data.classes, run.predictions("test")
+    assert curve is not None and labels is not None
     said_N = labels[0].argmax(1)
     wrong = said_N != labels[1]
     methods = [name.removeprefix("map ") for name in found if name.startswith("map ")]
@@ -37,7 +34,7 @@ def write_explain_page(run: RunFolder, path: Path) -> Path:
         data=run.data,
         accuracy=percent(float(1 - wrong.mean())),
         methods=methods,
-        images=[_image(i, found, methods, classes) for i in range(len(predictions))],
+        images=[_image(i, one, found, methods, classes) for i, one in enumerate(explained_images(found, classes))],
         filters_layer=str(found["filters_layer"]),
         filters=_filters(found["filters"]) if len(found["filters"]) else "",
         layers=[{"name": name, "image": _sheet(_stretched(found[f"layer {name}"][:, None]), 8)} for name in layers],
@@ -51,11 +48,8 @@ def write_explain_page(run: RunFolder, path: Path) -> Path:
     return path
 
 
-def explained_images(run: RunFolder, most: int = 3) -> list[dict[str, Any]]:
+def explained_images(found: Mapping[str, np.ndarray], classes: Sequence[str], most: int = 3) -> list[dict[str, Any]]:
     """Each explained image as plain data: its `row` in the test set (-1: one's own), `true` class, and the `most` likely ones."""
-    explained = run.explained()
-    assert explained
-    found, classes = explained[0], run.data.classes
     return [
         {
             "row": int(row),
@@ -66,14 +60,14 @@ def explained_images(run: RunFolder, most: int = 3) -> list[dict[str, Any]]:
     ]
 
 
-def _image(i: int, found: Mapping[str, np.ndarray], methods: list[str], classes: tuple[str, ...]) -> dict[str, Any]:
-    p, row, true = found["p"][i], int(found["rows"][i]), int(found["true"][i])
-    order = np.argsort(-p)[:3]
+def _image(
+    i: int, one: Mapping[str, Any], found: Mapping[str, np.ndarray], methods: Sequence[str], classes: Sequence[str]
+) -> dict[str, Any]:
     return {
         "image": data_uri(png_bytes(found["images"][i])),
-        "what": f"test image #{row}" if row >= 0 else "your image",
-        "true": classes[true] if true >= 0 else "",
-        "said": [f"{classes[k]} {100 * p[k]:.0f} %" for k in order],
+        "what": f"test image #{one['row']}" if one["row"] >= 0 else "your image",
+        "true": one["true"],
+        "said": [f"{name} {100 * p:.0f} %" for name, p in one["said"].items()],
         "maps": [data_uri(png_bytes(overlay(found["images"][i], found[f"map {m}"][i]))) for m in methods],
         "near": [
             {"image": data_uri(png_bytes(image)), "label": classes[label]}

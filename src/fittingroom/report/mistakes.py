@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -126,10 +125,3 @@ def explorer(story: Story) -> dict[str, Any] | None:
         "wrong": f"{int(wrong_N[rows].sum()):,}",
         "all_wrong": f"{int(wrong_N.sum()):,}",
     }
-
-
-def script_hash(script: str) -> str:
-    """What a Content-Security-Policy allows this one script by."""
-    import hashlib
-
-    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

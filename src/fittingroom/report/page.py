@@ -11,15 +11,14 @@ from fittingroom.metrics.effects import Effect
 from fittingroom.metrics.metric import METRICS
 from fittingroom.metrics.portrait import Calibrated, Sentence, Side, calibrated, portrait
 from fittingroom.metrics.portrait import against as compared
-from fittingroom.metrics.robustness import weakest
 from fittingroom.metrics.words import human, in_words, percent, table
 from fittingroom.report import charts, theme
 from fittingroom.report.gather import Story
-from fittingroom.report.mistakes import confusion_words, confusions, explorer, mistakes, only_one_is_right, script_hash
+from fittingroom.report.mistakes import confusion_words, confusions, explorer, mistakes, only_one_is_right
 from fittingroom.report.pictures import data_uri, png_bytes, sheet
-from fittingroom.report.render import assets, both_modes, render
+from fittingroom.report.render import assets, both_modes, render, script_hash
 from fittingroom.report.repeat import commands, recipe_toml, run_cells
-from fittingroom.report.tables import deletion_words, effect_cells, robust_tables
+from fittingroom.report.tables import deletion_words, effect_cells, robust_tables, weakest_words
 from fittingroom.spec.records import DataFacts
 from fittingroom.store import LoadedRun, Runs
 from fittingroom.store.atomic import write
@@ -207,10 +206,9 @@ def _tried(story: Story, recipe: str) -> list[Sentence]:
     found = []
     row = next((r for r in story.robust[0] if r.recipe == recipe), None) if story.robust else None
     if row:
-        worst = ", ".join(f"{kind} ({100 * mean:.1f} %)" for kind, mean in weakest(row))
         text = (
             f"{recipe} gets {100 * row.mean:.1f} % [{100 * row.low:.1f}, {100 * row.high:.1f}] of corrupted images right, "
-            f"of {100 * row.clean:.1f} % clean; it suffers most from {worst}."
+            f"of {100 * row.clean:.1f} % clean; it suffers most from {weakest_words(row)}."
         )
         found.append(Sentence(recipe, "robustness", text))
     explained = next((curve for run in story.runs[recipe] if (curve := run.folder.deletion())), None)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
+import hashlib
 import re
 from collections.abc import Callable
 from importlib import resources
@@ -33,6 +35,11 @@ def render(template: str, **context: Any) -> str:
 def assets() -> Path:
     """Where the templates, the style and the script are."""
     return Path(str(resources.files("fittingroom") / "report"))
+
+
+def script_hash(script: str) -> str:
+    """What a Content-Security-Policy allows this one script by."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def markdown_safe(text: str) -> str:

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from fittingroom.metrics.robustness import weakest
 from fittingroom.report import charts
 from fittingroom.report.gather import Story
 from fittingroom.report.pictures import data_uri, png_bytes, sheet
 from fittingroom.report.render import both_modes, render
-from fittingroom.report.tables import robust_tables
+from fittingroom.report.tables import robust_tables, weakest_words
 from fittingroom.store.atomic import write
 
 
@@ -20,10 +19,7 @@ def write_stress_page(story: Story, kinds: list[str], examples: np.ndarray, path
     assert story.robust
     rows, pairs = story.robust
     weak = [
-        f"{row.recipe} suffers most from "
-        + ", ".join(f"{kind} ({100 * mean:.1f} %)" for kind, mean in weakest(row))
-        + f"; clean it has {100 * row.clean:.1f} %."
-        for row in rows
+        f"{row.recipe} suffers most from {weakest_words(row)}; clean it has {100 * row.clean:.1f} %." for row in rows
     ]
     shown = [
         {

@@ -7,7 +7,7 @@ from typing import Any
 
 from fittingroom.metrics.effects import Effect
 from fittingroom.metrics.metric import Metric
-from fittingroom.metrics.robustness import Robust, RobustPair
+from fittingroom.metrics.robustness import Robust, RobustPair, weakest
 from fittingroom.metrics.words import percent
 
 
@@ -27,6 +27,11 @@ def robust_tables(rows: Sequence[Robust], pairs: Sequence[RobustPair]) -> dict[s
         "kinds": [[r.recipe, *(percent(sum(r.by_kind[k]) / len(r.by_kind[k]), 1) for k in kinds)] for r in rows],
         "sentences": [pair.text for pair in pairs],
     }  # fmt: skip
+
+
+def weakest_words(row: Robust) -> str:
+    """The kinds of corruption that cost a recipe most, with its accuracy under each."""
+    return ", ".join(f"{kind} ({100 * mean:.1f} %)" for kind, mean in weakest(row))
 
 
 def effect_cells(effect: Effect, by: Metric) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from importlib.util import find_spec
 
 
 class FittingroomError(Exception):
@@ -29,6 +30,12 @@ class MissingExtra(FittingroomError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f'{what} needs an extra; install it with: pip install "fittingroom[{extra}]"')
+
+
+def need(module: str, what: str, extra: str) -> None:
+    """Raises `MissingExtra` if `module`, which `what` needs, is not installed: before any work, rather than after."""
+    if find_spec(module) is None:
+        raise MissingExtra(what, extra)
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

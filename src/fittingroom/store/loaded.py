@@ -37,8 +37,7 @@ class LoadedRun:
 
 def load_run(folder: RunFolder, runs: Runs) -> LoadedRun:
     """A finished and scored run in memory; `FittingroomError` if it is neither."""
-    if not folder.done:
-        raise FittingroomError(f"{folder.path} is not finished; give the command that began it once more, it goes on")
+    folder.refuse_unfinished()
     predictions = folder.predictions("test")
     if predictions is None:
         raise FittingroomError(f"{folder.path} was trained with --no-test; train it again without, to score it")

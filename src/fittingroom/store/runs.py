@@ -52,6 +52,11 @@ class RunFolder:
     def done(self) -> bool:
         return (self.path / "DONE").exists()
 
+    def refuse_unfinished(self) -> None:
+        """Raises `FittingroomError` unless the run is done."""
+        if not self.done:
+            raise FittingroomError(f"{self.path} is not finished; give the command that began it once more, it goes on")
+
     @property
     def name(self) -> str:
         return self.path.name
@@ -112,14 +117,12 @@ class RunFolder:
         path = self.path / "stress.npz"
         return load_npz(path) if path.exists() else None
 
-    def explained(self) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
-        """What `fittingroom explain` wrote: its arrays, and the deletion curve; None if it was not run."""
-        if not (self.path / "deletion.json").exists():
-            return None
-        return load_npz(self._present("explain.npz")), dict(self._json("deletion.json"))
+    def explained(self) -> dict[str, np.ndarray]:
+        """The arrays that `fittingroom explain` wrote. Raises `FittingroomError` if it was not run."""
+        return load_npz(self._present("explain.npz"))
 
     def deletion(self) -> dict[str, Any] | None:
-        """The deletion curve alone."""
+        """The deletion curve that `fittingroom explain` wrote; None if it was not run."""
         return dict(self._json("deletion.json")) if (self.path / "deletion.json").exists() else None
 
     def samples(self) -> dict[str, np.ndarray]:

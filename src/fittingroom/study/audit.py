@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from importlib.util import find_spec
 
 import numpy as np
 from scipy.special import softmax
@@ -18,19 +17,12 @@ from fittingroom.data import Dataset, Images, folds
 from fittingroom.data.duplicates import cached_groups
 from fittingroom.metrics.calibration import temperature
 from fittingroom.metrics.suspects import Suspects, find_suspects
-from fittingroom.spec.errors import MissingExtra
 from fittingroom.spec.recipe import Recipe
 from fittingroom.store import RunFolder, Runs
 from fittingroom.study.plan import threads_each
 from fittingroom.study.run import Trial
 from fittingroom.training import choose_device, predict, prepare_process
 from fittingroom.training.fit import restore
-
-
-def need_cleanlab() -> None:
-    """Raises `MissingExtra` before anything is trained, rather than after."""
-    if find_spec("cleanlab") is None:
-        raise MissingExtra("audit", "audit")
 
 
 def auditors(recipe: Recipe, dataset: str, k: int) -> list[Trial]:

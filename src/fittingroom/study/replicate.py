@@ -41,11 +41,11 @@ def questions(words: Sequence[str], ids: Sequence[str] = (), overrides: Sequence
     ['004-mlp-mnist']
     """
     shipped = {name: read_recipe(name) for name in shipped_recipes()}
+    numbers = sorted({c.id.split("-")[0] for r in shipped.values() for c in r.claims})
     chosen: dict[str, Path] = {}  # recipe name or file → the folder beside which it looks for others
-    for word in words or sorted({c.id.split("-")[0] for r in shipped.values() for c in r.claims}):
+    for word in words or numbers:
         of_readme = [name for name, r in shipped.items() if any(c.id.startswith(f"{word}-") for c in r.claims)]
         if not (of_readme or word in shipped or Path(word).suffix or Path(word).exists()):
-            numbers = sorted({c.id.split("-")[0] for r in shipped.values() for c in r.claims})
             raise unknown("README or recipe", word, [*numbers, *shipped], "fittingroom replicate --help")
         chosen |= dict.fromkeys(of_readme, Path()) or {word: Path() if word in shipped else Path(word).parent}
     recipes = [(read_recipe(name, list(overrides)), folder) for name, folder in chosen.items()]

@@ -13,7 +13,6 @@ from fittingroom.augment.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from fittingroom.data import Dataset, Images, load
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.store import RunFolder, Runs
-from fittingroom.store.atomic import atomic
 from fittingroom.study.plan import threads_each
 from fittingroom.training import choose_device, predict, prepare_process
 from fittingroom.training.fit import restore
@@ -37,10 +36,7 @@ def stress(
     Runs that have it already are left alone. Raises `FittingroomError` for a run that is not finished.
     """
     for folder in folders:
-        if not folder.done:
-            raise FittingroomError(
-                f"{folder.path} is not finished; give the command that began it once more, it goes on"
-            )
+        folder.refuse_unfinished()
     waiting = [f for f in folders if (old := f.stressed()) is None or int(old["version"]) != VERSION]
     by_data: dict[str, list[RunFolder]] = {}
     for folder in waiting:
@@ -58,8 +54,8 @@ def _stress(folders: Sequence[RunFolder], data: Dataset, runs: Runs, device: str
     images = data.test.unlock(partial(_announce, runs, [f.name for f in folders], data))
     kinds = np.array(list(CORRUPTIONS))
     for folder, said_CSN in zip(folders, _said(folders, data.train, images, device, tick), strict=True):
-        with atomic(folder.path / "stress.npz") as file:
-            np.savez_compressed(file, version=VERSION, kinds=kinds, said=said_CSN, labels=images.labels_N)
+        found = {"version": np.array(VERSION), "kinds": kinds, "said": said_CSN, "labels": images.labels_N}
+        folder.write_npz("stress", found)
 
 
 def _part(tick: Tick, number: int, of: int, share: float) -> None:
