@@ -26,7 +26,7 @@ import numpy as np
 
 from fittingroom.metrics.crossed import Estimate, detectable, estimate, power
 from fittingroom.metrics.intervals import wilson
-from fittingroom.metrics.verdict import paired
+from fittingroom.metrics.pairs import paired
 from fittingroom.store import Runs, load_run
 
 ROOT = Path(__file__).parents[1]

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import stats
 
-from fittingroom.metrics.crossed import estimate
+from fittingroom.metrics.crossed import Estimate, estimate
 from fittingroom.metrics.intervals import Spread, mean_interval, prediction, spread, welch
 from fittingroom.metrics.metric import ACCURACY
+from fittingroom.metrics.pairs import paired
 from fittingroom.metrics.statistic import FEWEST_EPOCHS, STATISTICS, Statistic
-from fittingroom.metrics.verdict import Evidence, paired
+from fittingroom.metrics.verdict import Evidence
 from fittingroom.metrics.words import LUCK
 from fittingroom.spec.recipe import Claim
 from fittingroom.spec.records import Record
@@ -122,8 +123,7 @@ class Reading:
 
 def _order(claim: Claim, trials: Trials) -> Reading:
     """Which test accuracy is higher: the paired comparison."""
-    i, j = paired([e.seed for e in trials.own], [e.seed for e in trials.than])
-    found = estimate(_right(trials.own)[i] - _right(trials.than)[j])
+    found = _accuracy_difference(trials.own, trials.than)
     if found.seeds == 1:
         kind = "95 % interval of one pair of runs, for other images"
         return Reading(found.mean, found.interval(), kind, "undecided", LUCK)
@@ -166,8 +166,11 @@ def _values(measure: Statistic, runs: Sequence[Evidence]) -> np.ndarray:
     return np.array([measure.of(run) for run in runs], np.float64)
 
 
-def _right(runs: Sequence[Evidence]) -> np.ndarray:
-    return np.stack([ACCURACY.values(run.logits_NK, run.labels_N) for run in runs])
+def _accuracy_difference(a: Sequence[Evidence], b: Sequence[Evidence]) -> Estimate:
+    """The paired difference of test accuracies."""
+    right_a, right_b = (np.stack([ACCURACY.values(r.logits_NK, r.labels_N) for r in runs]) for runs in (a, b))
+    i, j = paired([r.seed for r in a], [r.seed for r in b])
+    return estimate(right_a[i] - right_b[j])
 
 
 def _known_spread(measure: Statistic, trials: Trials, compared: bool) -> Spread:
@@ -218,11 +221,8 @@ def _side(claim: Claim, low: float, high: float) -> str:
 
 def _difference_of_differences(claim: Claim, trials: Trials) -> Reading:
     """How much larger the paired difference is here than on the other data set. Welch–Satterthwaite, two independent parts."""
-    here, there = (
-        estimate(_right(a)[i] - _right(b)[j])
-        for a, b in ((trials.own, trials.than), (trials.own_there, trials.than_there))
-        for i, j in [paired([e.seed for e in a], [e.seed for e in b])]
-    )
+    here = _accuracy_difference(trials.own, trials.than)
+    there = _accuracy_difference(trials.own_there, trials.than_there)
     kind = "95 % interval of the difference of two paired differences"
     value, variance = here.mean - there.mean, here.error**2 + there.error**2
     if min(here.seeds, there.seeds) < 2:

@@ -15,8 +15,9 @@ from fittingroom.metrics.classes import class_differences, confused_within, look
 from fittingroom.metrics.crossed import estimate
 from fittingroom.metrics.intervals import own_spread, welch
 from fittingroom.metrics.metric import ACCURACY
+from fittingroom.metrics.pairs import paired
 from fittingroom.metrics.statistic import STATISTICS
-from fittingroom.metrics.verdict import Evidence, Row, paired
+from fittingroom.metrics.verdict import Evidence, Row
 from fittingroom.metrics.words import human
 
 

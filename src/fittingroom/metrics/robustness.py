@@ -8,8 +8,8 @@ from itertools import combinations
 
 import numpy as np
 
-from fittingroom.metrics.crossed import estimate, holm
-from fittingroom.metrics.verdict import paired
+from fittingroom.metrics.crossed import estimate
+from fittingroom.metrics.pairs import Judged, judge_pairs
 from fittingroom.metrics.words import LUCK
 from fittingroom.spec.records import Record
 
@@ -60,16 +60,9 @@ def compare_robustness(runs: Mapping[str, Sequence[RobustRun]]) -> tuple[list[Ro
     """Rows (most robust first) and pairs, judged like test accuracy: seeds and images crossed, Holm over the pairs."""
     right = {name: np.stack([run.right_N() for run in group]) for name, group in runs.items()}
     rows = sorted((_row(name, group, right[name]) for name, group in runs.items()), key=lambda r: -r.mean)
-    found = []
-    for a, b in combinations([row.recipe for row in rows], 2):
-        i, j = paired([r.seed for r in runs[a]], [r.seed for r in runs[b]])
-        found.append((a, b, estimate(right[a][i] - right[b][j])))
-    pairs = []
-    for (a, b, e), (p, level) in zip(found, holm([e.p for *_, e in found]), strict=True):
-        low, high = e.interval(level)
-        better, worse, low, high = (a, b, low, high) if e.mean >= 0 else (b, a, -high, -low)
-        pairs.append(_pair(better, worse, abs(e.mean), low, high, level, e.seeds > 1 and p < 0.05, e.seeds))
-    return rows, pairs
+    ranked = list(combinations([row.recipe for row in rows], 2))
+    seeds = {name: [run.seed for run in group] for name, group in runs.items()}
+    return rows, [_pair(judged) for judged in judge_pairs(ranked, right, seeds)]
 
 
 def _row(name: str, group: Sequence[RobustRun], right_SN: np.ndarray) -> Robust:
@@ -88,17 +81,24 @@ def _row(name: str, group: Sequence[RobustRun], right_SN: np.ndarray) -> Robust:
     )
 
 
-def _pair(
-    better: str, worse: str, difference: float, low: float, high: float, level: float, resolved: bool, seeds: int
-) -> RobustPair:
-    figures = f"by {100 * difference:.2f} points of mean corruption accuracy [{100 * low:+.2f}, {100 * high:+.2f}]"
-    if resolved:
+def _pair(judged: Judged) -> RobustPair:
+    better, worse, difference = judged.better, judged.worse, judged.estimate.mean
+    interval = f"[{100 * judged.low:+.2f}, {100 * judged.high:+.2f}]"
+    figures = f"by {100 * difference:.2f} points of mean corruption accuracy {interval}"
+    if judged.resolved:
         text = f"{better} stands corruption better than {worse}, {figures}, a real difference."
     else:
-        why = LUCK if seeds == 1 else "not resolved"
+        why = LUCK if judged.estimate.seeds == 1 else "not resolved"
         text = f"{better} is ahead of {worse} under corruption {figures}: {why}."
     return RobustPair(
-        better=better, worse=worse, difference=difference, low=low, high=high, level=level, resolved=resolved, text=text
+        better=better,
+        worse=worse,
+        difference=difference,
+        low=judged.low,
+        high=judged.high,
+        level=judged.level,
+        resolved=judged.resolved,
+        text=text,
     )
 
 

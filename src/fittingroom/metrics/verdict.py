@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Protocol
@@ -10,10 +10,11 @@ from typing import Protocol
 import numpy as np
 from pydantic import computed_field
 
-from fittingroom.metrics.crossed import Estimate, detectable, estimate, holm, seeds_needed
+from fittingroom.metrics.crossed import detectable, estimate, seeds_needed
 from fittingroom.metrics.intervals import wilson
 from fittingroom.metrics.mcnemar import McNemar, mcnemar
 from fittingroom.metrics.metric import ACCURACY, Metric, metric
+from fittingroom.metrics.pairs import Judged, judge_pairs
 from fittingroom.metrics.statistic import Trained
 from fittingroom.metrics.words import sentences, table
 from fittingroom.spec.errors import FittingroomError, unknown
@@ -143,17 +144,12 @@ def compare(dataset: str, evidence: Sequence[Evidence], question: Question = Que
     values = {name: np.stack([by.values(e.logits_NK, e.labels_N) for e in runs]) for name, runs in by_name.items()}
     rows = sorted((_row(name, by_name[name], values[name], by) for name in names), key=lambda r: -sign * r.score)
     ranked = [pair for pair in combinations((r.recipe for r in rows), 2) if question.against in ("", *pair)]
-    raw = []
-    for a, b in ranked:
-        i, j = paired([e.seed for e in by_name[a]], [e.seed for e in by_name[b]])
-        raw.append(
-            (estimate(sign * (values[a][i] - values[b][j])), [by_name[a][k] for k in i], [by_name[b][k] for k in j])
-        )
-    adjusted = holm([e.p for e, *_ in raw])
-    pairs = tuple(
-        _pair((a, b), *found, p=p, level=level, effect=EFFECT if effect is None else effect)
-        for (a, b), found, (p, level) in zip(ranked, raw, adjusted, strict=True)
+    judged = judge_pairs(
+        ranked,
+        {name: sign * of_name for name, of_name in values.items()},
+        {name: [e.seed for e in runs] for name, runs in by_name.items()},
     )
+    pairs = tuple(_pair(j, by_name, EFFECT if effect is None else effect) for j in judged)
     return Comparison(
         dataset=dataset,
         metric=by.name,
@@ -162,19 +158,6 @@ def compare(dataset: str, evidence: Sequence[Evidence], question: Question = Que
         pairs=pairs,
         sentences=sentences(dataset, rows, pairs, by, question.against),
     )
-
-
-def paired(seeds_a: Sequence[int], seeds_b: Sequence[int]) -> tuple[list[int], list[int]]:
-    """Which runs of A and B go together: those of the same seed; where no seed is shared, in order.
-
-    >>> paired([0, 1, 2], [1, 2, 3]), paired([0, 1], [5])
-    (([1, 2], [0, 1]), ([0], [0]))
-    """
-    shared = [seed for seed in seeds_a if seed in set(seeds_b)]
-    if shared:
-        return [list(seeds_a).index(s) for s in shared], [list(seeds_b).index(s) for s in shared]
-    n = min(len(seeds_a), len(seeds_b))
-    return list(range(n)), list(range(n))
 
 
 def _row(name: str, runs: Sequence[Evidence], values_SN: np.ndarray, by: Metric) -> Row:
@@ -218,35 +201,27 @@ def _row(name: str, runs: Sequence[Evidence], values_SN: np.ndarray, by: Metric)
     )
 
 
-def _pair(
-    names: tuple[str, str],
-    e: Estimate,
-    runs_a: Sequence[Evidence],
-    runs_b: Sequence[Evidence],
-    p: float,
-    level: float,
-    effect: float,
-) -> Pair:
-    low, high = e.interval(level)
-    resolved = e.seeds > 1 and p < 0.05
-    right_a, right_b = (np.stack([r.logits_NK.argmax(1) == r.labels_N for r in runs]) for runs in (runs_a, runs_b))
-    if e.mean < 0:  # on the seeds that both have, the order can be another than on all seeds
-        names, right_a, right_b, low, high = (names[1], names[0]), right_b, right_a, -high, -low
+def _pair(judged: Judged, runs: Mapping[str, Sequence[Evidence]], effect: float) -> Pair:
+    e, level, resolved = judged.estimate, judged.level, judged.resolved
+    right_better, right_worse = (
+        np.stack([runs[name][k].logits_NK.argmax(1) == runs[name][k].labels_N for k in which])
+        for name, which in ((judged.better, judged.better_runs), (judged.worse, judged.worse_runs))
+    )
     needed = None if resolved else seeds_needed(e, level)
     if needed is not None and needed <= e.seeds:  # the luck of this draw; the least honest answer is "a few more"
         needed = e.seeds + 1
     known = e.seeds > 1
     return Pair(
-        better=names[0],
-        worse=names[1],
-        difference=abs(e.mean),
-        low=low,
-        high=high,
+        better=judged.better,
+        worse=judged.worse,
+        difference=e.mean,
+        low=judged.low,
+        high=judged.high,
         level=level,
-        p=p,
+        p=judged.p,
         resolved=resolved,
-        only_better=float((right_a & ~right_b).sum(1).mean()),
-        only_worse=float((right_b & ~right_a).sum(1).mean()),
+        only_better=float((right_better & ~right_worse).sum(1).mean()),
+        only_worse=float((right_worse & ~right_better).sum(1).mean()),
         seeds=e.seeds,
         images=e.images,
         seeds_needed=needed,
@@ -254,5 +229,5 @@ def _pair(
         detectable=detectable(e, level) if known else None,
         effect=effect,
         seeds_for_effect=seeds_needed(e, level, effect) if known else None,
-        mcnemar=None if known else mcnemar(right_a[0], right_b[0]),
+        mcnemar=None if known else mcnemar(right_better[0], right_worse[0]),
     )

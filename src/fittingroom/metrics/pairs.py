@@ -1,0 +1,62 @@
+"""Pairs of recipes on the same images and seeds, judged together so that all of them share one error rate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fittingroom.metrics.crossed import Estimate, estimate, holm
+
+
+@dataclass(frozen=True)
+class Judged:
+    """`better` is ahead of `worse` by `estimate.mean` (≥ 0); the interval is drawn at `level`, as Holm's correction asks."""
+
+    better: str
+    worse: str
+    better_runs: Sequence[int]  # which runs of each were paired
+    worse_runs: Sequence[int]
+    estimate: Estimate
+    low: float
+    high: float
+    level: float
+    p: float  # adjusted
+    resolved: bool
+
+
+def paired(seeds_a: Sequence[int], seeds_b: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Which runs of A and B go together: those of the same seed; where no seed is shared, in order.
+
+    >>> paired([0, 1, 2], [1, 2, 3]), paired([0, 1], [5])
+    (([1, 2], [0, 1]), ([0], [0]))
+    """
+    shared = [seed for seed in seeds_a if seed in set(seeds_b)]
+    if shared:
+        return [list(seeds_a).index(s) for s in shared], [list(seeds_b).index(s) for s in shared]
+    n = min(len(seeds_a), len(seeds_b))
+    return list(range(n)), list(range(n))
+
+
+def judge_pairs(
+    names: Sequence[tuple[str, str]], values_SN: Mapping[str, np.ndarray], seeds: Mapping[str, Sequence[int]]
+) -> list[Judged]:
+    """Judge each pair of `names` by what every seed gives every image (S,N), of which more is better.
+
+    >>> values = {"a": np.ones((2, 4)), "b": np.zeros((2, 4))}
+    >>> judge_pairs([("b", "a")], values, {"a": [0, 1], "b": [0, 1]})[0].better
+    'a'
+    """
+    found = []
+    for a, b in names:
+        i, j = paired(seeds[a], seeds[b])
+        e = estimate(values_SN[a][i] - values_SN[b][j])
+        if e.mean < 0:  # on the seeds that both have, the order can be another than on all seeds
+            found.append((b, a, j, i, replace(e, mean=-e.mean)))
+        else:
+            found.append((a, b, i, j, e))
+    return [
+        Judged(a, b, i, j, e, *e.interval(level), level, p, resolved=e.seeds > 1 and p < 0.05)
+        for (a, b, i, j, e), (p, level) in zip(found, holm([e.p for *_, e in found]), strict=True)
+    ]
