@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
+from fittingroom.data.pixels import flattened, leading_directions
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.store.atomic import atomic
 from fittingroom.store.runs import load_npz
 
 NEAR_RMS = 8.0  # grey levels of 255; judged on the pairs that `data show` prints: docs/log.md 2026-11-20
-DIRECTIONS = 24  # of the projection; more = fewer false candidates, slower tree
 
 
 def near_pairs(images_NCHW: np.ndarray, rms: float = NEAR_RMS) -> tuple[np.ndarray, np.ndarray]:
@@ -30,13 +30,11 @@ def near_pairs(images_NCHW: np.ndarray, rms: float = NEAR_RMS) -> tuple[np.ndarr
     """
     from scipy.spatial import cKDTree
 
-    flat = images_NCHW.reshape(len(images_NCHW), -1).astype(np.float32)
+    flat = flattened(images_NCHW)
     if len(flat) < 2:
         return np.zeros((0, 2), np.int64), np.zeros(0, np.float32)
     centred = flat - flat.mean(0)
-    sample = centred[:: max(1, len(flat) // 4000)]
-    _, directions = np.linalg.eigh(sample.T @ sample)  # orthonormal, the widest last
-    tree = cKDTree(centred @ directions[:, -DIRECTIONS:])
+    tree = cKDTree(centred @ leading_directions(centred))
     slack = 1e-3  # rounding of the projection must not lose a pair
     candidates = tree.query_pairs(rms * np.sqrt(flat.shape[1]) + slack, output_type="ndarray")
     distances = np.concatenate(

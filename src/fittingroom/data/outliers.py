@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fittingroom.data.dataset import Images
-
-DIRECTIONS = 24  # principal ones, in which distances are taken: nearly all of an image's variance, and a fast tree
+from fittingroom.data.pixels import flattened, leading_directions
 
 
 def outliers(images: Images, among: Images | None = None, neighbours: int = 10) -> tuple[np.ndarray, np.ndarray]:
@@ -16,17 +15,12 @@ def outliers(images: Images, among: Images | None = None, neighbours: int = 10) 
     """
     from scipy.spatial import cKDTree
 
-    flat = _flat(images)
-    space = flat if among is None else _flat(among)
+    flat = flattened(images.images_NCHW)
+    space = flat if among is None else flattened(among.images_NCHW)
     mean = space.mean(0)
-    _, directions = np.linalg.eigh(np.cov((space - mean)[:: max(1, len(space) // 5000)].T))
-    basis = directions[:, -DIRECTIONS:]
+    basis = leading_directions(space - mean)
     tree = cKDTree((space - mean) @ basis)
     distance_Nk, _ = tree.query((flat - mean) @ basis, k=neighbours + (among is None))
     own = distance_Nk[:, 1:] if among is None else distance_Nk
     far_N = own.mean(1) / np.sqrt(flat.shape[1])
     return np.argsort(-far_N, kind="stable"), far_N
-
-
-def _flat(images: Images) -> np.ndarray:
-    return images.images_NCHW.reshape(len(images), -1).astype(np.float32)
