@@ -2,43 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pytest
+from made_up import Run, curve, two_classes
 
 from fittingroom.metrics.claims import Judgement, Trials, judge
 from fittingroom.metrics.statistic import STATISTICS, fluctuation, slope
 from fittingroom.spec.recipe import Claim
-from fittingroom.spec.records import Epoch, Metrics, Scores, Structure
-
-
-@dataclass
-class Run:
-    """What a judgement asks of a run."""
-
-    name: str
-    seed: int
-    logits_NK: np.ndarray
-    labels_N: np.ndarray
-    epochs: list[Epoch]
-    structure: Structure = field(default_factory=lambda: Structure(layers=(), parameters=10, flops=20))
-    environment: Any = None
-    cost: Any = None
-
-    @property
-    def metrics(self) -> Metrics:
-        accuracy = float((self.logits_NK.argmax(1) == self.labels_N).mean())
-        s = Scores(n=len(self.labels_N), accuracy=accuracy, loss=0.1, ece=0.0)
-        return Metrics(train=s, val=s, test=s, test_averaged=None, epochs=len(self.epochs), selected_epoch=1, train_s=1, eval_s=1, peak_memory_bytes=None)  # fmt: skip
-
-
-def epochs(val_loss: np.ndarray, val_accuracy: np.ndarray, clean_accuracy: np.ndarray) -> list[Epoch]:
-    return [
-        Epoch(epoch=i + 1, lr=0.1, train_loss=0.1, train_accuracy=c, clean_loss=0.1, clean_accuracy=c, clean_n=10, val_loss=v, val_accuracy=a, train_s=1, eval_s=1)
-        for i, (v, a, c) in enumerate(zip(val_loss, val_accuracy, clean_accuracy, strict=True))
-    ]  # fmt: skip
 
 
 def runs(name: str, accuracy: float, sd: float, seeds: int, *, n: int = 4000, turn: float = 0.0, noise: float = 0.001, start: int = 0, flops: int = 20) -> list[Run]:  # fmt: skip
@@ -48,12 +20,12 @@ def runs(name: str, accuracy: float, sd: float, seeds: int, *, n: int = 4000, tu
         exact = round(n * (accuracy + sd * rng.normal()))
         right = np.random.default_rng(7).permutation(n) < exact
         t = np.linspace(0, 1, 12)
-        curve = epochs(
+        epochs = curve(
             0.3 + turn * np.maximum(0, t - 0.5) + noise * rng.normal(size=12),
             accuracy - 0.05 * (1 - t),
             accuracy + turn * t,
         )
-        found.append(Run(name, seed, np.stack([right, ~right], 1).astype(float), np.zeros(n, int), curve, Structure(layers=(), parameters=5, flops=flops)))  # fmt: skip
+        found.append(Run(name, seed, *two_classes(right), epochs, parameters=5, flops=flops))
     return found
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_up import Run, two_classes
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
@@ -17,7 +18,6 @@ from fittingroom.metrics.metric import METRICS
 from fittingroom.metrics.verdict import Comparison, Question, compare
 from fittingroom.metrics.words import human, pair_sentence, table
 from fittingroom.spec.errors import FittingroomError
-from fittingroom.spec.records import Environment, Metrics, Scores, Structure
 
 
 def simulated(
@@ -121,47 +121,13 @@ def test_holm_is_statsmodels(p_values: list[float]) -> None:
 # ---------------------------------------------------------------- from runs to words
 
 
-@dataclass
-class Run:
-    """What the verdict asks of a run."""
-
-    name: str
-    seed: int
-    logits_NK: np.ndarray
-    labels_N: np.ndarray
-    metrics: Metrics
-    environment: Environment
-    structure: Structure = field(default_factory=lambda: Structure(layers=(), parameters=10, flops=20))
-    cost: None = None
-
-
-def evidence(name: str, seed: int, right: np.ndarray) -> Run:
-    score = Scores(n=len(right), accuracy=float(right.mean()), loss=0.5, ece=0.01)
-    metrics = Metrics(
-        train=score,
-        val=score,
-        test=score,
-        test_averaged=None,
-        epochs=3,
-        selected_epoch=3,
-        train_s=2.0,
-        eval_s=1.0,
-        peak_memory_bytes=1,
-    )
-    env = Environment(
-        fittingroom="0", python="3", torch="2", platform="x", cpu="x", cores=2, device="cpu", device_name="cpu", threads=1, at_once=2, started="now"
-    )  # fmt: skip
-    wrong = 1.0 - right
-    return Run(name, seed, np.stack([1 - wrong, wrong], 1), np.zeros(len(right), np.int64), metrics, env)
-
-
 def study(rates: dict[str, float], seeds: int, n: int, seed: int = 0) -> Comparison:
     rng = np.random.default_rng(seed)
     hard = rng.random(n)
     return compare(
         "toy",
         [
-            evidence(name, s, hard + 0.1 * rng.normal(size=n) < rate)
+            Run(name, s, *two_classes(hard + 0.1 * rng.normal(size=n) < rate))
             for name, rate in rates.items()
             for s in range(seeds)
         ],
@@ -179,8 +145,8 @@ def test_a_clear_winner_is_named_with_its_margin() -> None:
 
 def test_unequal_seeds_are_paired_where_they_can_be_and_never_give_a_negative_margin() -> None:
     rng = np.random.default_rng(0)
-    runs = [evidence("a", s, rng.random(2000) < (0.99 if s > 1 else 0.80)) for s in range(4)]
-    runs += [evidence("b", s, rng.random(2000) < 0.85) for s in range(2)]
+    runs = [Run("a", s, *two_classes(rng.random(2000) < (0.99 if s > 1 else 0.80))) for s in range(4)]
+    runs += [Run("b", s, *two_classes(rng.random(2000) < 0.85)) for s in range(2)]
     c = compare("toy", runs)
     assert c.rows[0].recipe == "a"  # over all its seeds, but on the shared ones b is ahead
     assert (c.pairs[0].better, c.pairs[0].seeds) == ("b", 2) and c.pairs[0].difference > 0
@@ -243,8 +209,7 @@ def test_another_metric_can_decide(name: str) -> None:
     for recipe, strength in {"good": 2.5, "bad": 1.5}.items():
         for seed in range(3):
             logits = rng.normal(size=(2000, 5)) + strength * np.eye(5)[labels]
-            run = evidence(recipe, seed, logits.argmax(1) == labels)
-            runs.append(replace(run, logits_NK=logits, labels_N=labels))
+            runs.append(Run(recipe, seed, logits, labels))
     c = compare("toy", runs, Question(name))
     by = METRICS[name]
     assert (c.metric, c.rows[0].recipe, c.pairs[0].better) == (name, "good", "good") and c.pairs[0].resolved

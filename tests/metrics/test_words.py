@@ -9,21 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_up import Run, curve
 
 from fittingroom.metrics.diagnosis import diagnose
 from fittingroom.metrics.effects import effects
 from fittingroom.metrics.portrait import Side, against, calibrated, portrait
 from fittingroom.metrics.verdict import Question, compare
-from fittingroom.spec.records import Environment, Epoch, Metrics, Scores, Structure
-
-
-def curve(val_loss: Any, val_accuracy: Any, clean_accuracy: Any, train_loss: Any = None) -> list[Epoch]:
-    train_loss = np.asarray(val_loss) * 0.8 if train_loss is None else train_loss
-    return [
-        Epoch(epoch=i + 1, lr=0.1, train_loss=t, train_accuracy=c, clean_loss=t, clean_accuracy=c, clean_n=10, val_loss=v, val_accuracy=a, train_s=1, eval_s=1)
-        for i, (v, a, c, t) in enumerate(zip(val_loss, val_accuracy, clean_accuracy, train_loss, strict=True))
-    ]  # fmt: skip
-
+from fittingroom.spec.records import Cost
 
 x = np.arange(1, 13)
 rise = 0.9 - 0.1 / x
@@ -67,29 +59,17 @@ def test_a_weak_two_class_model_has_not_diverged_and_a_tiny_loss_may_wobble() ->
     assert diagnose([tiny] * 2, 10)[0].kind == "healthy"
 
 
-class Run:
+def skilled(name: str, seed: int, skill: list[float], heat: float = 1.0, curve: str = "healthy", **facts: Any) -> Run:
     """A run whose logits are drawn: `skill` on each class, `heat` of its confidence."""
-
-    cost = None
-
-    def __init__(self, name: str, seed: int, skill: list[float], heat: float = 1.0, epochs: list[Epoch] | None = None, parameters: int = 10) -> None:  # fmt: skip
-        rng = np.random.default_rng([seed, len(name)])
-        k, n = len(skill), 3000
-        self.name, self.seed = name, seed
-        self.labels_N = np.random.default_rng(0).integers(0, k, n)
-        self.logits_NK = heat * (
-            rng.normal(size=(n, k)) + np.asarray(skill)[self.labels_N][:, None] * np.eye(k)[self.labels_N]
-        )
-        self.val_logits_NK, self.val_labels_N = self.logits_NK[:1500], self.labels_N[:1500]
-        self.epochs = epochs or CURVES["healthy"]
-        s = Scores(n=n, accuracy=0.9, loss=0.5, ece=0.01)
-        self.metrics = Metrics(train=s, val=s, test=s, test_averaged=None, epochs=12, selected_epoch=12, train_s=2.0, eval_s=1, peak_memory_bytes=10**9)  # fmt: skip
-        self.environment = Environment(fittingroom="0", python="3", torch="2", platform="x", cpu="x", cores=2, device="cpu", device_name="cpu", threads=1, at_once=2, started="now")  # fmt: skip
-        self.structure = Structure(layers=(), parameters=parameters, flops=20)
+    k, n = len(skill), 3000
+    labels_N = np.random.default_rng(0).integers(0, k, n)
+    lead_NK = np.asarray(skill)[labels_N][:, None] * np.eye(k)[labels_N]
+    logits_NK = heat * (np.random.default_rng([seed, len(name)]).normal(size=(n, k)) + lead_NK)
+    return Run(name, seed, logits_NK, labels_N, CURVES[curve], **facts)
 
 
 def side(name: str, skill: list[float], **kwargs: Any) -> Side:
-    runs = [Run(name, seed, skill, **kwargs) for seed in range(3)]
+    runs = [skilled(name, seed, skill, **kwargs) for seed in range(3)]
     return Side(name, runs, compare("toy", runs).rows[0])
 
 
@@ -101,8 +81,17 @@ def test_sentences_carry_figures_and_find_the_class_that_differs() -> None:
     assert set(told) == {"stability", "overfitting", "cost", "classes", "look-alikes"}
     assert all(re.search(r"\d", text) for text in told.values())
     assert "better than bb at “coat”" in told["classes"] and "shirt" not in told["classes"].split(";")[0]
-    assert "1/100 of the parameters (10 against 1 k)" in told["cost"]
+    assert "1/100 of the parameters (10 against 1 k)" in told["cost"] and "memory" not in told["cost"]
     assert "less often" in told["look-alikes"] and "cannot be told apart" in told["overfitting"]
+
+
+def test_memory_is_told_where_it_was_measured() -> None:
+    def cost(peak: int) -> Cost:
+        return Cost(train_images_per_s=1.0, latency_1_s=1.0, latency_256_s=1.0, peak_memory_bytes=peak, threads=2, device="cpu")  # fmt: skip
+
+    sides = [side(name, [3, 3, 3], cost=cost(peak)) for name, peak in (("a", 400_000_000), ("bb", 1_000_000_000))]
+    told = {s.topic: s.text for s in against(*sides, CLASSES)}
+    assert "1/2.5 of the memory in training (400 against 1,000 MB)" in told["cost"]
 
 
 @settings(deadline=None, max_examples=10)
@@ -115,8 +104,8 @@ def test_equals_are_told_apart_in_nothing_but_by_chance(seed: int) -> None:
 
 
 def test_calibration_is_named_by_its_direction_and_mended_by_a_temperature() -> None:
-    hot = [Run("hot", s, [2, 2, 2], heat=6.0) for s in range(2)]
-    cold = [Run("cold", s, [2, 2, 2], heat=0.2) for s in range(2)]
+    hot = [skilled("hot", s, [2, 2, 2], heat=6.0) for s in range(2)]
+    cold = [skilled("cold", s, [2, 2, 2], heat=0.2) for s in range(2)]
     assert (
         "too sure of itself" in portrait("hot", calibrated(hot)).text
         and "less sure than it could be" in portrait("cold", calibrated(cold)).text
@@ -124,8 +113,8 @@ def test_calibration_is_named_by_its_direction_and_mended_by_a_temperature() -> 
     c = calibrated(hot)
     assert c.temperature and c.temperature > 1 and c.ece_scaled is not None and c.ece_scaled < c.ece / 3
     for run in hot:
-        run.val_logits_NK = None
-    honest = [Run("honest", s, [0, 0, 0]) for s in range(3)]
+        run.held_out = False
+    honest = [skilled("honest", s, [0, 0, 0]) for s in range(3)]
     for run in honest:  # labels drawn from what it says: perfectly calibrated
         p = np.exp(run.logits_NK) / np.exp(run.logits_NK).sum(1, keepdims=True)
         run.labels_N = np.array([np.random.default_rng(i).choice(3, p=row) for i, row in enumerate(p)])
@@ -134,9 +123,9 @@ def test_calibration_is_named_by_its_direction_and_mended_by_a_temperature() -> 
 
 
 def test_an_ablation_says_which_parts_help_and_what_they_do_to_the_curves() -> None:
-    whole = [Run("whole", s, [3, 3, 3], epochs=CURVES["healthy"]) for s in range(3)]
-    no_norm = [Run("whole without norm", s, [1, 1, 1], epochs=CURVES["instability"], parameters=4) for s in range(3)]
-    no_drop = [Run("whole without dropout", s, [3, 3, 3], epochs=CURVES["overfitting"]) for s in range(3)]
+    whole = [skilled("whole", s, [3, 3, 3], curve="healthy") for s in range(3)]
+    no_norm = [skilled("whole without norm", s, [1, 1, 1], curve="instability", parameters=4) for s in range(3)]
+    no_drop = [skilled("whole without dropout", s, [3, 3, 3], curve="overfitting") for s in range(3)]
     runs = {"whole": whole, "whole without norm": no_norm, "whole without dropout": no_drop}
     comparison = compare("toy", [r for group in runs.values() for r in group], Question(against="whole"))
     assert len(comparison.pairs) == 2

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,9 @@ from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.records import TIMINGS, Epoch
 from fittingroom.store import RunFolder, Runs
-from fittingroom.study.cost import measured_cost
+from fittingroom.study.cost import _peak_memory_bytes, measured_cost
 from fittingroom.study.execute import Progress, best_epoch, execute, stops_early
+from fittingroom.study.launch import apart
 from fittingroom.study.plan import cautions, plan
 from fittingroom.study.run import plan_study, run_study
 from fittingroom.training import predict
@@ -300,6 +302,7 @@ def test_cost_is_measured_once(fashion: Dataset, quick: Quick, tmp_path: Path) -
     job = plan(quick(), fashion, 0, "cpu", 1)
     run = execute(job, runs)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fittingroom.study.cost.apart", lambda call, threads: call())  # where the clock can be patched
         patch.setattr("fittingroom.study.cost._others_cpu_s", iter(range(0, 1000, 100)).__next__)
         assert measured_cost(job, run, runs) is None and runs.cost(job.cost_key) is None  # the machine was busy
         patch.setattr("fittingroom.study.cost._others_cpu_s", lambda: 0.0)
@@ -308,3 +311,13 @@ def test_cost_is_measured_once(fashion: Dataset, quick: Quick, tmp_path: Path) -
         cost and cost.train_images_per_s and cost.train_images_per_s > 100 and 0 < cost.latency_1_s < cost.latency_256_s
     )
     assert measured_cost(job, run, runs) == cost
+    assert cost.peak_memory_bytes and 1e8 < cost.peak_memory_bytes < 1e10
+
+
+def test_apart_is_another_process_with_its_own_threads_and_memory() -> None:
+    assert apart(os.getpid, 1) != os.getpid() and apart(partial(os.getenv, "OMP_NUM_THREADS"), 3) == "3"
+    ballast = np.ones(50_000_000)
+    here = _peak_memory_bytes("cpu")
+    assert here and here > ballast.nbytes
+    apart_from_it = apart(partial(_peak_memory_bytes, "cpu"), 1)
+    assert apart_from_it and apart_from_it < here - ballast.nbytes / 2

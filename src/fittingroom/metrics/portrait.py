@@ -172,6 +172,9 @@ def _cost(a: Side, b: Side) -> Told:
     ]
     if (x.at_once, x.threads) == (y.at_once, y.threads):  # else the seconds are no fair pair
         parts.append(times("training time", x.train_s, y.train_s, f"{x.train_s:.3g} against {y.train_s:.3g} s"))
+    if x.peak_memory_bytes and y.peak_memory_bytes:
+        megabytes = f"{x.peak_memory_bytes / 1e6:,.0f} against {y.peak_memory_bytes / 1e6:,.0f} MB"
+        parts.append(times("memory in training", x.peak_memory_bytes, y.peak_memory_bytes, megabytes))
     return "cost", f"{a.name} takes " + ", ".join(parts) + f", compared with {b.name}."
 
 

@@ -44,6 +44,7 @@ class Row(Record):
     train_images_per_s: float | None
     latency_1_s: float | None
     latency_256_s: float | None
+    peak_memory_bytes: int | None
 
 
 class Pair(Record):
@@ -198,6 +199,7 @@ def _row(name: str, runs: Sequence[Evidence], values_SN: np.ndarray, by: Metric)
         train_images_per_s=cost.train_images_per_s if cost else None,
         latency_1_s=cost.latency_1_s if cost else None,
         latency_256_s=cost.latency_256_s if cost else None,
+        peak_memory_bytes=cost.peak_memory_bytes if cost else None,
     )
 
 

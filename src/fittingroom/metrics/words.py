@@ -108,7 +108,7 @@ def table(comparison: Comparison) -> list[list[str]]:
     head = [
         "recipe", f"{by.name.replace('_', ' ') if not plain else 'test'}{by.unit}", "± sd", "95 % interval",
         *([] if plain else ["test %"]), "train %", "val %", "gap", "parameters", "FLOPs/image",
-        "train s", "images/s", "1 image ms", "256 images ms", "ECE %",
+        "train s", "images/s", "1 image ms", "256 images ms", "memory MB", "ECE %",
     ]  # fmt: skip
     lines = [head]
     for r in comparison.rows:
@@ -128,6 +128,7 @@ def table(comparison: Comparison) -> list[list[str]]:
             "–" if r.train_images_per_s is None else f"{r.train_images_per_s:,.0f}",
             "–" if r.latency_1_s is None else f"{1e3 * r.latency_1_s:.2f}",
             "–" if r.latency_256_s is None else f"{1e3 * r.latency_256_s:.1f}",
+            "–" if r.peak_memory_bytes is None else f"{r.peak_memory_bytes / 1e6:,.0f}",
             percent(r.ece),
         ])  # fmt: skip
     return lines

@@ -228,7 +228,8 @@ def _table_note(story: Story) -> str:
     note = (
         f"± sd is between seeds. {_covers(story)} "
         "Gap: training minus validation accuracy. "
-        "Images/s (training) and the times of one image and of 256 were measured alone, on every core. "
+        "Images/s (training), the times of one image and of 256 and the peak of memory in training (Python and PyTorch counted) "
+        "were measured alone, on every core. "
         "ECE: expected calibration error, 15 bins."
     )
     if any(row.at_once > 1 for row in rows):

@@ -104,14 +104,16 @@ class Metrics(Record):
     selected_epoch: int  # whose weights were scored
     train_s: float  # optimisation only, without evaluation
     eval_s: float  # evaluation after each epoch
-    peak_memory_bytes: int | None  # of the process, which may have made other runs before
 
 
 class Cost(Record):
-    """Measured alone on the machine, in a short calibration, with every core."""
+    """Measured alone on the machine, in a short calibration in a process of its own, with every core."""
 
     train_images_per_s: float | None  # None where an epoch is a single step
     latency_1_s: float  # median prediction of one image
     latency_256_s: float  # median prediction of a batch of 256
+    peak_memory_bytes: int | None = (
+        None  # of training: the process's, Python, PyTorch and images counted; on CUDA the GPU's
+    )
     threads: int
     device: str

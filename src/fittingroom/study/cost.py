@@ -1,10 +1,13 @@
-"""What a recipe costs on this machine: measured alone, in seconds, with every core."""
+"""What a recipe costs on this machine: measured alone, in seconds and bytes, with every core."""
 
 from __future__ import annotations
 
 import os
+import platform
+import re
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -14,6 +17,7 @@ import torch
 from fittingroom.data import Images, load, prepare
 from fittingroom.spec.records import Cost
 from fittingroom.store import RunFolder, Runs
+from fittingroom.study.launch import apart
 from fittingroom.study.plan import Job, threads_each
 from fittingroom.training import fit, predict, prepare_process
 from fittingroom.training.fit import restore
@@ -39,6 +43,15 @@ def measured_cost(job: Job, run: RunFolder, runs: Runs) -> Cost | None:
     if known:
         return known
     threads = threads_each()
+    cost = apart(
+        partial(_measure, job, run, threads), threads
+    )  # a used process would show the memory of what it did before
+    if cost:
+        runs.write_cost(job.cost_key, cost)
+    return cost
+
+
+def _measure(job: Job, run: RunFolder, threads: int) -> Cost | None:
     prepare_process(threads)
     data = load(job.recipe.data.name, job.home_dir)
     train, _ = prepare(data, job.recipe.data)
@@ -48,20 +61,39 @@ def measured_cost(job: Job, run: RunFolder, runs: Runs) -> Cost | None:
         images = train.images_NCHW[np.arange(batch) % len(train)]
         return _median_s(lambda: predict(model, images, job.device))
 
+    peak: int | None = None
     for _ in range(TRIES):
         others = _others_cpu_s()
         started = time.perf_counter()
+        rate = _train_rate(job, train)
+        peak = peak or _peak_memory_bytes(job.device)  # before a prediction of 256 images can raise it
         cost = Cost(
-            train_images_per_s=_train_rate(job, train),
+            train_images_per_s=rate,
+            peak_memory_bytes=peak,
             latency_1_s=latency_s(1),
             latency_256_s=latency_s(256),
             threads=threads,
             device=job.device,
         )
         if _others_cpu_s() - others < BUSY * (time.perf_counter() - started):
-            runs.write_cost(job.cost_key, cost)
             return cost
     return None
+
+
+def _peak_memory_bytes(device: str) -> int | None:
+    """The peak so far, of the GPU's memory where one trains, else of this process; None where the system does not tell."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated()
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage's figure on Linux is at least that of the process that started this one
+        told = re.search(r"VmHWM:\s*(\d+) kB", status.read_text())
+        return 1024 * int(told[1]) if told else None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if platform.system() == "Darwin" else 1024 * peak  # bytes there, KiB elsewhere
 
 
 def _others_cpu_s() -> float:

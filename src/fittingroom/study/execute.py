@@ -115,7 +115,6 @@ def _train(job: Job, run: RunFolder, data: Dataset, at_once: int, listen: Listen
             selected_epoch=best_epoch(epochs) if best else len(epochs),
             train_s=sum(e.train_s for e in epochs),
             eval_s=sum(e.eval_s for e in epochs),
-            peak_memory_bytes=_peak_memory_bytes(),
         )
     )
 
@@ -209,13 +208,3 @@ def _ticker(listen: Listen, epochs: list[Epoch], of: int) -> Tick:
             last = time.monotonic()
 
     return tick
-
-
-def _peak_memory_bytes() -> int | None:
-    """The process's peak so far; None on a platform that does not tell."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if platform.system() == "Darwin" else 1024 * peak  # bytes there, KiB elsewhere

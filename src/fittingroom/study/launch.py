@@ -10,11 +10,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.queues import Queue
-from typing import Any
+from typing import Any, TypeVar
 
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.store import RunFolder, Runs
@@ -30,6 +31,7 @@ class Failed:
     mistake: bool
 
 
+T = TypeVar("T")
 ListenToJob = Callable[[int, Progress | None], None]  # number of the job; None when it is finished
 
 
@@ -48,6 +50,14 @@ def launch(jobs: Sequence[Job], runs: Runs, workers: int, listen: ListenToJob = 
         error = RuntimeError if crashed else FittingroomError
         raise error(f"{len(failures)} of {len(jobs)} runs failed:\n" + "\n".join(lines))
     return [RunFolder(runs.path / str(outcomes[i])) for i in range(len(jobs))]
+
+
+def apart(call: Callable[[], T], threads: int) -> T:
+    """What `call()` gives in a fresh process with so many OpenMP threads."""
+    with _threads_in_environment(threads), _without_main():
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(1, context) as pool:
+            return pool.submit(call).result()
 
 
 def _one_by_one(jobs: Sequence[Job], runs: Runs, listen: ListenToJob) -> dict[int, str | Failed]:
