@@ -66,5 +66,6 @@ def test_a_class_that_is_really_better_is_found_and_no_other() -> None:
     a = np.stack([hard + 0.05 * rng.normal(size=2000) < 0.9 for _ in range(3)])
     better = np.where(labels == 2, 0.7, 0.9)
     b = np.stack([hard + 0.05 * rng.normal(size=2000) < better for _ in range(3)])
-    assert [d.label for d in class_differences(a, b, labels) if d.resolved] == [2]
-    assert not any(d.resolved for d in class_differences(a[:1], b[:1], labels))
+    names = [f"c{i}" for i in range(labels.max() + 1)]
+    assert [d.name for d in class_differences(a, b, labels, names) if d.resolved] == ["c2"]
+    assert not any(d.resolved for d in class_differences(a[:1], b[:1], labels, names))

@@ -32,7 +32,7 @@ CURVES = {
 @pytest.mark.parametrize("kind", CURVES)
 @pytest.mark.parametrize("seeds", [1, 3])
 def test_each_curve_gets_its_finding_with_figures_and_advice(kind: str, seeds: int) -> None:
-    found = diagnose([CURVES[kind]] * seeds, 10)
+    found = diagnose([CURVES[kind]] * seeds, 10, 6000)
     assert [f.kind for f in found] == [kind] and ("(one seed)" in found[0].words) == (seeds == 1)
     assert re.search(r"\d", found[0].words) and bool(found[0].advice) == (kind != "healthy")
 
@@ -40,23 +40,31 @@ def test_each_curve_gets_its_finding_with_figures_and_advice(kind: str, seeds: i
 def test_where_overfitting_begins_is_the_lowest_validation_loss() -> None:
     losses = [e.val_loss for e in CURVES["overfitting"]]
     at = int(np.argmin(losses)) + 1
-    finding = diagnose([CURVES["overfitting"]] * 2, 10)[0]
+    finding = diagnose([CURVES["overfitting"]] * 2, 10, 6000)[0]
     assert f"lowest after epoch {at} ({min(losses):.3f}) and rises to {losses[-1]:.3f}" in finding.words  # type: ignore[type-var]
     assert f"train.epochs={at}" in finding.advice
 
 
 def test_short_curves_and_missing_validation_say_so() -> None:
-    assert diagnose([CURVES["healthy"][:5]], 10)[0].kind == "too short"
+    assert diagnose([CURVES["healthy"][:5]], 10, 6000)[0].kind == "too short"
     blind = [e.model_copy(update={"val_loss": None, "val_accuracy": None}) for e in CURVES["healthy"]]
-    assert diagnose([blind], 10)[0].kind == "too short"
-    assert diagnose([CURVES["healthy"], CURVES["healthy"][:7]], 10)  # stopped at different epochs
+    assert diagnose([blind], 10, 6000)[0].kind == "too short"
+    assert diagnose([CURVES["healthy"], CURVES["healthy"][:7]], 10, 6000)  # stopped at different epochs
+
+
+def test_few_validation_images_excuse_a_gap_and_a_fluctuation() -> None:
+    for kind in ("overfitting", "instability"):
+        curve = [e.model_copy(update={"val_loss": 0.3}) for e in CURVES[kind]]  # nothing turns but the accuracies
+        assert [f.kind for f in diagnose([curve] * 3, 10, 6000)] == [kind]
+        found = diagnose([curve] * 3, 10, 30)
+        assert [f.kind for f in found] == ["healthy"] and "with 30 validation images" in found[0].words
 
 
 def test_a_weak_two_class_model_has_not_diverged_and_a_tiny_loss_may_wobble() -> None:
     weak = curve(0.69 - 0.01 * x, 0.55 + 0.012 * x, 0.56 + 0.012 * x)
-    assert "divergence" not in [f.kind for f in diagnose([weak] * 2, 2)]
+    assert "divergence" not in [f.kind for f in diagnose([weak] * 2, 2, 6000)]
     tiny = curve(0.3 + 0.2 / x, rise, rise + 0.005, np.r_[0.5 / x[:10], 0.0010, 0.0017])
-    assert diagnose([tiny] * 2, 10)[0].kind == "healthy"
+    assert diagnose([tiny] * 2, 10, 6000)[0].kind == "healthy"
 
 
 def skilled(name: str, seed: int, skill: list[float], heat: float = 1.0, curve: str = "healthy", **facts: Any) -> Run:

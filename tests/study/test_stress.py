@@ -58,6 +58,10 @@ def test_two_recipes_under_stress(quick: Callable[..., Recipe], fashion: Dataset
     a, b = (np.stack(right[r.recipe]) for r in rows_)
     assert rows_[0].mean == pytest.approx(a.mean()) and rows_[0].mean >= rows_[1].mean
     assert pairs[0].difference == pytest.approx(abs(estimate(a - b).mean))
+    elastic = list(CORRUPTIONS).index("elastic")
+    better, worse = (np.stack([(f.stressed()["said"][elastic] == labels).mean(0) for f in folders if f.recipe.name == name]) for name in (pairs[0].better, pairs[0].worse))  # fmt: skip
+    assert pairs[0].kinds[elastic].difference == pytest.approx(estimate(better - worse).mean)
+    assert pairs[0].kinds[elastic].low < pairs[0].kinds[elastic].difference < pairs[0].kinds[elastic].high
     kind = np.mean([(f.stressed()["said"][3, 4] == labels).mean() for f in folders[:2]])  # type: ignore[index]
     mine = next(r for r in rows_ if r.recipe == folders[0].recipe.name)
     assert mine.by_kind["noise"][4] == pytest.approx(kind)

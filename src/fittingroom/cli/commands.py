@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -180,8 +180,8 @@ def runs(
 ) -> None:
     """List, filter, show and delete runs."""
     from fittingroom.cli import show
+    from fittingroom.spec.changes import told_apart
     from fittingroom.spec.errors import FittingroomError
-    from fittingroom.spec.read import read_recipe, shipped_recipes
     from fittingroom.store import Runs
 
     folder = Runs(runs)
@@ -209,14 +209,20 @@ def runs(
             print((run.path / "recipe.toml").read_text())
         return
     if as_json:
-        show.as_json({"runs": [_run_facts(r) for r in found], "test_reads": folder.test_reads()})
+        facts = [_run_facts(r) for r in found]
+        show.as_json({"runs": facts, "studies": folder.studies(), "test_reads": folder.test_reads()})
         return
-    shipped = {name: read_recipe(name) for name in shipped_recipes()}
-    lines = [_run_line(r, shipped) for r in found]
+    lines = [_run_line(r) for r in found]
     if lines:
-        show.table(["run", "state", "test %", "val %", "train s", "started (UTC)", "changed"], lines, left=2)
+        whole = [i for i, line in enumerate(lines) if line[1] != "damaged"]
+        changes = dict(zip(whole, told_apart(found[i].recipe for i in whole), strict=True))
+        rows = [[*line, changes.get(i, "")] for i, line in enumerate(lines)]
+        show.table(["run", "state", "test %", "val %", "train s", "started (UTC)", "changed"], rows, left=2)
     else:
         print(f"no runs in {runs}" + (f' with "{which}" in their name' if which else ""))
+    studies = [f"{name} ({len(folder.study(name) or ())} runs)" for name in folder.studies()]
+    if studies:
+        print(f"studies: {', '.join(studies)}")
     for name, n in folder.test_reads().items():
         print(f"the test set of {name} has been read {n} time{'s' if n != 1 else ''} in {runs}")
 
@@ -339,23 +345,21 @@ def _print_comparison(comparison: Comparison) -> None:
         print("verdict: " + "\n".join(comparison.sentences))
 
 
-def _run_line(run: RunFolder, shipped: Mapping[str, Recipe]) -> list[str]:
-    """A run in a list, with what was changed in its shipped recipe. A damaged one is told, and does not hide the others."""
+def _run_line(run: RunFolder) -> list[str]:
+    """A run in a list. A damaged one is told, and does not hide the others."""
     from fittingroom.metrics.words import percent
-    from fittingroom.spec.changes import changed
     from fittingroom.spec.errors import FittingroomError
 
     try:
         started = run.environment.started[:16].replace("T", " ")
         recipe = run.recipe
-        words = changed(shipped[recipe.name], recipe) if recipe.name in shipped else []
         if not run.done:
-            return [run.name, f"{len(run.epochs)} epochs", "–", "–", "–", started, " ".join(words)]
+            return [run.name, f"{len(run.epochs)} of {recipe.train.epochs} epochs", "–", "–", "–", started]
         m = run.metrics
         scores = [percent(s.accuracy if s else None) for s in (m.test, m.val)]
-        return [run.name, "finished", *scores, f"{m.train_s:.1f}", started, " ".join(words)]
+        return [run.name, "finished", *scores, f"{m.train_s:.1f}", started]
     except FittingroomError:
-        return [run.name, "damaged", "–", "–", "–", "–", ""]
+        return [run.name, "damaged", "–", "–", "–", "–"]
 
 
 def _run_facts(run: RunFolder) -> dict[str, Any]:
@@ -399,7 +403,7 @@ def _print_run(run: RunFolder) -> None:
     print(f"training             {m.train_s:.1f} s, and {m.eval_s:.1f} s of evaluation")
     print(f"model                {s.parameters:,} parameters, {human(s.flops)} FLOPs an image")
     print(f"run folder           {run.path}")
-    for finding in diagnose([run.epochs], len(run.data.classes)):
+    for finding in diagnose([run.epochs], len(run.data.classes), run.data.n_val):
         advice = f"; to try: {finding.advice}" if finding.advice else ""
         print(f"{finding.kind:<20} {finding.words}{advice}")
 

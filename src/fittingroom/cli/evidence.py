@@ -254,7 +254,7 @@ def explain(
     for one in told[: len(own) + len(rows)]:
         what = f"test image {one['row']} ({one['true']})" if one["true"] else "your image"
         print(f"{what}: {', '.join(f'{name} {100 * p:.0f} %' for name, p in one['said'].items())}")
-    print(f"{found.name}: {deletion_words(curve)}\npage: {page}")
+    print(f"{found.name}: {deletion_words([curve])}\npage: {page}")
 
 
 ALL = (replicate, ablate, stress, explain)

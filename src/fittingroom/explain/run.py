@@ -80,6 +80,7 @@ def explain(
         {
             "images": images,
             "rows": np.array([*[-1] * len(own), *rows]),
+            "asked": np.array(len(own) + len(chosen)),  # so many of the first were asked for
             "true": np.array([*[-1] * len(own), *labels_N[rows]]),
             "p": p_images.astype(np.float32),
             "filters": weights,

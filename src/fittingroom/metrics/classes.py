@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fittingroom.metrics.crossed import Estimate, estimate, holm
+from fittingroom.metrics.crossed import estimate
 from fittingroom.metrics.intervals import wilson
+from fittingroom.metrics.parts import Part, judge_parts
 
 
 @dataclass(frozen=True)
@@ -112,29 +113,14 @@ def confused_within(predicted_SN: np.ndarray, labels_N: np.ndarray, pairs: Seque
     return taken_SM
 
 
-@dataclass(frozen=True)
-class ClassDifference:
-    """How much more of class `label` (its recall, a fraction) the first model gets right, judged with all classes."""
-
-    label: int
-    difference: Estimate
-    p: float  # Holm-adjusted over the classes
-    level: float  # of the interval that goes with it
-
-    @property
-    def resolved(self) -> bool:
-        """Whether it is real. Without any variation (a class of one image, say) nothing is known about other images."""
-        return self.difference.seeds > 1 and self.difference.error > 0 and self.p < 0.05
-
-
-def class_differences(right_a_SN: np.ndarray, right_b_SN: np.ndarray, labels_N: np.ndarray) -> list[ClassDifference]:
-    """The paired difference of recall for each class that occurs, Holm-corrected over the classes.
+def class_differences(
+    right_a_SN: np.ndarray, right_b_SN: np.ndarray, labels_N: np.ndarray, classes: Sequence[str]
+) -> list[Part]:
+    """By how much A gets more of each class that occurs right than B (its recall), judged together.
 
     >>> a, b = np.ones((2, 4)), np.array([[1, 1, 0, 0], [1, 1, 0, 0]])
-    >>> [d.difference.mean for d in class_differences(a, b, np.array([0, 0, 1, 1]))]
-    [0.0, 1.0]
+    >>> [(p.name, p.difference) for p in class_differences(a, b, np.array([0, 0, 1, 1]), ["coat", "bag"])]
+    [('coat', 0.0), ('bag', 1.0)]
     """
-    labels = np.unique(labels_N)
-    found = [estimate(right_a_SN[:, labels_N == c].astype(float) - right_b_SN[:, labels_N == c]) for c in labels]
-    judged = holm([e.p for e in found])
-    return [ClassDifference(int(c), e, p, level) for c, e, (p, level) in zip(labels, found, judged, strict=True)]
+    ahead_SN = right_a_SN.astype(float) - right_b_SN
+    return judge_parts((classes[c], estimate(ahead_SN[:, labels_N == c])) for c in np.unique(labels_N))

@@ -39,17 +39,18 @@ class Finding:
     advice: str = ""
 
 
-def diagnose(seeds: Sequence[Sequence[Epoch]], classes: int) -> list[Finding]:
+def diagnose(seeds: Sequence[Sequence[Epoch]], classes: int, n_val: int) -> list[Finding]:
     """The findings about one recipe from the epochs of each of its seeds; always at least one.
 
     Figures are means over the seeds. A trend counts where its 95 % interval over seeds excludes zero; with one seed,
-    where it is there at all, and the words say "one seed".
+    where it is there at all, and the words say "one seed". A gap and a fluctuation count where they also exceed what
+    `n_val` validation images make by themselves (two binomial standard errors).
 
     >>> def epoch(i: int, loss: float) -> Epoch:
     ...     return Epoch(epoch=i, lr=1, train_loss=0.1, train_accuracy=1, clean_loss=0.1, clean_accuracy=1, clean_n=9,
     ...                  val_loss=loss, val_accuracy=0.8, train_s=1, eval_s=1)
     >>> turned = [[epoch(i, 1 / i + 0.05 * i) for i in range(1, 13)]] * 2
-    >>> [f.kind for f in diagnose(turned, 10)]
+    >>> [f.kind for f in diagnose(turned, 10, 6000)]
     ['overfitting']
     """
     n = min(map(len, seeds))  # early stopping: seeds may end at different epochs
@@ -62,14 +63,16 @@ def diagnose(seeds: Sequence[Sequence[Epoch]], classes: int) -> list[Finding]:
     loss_SE = np.stack([val_losses(epochs) for epochs in of])
     accuracy_SE = np.stack([val_accuracies(epochs) for epochs in of])
     gap_SE = np.stack([gaps(epochs) for epochs in of])
+    end = accuracy_SE[:, -1].mean()
+    noise = 2 * float(np.sqrt(end * (1 - end) / n_val))  # of an accuracy on so few images
     train_SE = np.array([[e.train_loss for e in epochs] for epochs in of])
     found = [
         f
         for f in (
             _divergence(train_SE, accuracy_SE, classes),
-            _overfitting(loss_SE, gap_SE),
+            _overfitting(loss_SE, gap_SE, noise),
             _underfitting(loss_SE, gap_SE),
-            _instability(accuracy_SE),
+            _instability(accuracy_SE, noise),
             _slow_start(accuracy_SE, classes),
         )
         if f
@@ -77,7 +80,10 @@ def diagnose(seeds: Sequence[Sequence[Epoch]], classes: int) -> list[Finding]:
     if found and found[0].kind == "divergence":
         found = found[:1]  # the rest follows from it
     if not found:
-        found = [Finding("healthy", _healthy(loss_SE, accuracy_SE, gap_SE))]
+        few = (
+            f"; with {n_val} validation images nothing under {100 * noise:.1f} points shows" if noise > WIDE_GAP else ""
+        )
+        found = [Finding("healthy", _healthy(loss_SE, accuracy_SE, gap_SE) + few)]
     return found if len(seeds) > 1 else [replace(f, words=f"{f.words} (one seed)") for f in found]
 
 
@@ -98,7 +104,7 @@ def _rises(values_S: Sequence[float]) -> bool:
     return (mean_interval(values_S)[0] if len(values_S) > 1 else values_S[0]) > 0
 
 
-def _overfitting(loss_SE: np.ndarray, gap_SE: np.ndarray) -> Finding | None:
+def _overfitting(loss_SE: np.ndarray, gap_SE: np.ndarray, noise: float) -> Finding | None:
     curve, at, n = loss_SE.mean(0), turn(loss_SE), loss_SE.shape[1]
     gap = float(np.mean([late(g).mean() for g in gap_SE]))
     turned = curve[-1] > (1 + RISE) * curve.min() and _rises([slope(late(row)) for row in loss_SE])
@@ -110,7 +116,7 @@ def _overfitting(loss_SE: np.ndarray, gap_SE: np.ndarray) -> Finding | None:
             f"training accuracy ends {100 * gap:.1f} points above validation accuracy",
             advice,
         )
-    if gap > WIDE_GAP:
+    if gap > max(WIDE_GAP, noise):
         return Finding(
             "overfitting",
             f"training accuracy ends {100 * gap:.1f} points above validation accuracy, though validation loss "
@@ -137,9 +143,9 @@ def _jumps(accuracy_SE: np.ndarray) -> float:
     return float(np.mean([fluctuation(late(row, SETTLED)) for row in accuracy_SE]))
 
 
-def _instability(accuracy_SE: np.ndarray) -> Finding | None:
+def _instability(accuracy_SE: np.ndarray, noise: float) -> Finding | None:
     jumps = _jumps(accuracy_SE)
-    if jumps <= JUMPY:
+    if jumps <= max(JUMPY, noise):
         return None
     steps = np.diff(accuracy_SE, axis=1)
     return Finding(

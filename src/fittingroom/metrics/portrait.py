@@ -16,6 +16,7 @@ from fittingroom.metrics.crossed import estimate
 from fittingroom.metrics.intervals import own_spread, welch
 from fittingroom.metrics.metric import ACCURACY
 from fittingroom.metrics.pairs import paired
+from fittingroom.metrics.parts import Part, parts_words
 from fittingroom.metrics.statistic import STATISTICS
 from fittingroom.metrics.verdict import Evidence, Row
 from fittingroom.metrics.words import human
@@ -37,6 +38,7 @@ class Sentence:
     recipe: str
     topic: str
     text: str
+    parts: Sequence[Part] = ()  # the figures behind it, where there are many
 
 
 @dataclass(frozen=True)
@@ -108,16 +110,16 @@ class Side:
 def against(a: Side, b: Side, classes: Sequence[str]) -> list[Sentence]:
     """How recipe `a` compares with `b` beyond the score: spread, overfitting, cost, classes, look-alikes."""
     told = [_stability(a, b), _overfitting(a, b), _cost(a, b)]
+    by_class: list[Sentence] = []
     i, j = paired([r.seed for r in a.runs], [r.seed for r in b.runs])
     if len(i) > 1:
         labels_N = a.runs[0].labels_N
         said_a = np.stack([a.runs[k].logits_NK.argmax(1) for k in i])
         said_b = np.stack([b.runs[k].logits_NK.argmax(1) for k in j])
-        told += [
-            _classes(a, said_a == labels_N, b, said_b == labels_N, labels_N, classes),
-            _look_alikes(a, said_a, b, said_b, labels_N, classes),
-        ]
-    return [Sentence(a.name, topic, text) for topic, text in filter(None, told)]
+        told.append(_look_alikes(a, said_a, b, said_b, labels_N, classes))
+        parts = class_differences(said_a == labels_N, said_b == labels_N, labels_N, classes)
+        by_class = [Sentence(a.name, "classes", parts_words(parts, a.name, b.name, "classes", "at"), parts)]
+    return [*by_class, *(Sentence(a.name, topic, text) for topic, text in filter(None, told))]
 
 
 Told = tuple[str, str] | None
@@ -176,25 +178,6 @@ def _cost(a: Side, b: Side) -> Told:
         megabytes = f"{x.peak_memory_bytes / 1e6:,.0f} against {y.peak_memory_bytes / 1e6:,.0f} MB"
         parts.append(times("memory in training", x.peak_memory_bytes, y.peak_memory_bytes, megabytes))
     return "cost", f"{a.name} takes " + ", ".join(parts) + f", compared with {b.name}."
-
-
-def _classes(
-    a: Side, right_a_SN: np.ndarray, b: Side, right_b_SN: np.ndarray, labels_N: np.ndarray, classes: Sequence[str]
-) -> Told:
-    found = [d for d in class_differences(right_a_SN, right_b_SN, labels_N) if d.resolved]
-    if not found:
-        return "classes", f"In none of the {len(classes)} classes can {a.name} and {b.name} be told apart (Holm)."
-
-    def listed(sign: int) -> str:
-        mine = sorted((d for d in found if sign * d.difference.mean > 0), key=lambda d: -abs(d.difference.mean))
-        return ", ".join(f"“{classes[d.label]}” ({100 * d.difference.mean:+.1f} points)" for d in mine)
-
-    better, worse = listed(1), listed(-1)
-    said = [f"better than {b.name} at {better}"] if better else []
-    said += [f"worse {'' if better else f'than {b.name} '}at {worse}"] if worse else []
-    others = len(classes) - len(found)
-    rest = f"; in the other {others} they cannot be told apart (Holm)" if others else ""
-    return "classes", f"{a.name} is {' and '.join(said)}{rest}."
 
 
 def _look_alikes(

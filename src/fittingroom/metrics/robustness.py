@@ -10,6 +10,7 @@ import numpy as np
 
 from fittingroom.metrics.crossed import estimate
 from fittingroom.metrics.pairs import Judged, judge_pairs
+from fittingroom.metrics.parts import Part, judge_parts, parts_words
 from fittingroom.metrics.words import LUCK
 from fittingroom.spec.records import Record
 
@@ -37,6 +38,7 @@ class RobustPair(Record):
     high: float
     level: float
     resolved: bool
+    kinds: tuple[Part, ...]  # by kind of corruption
     text: str
 
 
@@ -51,18 +53,20 @@ class RobustRun:
     said_CSN: np.ndarray
     labels_N: np.ndarray
 
-    def right_N(self) -> np.ndarray:
-        """For each image the share of its harmed versions that are classified rightly (N,)."""
-        return np.asarray((self.said_CSN == self.labels_N).mean((0, 1)))
+    def right_CN(self) -> np.ndarray:
+        """For each kind and image the share of its five harmed versions that are classified rightly (C,N)."""
+        return np.asarray((self.said_CSN == self.labels_N).mean(1))
 
 
 def compare_robustness(runs: Mapping[str, Sequence[RobustRun]]) -> tuple[list[Robust], list[RobustPair]]:
     """Rows (most robust first) and pairs, judged like test accuracy: seeds and images crossed, Holm over the pairs."""
-    right = {name: np.stack([run.right_N() for run in group]) for name, group in runs.items()}
+    kinds = next(iter(runs.values()))[0].kinds
+    right_SCN = {name: np.stack([run.right_CN() for run in group]) for name, group in runs.items()}
+    right = {name: values.mean(1) for name, values in right_SCN.items()}
     rows = sorted((_row(name, group, right[name]) for name, group in runs.items()), key=lambda r: -r.mean)
     ranked = list(combinations([row.recipe for row in rows], 2))
     seeds = {name: [run.seed for run in group] for name, group in runs.items()}
-    return rows, [_pair(judged) for judged in judge_pairs(ranked, right, seeds)]
+    return rows, [_pair(judged, kinds, right_SCN) for judged in judge_pairs(ranked, right, seeds)]
 
 
 def _row(name: str, group: Sequence[RobustRun], right_SN: np.ndarray) -> Robust:
@@ -81,8 +85,10 @@ def _row(name: str, group: Sequence[RobustRun], right_SN: np.ndarray) -> Robust:
     )
 
 
-def _pair(judged: Judged) -> RobustPair:
+def _pair(judged: Judged, kinds: Sequence[str], right_SCN: Mapping[str, np.ndarray]) -> RobustPair:
     better, worse, difference = judged.better, judged.worse, judged.estimate.mean
+    ahead_SCN = right_SCN[better][judged.better_runs] - right_SCN[worse][judged.worse_runs]
+    parts = judge_parts((kind, estimate(ahead_SCN[:, c])) for c, kind in enumerate(kinds))
     interval = f"[{100 * judged.low:+.2f}, {100 * judged.high:+.2f}]"
     figures = f"by {100 * difference:.2f} points of mean corruption accuracy {interval}"
     if judged.resolved:
@@ -90,6 +96,8 @@ def _pair(judged: Judged) -> RobustPair:
     else:
         why = LUCK if judged.estimate.seeds == 1 else "not resolved"
         text = f"{better} is ahead of {worse} under corruption {figures}: {why}."
+    if judged.estimate.seeds > 1:
+        text += " By kind: " + parts_words(parts, better, worse, "kinds", "under")
     return RobustPair(
         better=better,
         worse=worse,
@@ -98,6 +106,7 @@ def _pair(judged: Judged) -> RobustPair:
         high=judged.high,
         level=judged.level,
         resolved=judged.resolved,
+        kinds=tuple(parts),
         text=text,
     )
 

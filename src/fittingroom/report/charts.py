@@ -28,6 +28,11 @@ def _colour(story: Story) -> alt.Color:
     return alt.Color("recipe:N", sort=_recipes(story), title=None, scale=alt.Scale(domain=_recipes(story)))
 
 
+def _shape(story: Story) -> alt.Shape:
+    """A shape for each recipe beside its colour; of the same scale, so that one legend shows both."""
+    return alt.Shape("recipe:N", sort=_recipes(story), title=None, scale=alt.Scale(domain=_recipes(story)))
+
+
 def _title(by: Metric) -> str:
     """The name of a score's axis, with its unit."""
     return by.title.split(" (")[0] + (f" ({by.unit.strip()})" if by.unit else "")
@@ -162,26 +167,26 @@ def reliability(story: Story) -> Chart:
         y=alt.Y("low:Q", title="how often right (%)", scale=scale), y2="high:Q"
     )
     line = base.mark_line(strokeWidth=1.5).encode(y="accuracy:Q")
-    points = base.mark_point(filled=True, size=60, opacity=1).encode(
-        y="accuracy:Q", shape=alt.Shape("recipe:N", sort=_recipes(story), legend=None)
-    )
+    points = base.mark_point(filled=True, size=60, opacity=1).encode(y="accuracy:Q", shape=_shape(story))
     return (honest.encode(x=alt.X("x:Q", scale=scale), y=alt.Y("x:Q", scale=scale)) + bars + line + points).properties(
         width=WIDTH, height=260
     )
 
 
 def cost(story: Story, against: str) -> Chart:
-    """The score (with its interval) over a cost: "flops", "train_s" or "latency_1_s". Logarithmic."""
+    """The score (with its interval) over a cost: "flops", "train_s", "latency_1_s" or "peak_memory_bytes". Logarithmic."""
     by = METRICS[story.comparison.metric]
     titles = {
-        "flops": "FLOPs of one prediction",
-        "train_s": "training seconds of one run",
-        "latency_1_s": "milliseconds for one image",
+        "flops": ("FLOPs of one prediction", 1),
+        "train_s": ("training seconds of one run", 1),
+        "latency_1_s": ("milliseconds for one image", 1e3),
+        "peak_memory_bytes": ("MB of memory in training", 1e-6),
     }
+    title, factor = titles[against]
     rows = [
         {
             "recipe": r.recipe,
-            "cost": getattr(r, against) * (1e3 if against.startswith("latency") else 1),
+            "cost": factor * getattr(r, against),
             "mean": by.scale * r.score,
             "low": by.scale * r.score_low,
             "high": by.scale * r.score_high,
@@ -194,7 +199,7 @@ def cost(story: Story, against: str) -> Chart:
     base = alt.Chart(alt.Data(values=rows)).encode(
         x=alt.X(
             "cost:Q",
-            title=titles[against] + " (log scale)",
+            title=title + " (log scale)",
             scale=alt.Scale(type="log", domain=domain, nice=False),
             axis=alt.Axis(format="~s" if against == "flops" else "~g", tickCount=5, grid=False),
         ),
@@ -203,9 +208,7 @@ def cost(story: Story, against: str) -> Chart:
     bars = base.mark_rule(strokeWidth=2).encode(
         y=alt.Y("low:Q", title=_title(by), scale=alt.Scale(zero=False)), y2="high:Q"
     )
-    points = base.mark_point(filled=True, size=120, opacity=1).encode(
-        y="mean:Q", shape=alt.Shape("recipe:N", sort=_recipes(story), legend=None)
-    )
+    points = base.mark_point(filled=True, size=120, opacity=1).encode(y="mean:Q", shape=_shape(story))
     return (bars + points).properties(width=WIDTH, height=240)
 
 
@@ -275,7 +278,7 @@ def robustness(rows: Sequence[Robust]) -> Chart:
         strokeDash=alt.StrokeDash("recipe:N", sort=names, legend=None),
     )  # fmt: skip
     kinds = list(rows[0].by_kind)
-    drawn = base.mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=22)).properties(width=118, height=96)
+    drawn = base.mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=22)).properties(width=170, height=110)
     return drawn.facet(facet=alt.Facet("kind:N", sort=kinds, title=None), columns=4, spacing=14)
 
 
@@ -303,8 +306,10 @@ def deletion(curve: Mapping[str, Any]) -> Chart:
     )
 
 
-def embedding(points_N2: np.ndarray, labels_N: np.ndarray, wrong_N: np.ndarray, classes: Sequence[str]) -> Chart:
-    """The 2-D map of images, coloured by class, mistakes as crosses. Drawn as a raster: see `raster`."""
+def embedding(
+    points_N2: np.ndarray, labels_N: np.ndarray, wrong_N: np.ndarray, classes: Sequence[str], chosen: Sequence[int] = ()
+) -> Chart:
+    """The 2-D map of images, coloured by class, mistakes as crosses, the `chosen` rows ringed. Drawn by `raster`."""
     names = [f"{i} {c}" if len(c) > 1 else c for i, c in enumerate(classes)]
     values = [
         {"x": round(float(x), 2), "y": round(float(y), 2), "class": names[label], "wrong": bool(wrong)}
@@ -324,7 +329,11 @@ def embedding(points_N2: np.ndarray, labels_N: np.ndarray, wrong_N: np.ndarray, 
     wrong = base.transform_filter("datum.wrong").mark_point(
         shape="cross", size=34, opacity=1, filled=True, stroke="#8a8a8a", strokeWidth=0.4
     )
-    return (right + wrong).properties(width=620, height=520)
+    ringed = [values[row] | {"number": f"#{row}"} for row in chosen]
+    asked = base.properties(data=alt.Data(values=ringed)).encode(color=alt.value("#8a8a8a"))
+    ring = asked.mark_point(size=200, filled=False, strokeWidth=2.5, opacity=1)
+    number = asked.mark_text(dy=-14, fontSize=13, fontWeight="bold").encode(text="number:N")
+    return alt.layer(right, wrong, *([ring, number] if ringed else [])).properties(width=620, height=520)
 
 
 # ---------------------------------------------------------------- structure

@@ -25,6 +25,8 @@ def write_explain_page(run: RunFolder, path: Path) -> Path:
     assert curve is not None and labels is not None
     said_N = labels[0].argmax(1)
     wrong = said_N != labels[1]
+    asked = found["rows"][: int(found["asked"])]
+    chosen = [int(row) for row in asked if row >= 0]
     methods = [name.removeprefix("map ") for name in found if name.startswith("map ")]
     layers = [name.removeprefix("layer ") for name in found if name.startswith("layer ")]
     html = render(
@@ -39,10 +41,11 @@ def write_explain_page(run: RunFolder, path: Path) -> Path:
         filters=_filters(found["filters"]) if len(found["filters"]) else "",
         layers=[{"name": name, "image": _sheet(_stretched(found[f"layer {name}"][:, None]), 8)} for name in layers],
         prototypes=[{"name": c, "image": _sheet(found["prototypes"][k], 6)} for k, c in enumerate(classes)],
-        embedding=theme.raster(charts.embedding(found["points"], labels[1], wrong, classes)),
+        embedding=theme.raster(charts.embedding(found["points"], labels[1], wrong, classes, chosen)),
+        ringed=bool(chosen),
         deletion=both_modes(lambda dark: charts.deletion(curve)),
         deletion_images=curve["images"],
-        deletion_words=deletion_words(curve),
+        deletion_words=deletion_words([curve]),
     )
     write(path, html)
     return path

@@ -18,7 +18,7 @@ from fittingroom.report.mistakes import confusion_words, confusions, explorer, m
 from fittingroom.report.pictures import data_uri, png_bytes, sheet
 from fittingroom.report.render import assets, both_modes, render, script_hash
 from fittingroom.report.repeat import commands, recipe_toml, run_cells
-from fittingroom.report.tables import deletion_words, effect_cells, robust_tables, weakest_words
+from fittingroom.report.tables import deletion_words, effect_cells, part_table, robust_tables, weakest_words
 from fittingroom.spec.records import DataFacts
 from fittingroom.store import LoadedRun, Runs
 from fittingroom.store.atomic import write
@@ -85,6 +85,7 @@ def costs(story: Story) -> list[tuple[str, str]]:
         "train_s": "Training time of one run, evaluation not counted." + beside,
         "flops": "Computing cost of one prediction (a multiply-add counts as two).",
         "latency_1_s": "Time for one image, measured alone on this machine.",
+        "peak_memory_bytes": "Peak of the memory in training, Python and PyTorch counted, measured alone on this machine.",
     }
     known = [name for name in captions if any(getattr(row, name) is not None for row in story.comparison.rows)]
     return [(name, captions[name]) for name in known]
@@ -97,6 +98,7 @@ def _context(story: Story, runs: Runs, folder: Path) -> dict[str, Any]:
     drawn = {name: both_modes(draw) for name, draw in figures(story)}
     again, study = commands(story)
     calibration = {recipe: calibrated(group) for recipe, group in story.runs.items()}
+    told = _portrait(story, calibration)
     data_page = f"data-{safe_name(story.data.name)}.html"
     return {
         "data": story.data,
@@ -110,7 +112,10 @@ def _context(story: Story, runs: Runs, folder: Path) -> dict[str, Any]:
         "clean_n": f"{story.any_run.epochs[0].clean_n:,}",
         "costs": costs(story),
         "diagnoses": [_diagnosis(recipe, r, story.data) for recipe, r in story.runs.items()],
-        "portrait": _portrait(story, calibration),
+        "portrait": told,
+        "class_parts": part_table(
+            "class", {part["title"]: s.parts for part in told for s in part["sentences"] if s.parts}
+        ),
         "calibration": [_calibration(recipe, c) for recipe, c in calibration.items()],
         "robust": robust_tables(*story.robust) if story.robust else None,
         "mistakes": [mistakes(story, recipe, drawn) for recipe in story.runs],
@@ -187,7 +192,7 @@ def _answers(story: Story) -> list[dict[str, str]]:
 
 def _diagnosis(recipe: str, runs: Sequence[LoadedRun], data: DataFacts) -> dict[str, Any]:
     """What the curves of a recipe say, and what to try."""
-    return {"recipe": recipe, "findings": diagnose([run.epochs for run in runs], len(data.classes))}
+    return {"recipe": recipe, "findings": diagnose([run.epochs for run in runs], len(data.classes), data.n_val)}
 
 
 def _portrait(story: Story, calibration: Mapping[str, Calibrated]) -> list[dict[str, Any]]:
@@ -211,7 +216,7 @@ def _tried(story: Story, recipe: str) -> list[Sentence]:
             f"of {100 * row.clean:.1f} % clean; it suffers most from {weakest_words(row)}."
         )
         found.append(Sentence(recipe, "robustness", text))
-    explained = next((curve for run in story.runs[recipe] if (curve := run.folder.deletion())), None)
+    explained = [curve for run in story.runs[recipe] if (curve := run.folder.deletion())]
     if explained:
         found.append(Sentence(recipe, "interpretability", f"{recipe}: {deletion_words(explained)}"))
     return found

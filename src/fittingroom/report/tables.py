@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from fittingroom.metrics.effects import Effect
 from fittingroom.metrics.metric import Metric
+from fittingroom.metrics.parts import Part
 from fittingroom.metrics.robustness import Robust, RobustPair, weakest
 from fittingroom.metrics.words import percent
 
@@ -26,7 +29,21 @@ def robust_tables(rows: Sequence[Robust], pairs: Sequence[RobustPair]) -> dict[s
         "kinds_head": ["recipe", *kinds],
         "kinds": [[r.recipe, *(percent(sum(r.by_kind[k]) / len(r.by_kind[k]), 1) for k in kinds)] for r in rows],
         "sentences": [pair.text for pair in pairs],
+        "parts": part_table("corruption", {f"{p.better} − {p.worse}": p.kinds for p in pairs if p.better == rows[0].recipe}),
     }  # fmt: skip
+
+
+def part_table(what: str, columns: Mapping[str, Sequence[Part]]) -> dict[str, Any] | None:
+    """Differences in points by part (down) and pair (across), each cell a text and whether it is real; None without pairs."""
+    if not columns:
+        return None
+    names = [part.name for part in next(iter(columns.values()))]
+    cells = [[(_points(part), part.resolved) for part in parts] for parts in columns.values()]
+    return {"head": [what, *columns], "rows": list(zip(names, *cells, strict=True))}
+
+
+def _points(part: Part) -> str:
+    return f"{100 * part.difference:+.1f} [{100 * part.low:+.1f}, {100 * part.high:+.1f}]"
 
 
 def weakest_words(row: Robust) -> str:
@@ -41,11 +58,22 @@ def effect_cells(effect: Effect, by: Metric) -> list[str]:
     return [effect.part, by.show(effect.with_part), by.show(effect.without_part), gain, real, effect.text]
 
 
-def deletion_words(curve: Mapping[str, Any]) -> str:
-    """What deleting the tenth of the pixels that matter most does, beside a random tenth."""
-    at = list(curve["share"]).index(0.1)
+def deletion_words(curves: Sequence[Mapping[str, Any]]) -> str:
+    """What deleting the tenth of the pixels that matter most does, beside a random tenth; a curve for each explained seed.
+
+    >>> curve = {"share": [0.0, 0.1], "attributed": [0.9, 0.3], "random": [0.9, 0.8], "images": 500}
+    >>> deletion_words([curve])  # doctest: +ELLIPSIS
+    'over 500 test images (one seed), ... falls from 90 to 30 %; without a random 10 %, to 80 %.'
+    """
+    at = list(curves[0]["share"]).index(0.1)
+
+    def seen(order: str, i: int) -> str:
+        values = [100 * curve[order][i] for curve in curves]
+        spread = f" ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
+        return f"{np.mean(values):.0f}{spread}"
+
+    seeds = "one seed" if len(curves) == 1 else f"mean ± sd of {len(curves)} seeds"
     return (
-        f"over {curve['images']} test images, without the 10 % of the pixels that matter most the confidence falls from "
-        f"{100 * curve['attributed'][0]:.0f} to {100 * curve['attributed'][at]:.0f} %; without a random 10 %, to "
-        f"{100 * curve['random'][at]:.0f} %."
+        f"over {curves[0]['images']} test images ({seeds}), without the 10 % of the pixels that matter most the confidence "
+        f"falls from {seen('attributed', 0)} to {seen('attributed', at)} %; without a random 10 %, to {seen('random', at)} %."
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import tomli_w
 
+from fittingroom.spec.read import read_recipe, shipped_recipes
 from fittingroom.spec.recipe import Recipe
 
 RESOLVED = ("data.name", "train.precision")  # set by the machine and by --data
@@ -25,6 +26,23 @@ def changed(shipped: Recipe, used: Recipe) -> list[str]:
     return [
         f"{path}={_inline(value)}" for path, value in _differences(before, after) if path.split(".")[0] not in PROSE
     ]
+
+
+def told_apart(recipes: Iterable[Recipe]) -> list[str]:
+    """For each recipe what was changed in the shipped one of its name, or else in the first here of its name.
+
+    >>> from fittingroom.spec.read import read_recipe
+    >>> told_apart([read_recipe("readme-004-mlp"), read_recipe("readme-004-mlp", ["train.epochs=3"])])
+    ['', 'train.epochs=3']
+    """
+    shipped = shipped_recipes()
+    first: dict[str, Recipe] = {}
+    words = []
+    for recipe in recipes:
+        if recipe.name not in first:
+            first[recipe.name] = read_recipe(recipe.name) if recipe.name in shipped else recipe
+        words.append(" ".join(changed(first[recipe.name], recipe)))
+    return words
 
 
 def _differences(before: Any, after: Any, path: str = "") -> Iterator[tuple[str, Any]]:

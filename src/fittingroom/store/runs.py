@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 from safetensors.numpy import load_file
 from safetensors.numpy import save as tensors_to_bytes
 
+from fittingroom.spec.changes import told_apart
 from fittingroom.spec.errors import FittingroomError, NotFree, unknown
 from fittingroom.spec.read import parse_recipe, read_toml
 from fittingroom.spec.recipe import Recipe
@@ -247,10 +248,18 @@ class Runs:
         runs = self.list()
         matches = [r for r in runs if r.name == name] or [r for r in runs if r.name.startswith(name)]
         if len(matches) > 1:
-            some = ", ".join(r.name for r in matches[:4]) + (" …" if len(matches) > 4 else "")
-            raise FittingroomError(f'"{name}" could be {len(matches)} runs: {some}')
+            some = matches[:4]
+            lines = [f"  {r.name}" for r in some]
+            with contextlib.suppress(FittingroomError):  # a damaged one is told where it is read
+                lines = [
+                    f"  {r.name}  {words}".rstrip()
+                    for r, words in zip(some, told_apart(r.recipe for r in some), strict=True)
+                ]
+            more = "\n  …" if len(matches) > 4 else ""
+            raise FittingroomError(f'"{name}" could be {len(matches)} runs; name one:\n' + "\n".join(lines) + more)
         if not matches:
-            raise unknown("run", name, [r.name for r in runs], f"fittingroom runs --runs {self.path}")
+            known = [*(r.name for r in runs), *self.studies()]
+            raise unknown("run or study", name, known, f"fittingroom runs --runs {self.path}")
         return matches[0]
 
     def select(self, words: Sequence[str]) -> tuple[Sequence[RunFolder], Runs]:
@@ -277,6 +286,10 @@ class Runs:
         """Remember which runs a comparison was made of."""
         content = json.dumps({"runs": [run.name for run in runs]}, indent=2)
         write(self.path / "studies" / f"{safe_name(name)}.json", content + "\n")
+
+    def studies(self) -> Sequence[str]:
+        """The names of the studies that are remembered here."""
+        return sorted(file.stem for file in (self.path / "studies").glob("*.json"))
 
     def study(self, name: str) -> Sequence[RunFolder] | None:
         """The runs of the study of this name (or of its TOML file), or None."""
