@@ -178,6 +178,7 @@ def test_studies_are_data(command: Command, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)["comparisons"][0]["rows"]
     assert {row["recipe"] for row in rows} == {"mine", "faster"}
+    assert "studies: study (" in command("runs").stdout
     for name in ("study", "study.toml"):  # a study can be reported by its name, or by its file
         again = command("report", name, "--json")
         assert json.loads(again.stdout)["comparisons"] == json.loads(done.stdout)["comparisons"]
@@ -190,6 +191,16 @@ def test_runs_are_listed_shown_and_deleted_only_on_a_yes(command: Command, tmp_p
     shown = command("runs", "_s1_", "--show")
     assert "test accuracy" in shown.stdout and 'kind = "sequential"' in shown.stdout
     assert len(json.loads(command("runs", "--json").stdout)["runs"]) == 2
+    command("train", "readme-004-mlp", *SMALL, "optimizer.lr=0.01", "--quiet")
+    torn = command("explain", "readme-004-mlp_fashion-mnist_s0")
+    assert torn.returncode == 2 and "could be 2 runs" in torn.stderr and "optimizer.lr=0.01" in torn.stderr
+    assert "optimizer.lr=0.01" in command("runs", "_s0_").stdout
+    command(
+        "runs",
+        json.loads(command("runs", "_s0_", "--json").stdout)["runs"][0]["run"].split("/")[1],
+        "--delete",
+        "--yes",
+    )
     no = command("runs", "_s1_", "--delete", input="n\n")
     assert no.returncode == 2 and "nothing was deleted" in no.stderr and len(Runs(tmp_path / "runs").list()) == 2
     (

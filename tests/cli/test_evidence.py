@@ -35,6 +35,8 @@ def test_from_a_comparison_to_its_evidence(command: Command, tmp_path: Path) -> 
     assert {r["recipe"] for r in rows} == {"readme-004-mlp", "readme-004-cnn"} and all(
         0 < r["mean"] < r["clean"] for r in rows
     )
+    kinds = stressed["robustness"][0]["pairs"][0]["kinds"]  # type: ignore[index]
+    assert len(kinds) == 11 and all(kind["low"] <= kind["difference"] <= kind["high"] for kind in kinds)
     table = command("stress", "readme")
     assert "mean corruption %" in table.stdout and f"{100 * rows[0]['mean']:.2f}" in table.stdout
 

@@ -89,6 +89,11 @@ def test_the_report_says_what_the_records_say(finished: tuple[Runs, list[RunFold
         counts = [confusion_matrix(r.labels_N, r.logits_NK.argmax(1), labels=range(10)) for r in story.runs[row.recipe]]
         assert np.array_equal(story.confusion(row.recipe), np.mean(counts, axis=0))
     assert story.comparison.verdict.split(". ")[0] in page.text
+    assert "Class by class" in page.text
+    a, b = (
+        np.mean([r.logits_NK.argmax(1) == 0 for r in group], 0)[story.labels_N == 0] for group in story.runs.values()
+    )
+    assert f"{story.data.classes[0]}{100 * np.mean(a - b):+.1f} [" in page.text
     assert "has been read 4 times in this runs folder" in page.text
     assert "fittingroom compare study.toml" in page.text and "data.limit=600" in page.text
     for run in folders:

@@ -299,7 +299,12 @@ def deletion(curve: Mapping[str, Any]) -> Chart:
         .encode(
             x=alt.X("share:Q", title="pixels deleted (%)", axis=alt.Axis(grid=False)),
             y=alt.Y("p:Q", title="confidence (%)", scale=alt.Scale(domain=[0, 100])),
-            color=alt.Color("order:N", sort=list(names.values()), title=None, legend=alt.Legend(orient="bottom")),
+            color=alt.Color(
+                "order:N",
+                sort=list(names.values()),
+                title=None,
+                legend=alt.Legend(orient="bottom", symbolType="stroke", symbolOpacity=1),
+            ),
             strokeDash=alt.StrokeDash("order:N", sort=list(names.values()), legend=None),
         )
         .properties(width=WIDTH, height=220)
@@ -315,7 +320,7 @@ def embedding(
         {"x": round(float(x), 2), "y": round(float(y), 2), "class": names[label], "wrong": bool(wrong)}
         for (x, y), label, wrong in zip(points_N2, labels_N, wrong_N, strict=True)
     ]
-    palette = [*COLOURS, "#b00020", "#004d40"] if len(names) <= 10 else None
+    palette = [*COLOURS, "#d32f2f", "#00796b"] if len(names) <= 10 else None
     colour = alt.Color(
         "class:N", sort=names, title=None, legend=alt.Legend(symbolOpacity=1, symbolSize=70),
         scale=alt.Scale(domain=names, range=palette) if palette else alt.Scale(domain=names, scheme="category20"),
@@ -330,10 +335,12 @@ def embedding(
         shape="cross", size=34, opacity=1, filled=True, stroke="#8a8a8a", strokeWidth=0.4
     )
     ringed = [values[row] | {"number": f"#{row}"} for row in chosen]
-    asked = base.properties(data=alt.Data(values=ringed)).encode(color=alt.value("#8a8a8a"))
-    ring = asked.mark_point(size=200, filled=False, strokeWidth=2.5, opacity=1)
-    number = asked.mark_text(dy=-14, fontSize=13, fontWeight="bold").encode(text="number:N")
-    return alt.layer(right, wrong, *([ring, number] if ringed else [])).properties(width=620, height=520)
+    marks = []
+    for ink, width in (("#ffffff", 5), ("#111111", 2)):  # dark in a light rim: seen on every colour and in both modes
+        asked = base.properties(data=alt.Data(values=ringed)).encode(color=alt.value(ink), text="number:N")
+        marks.append(asked.mark_point(size=220, filled=False, strokeWidth=width, opacity=1))
+        marks.append(asked.mark_text(dy=-17, fontSize=15, fontWeight="bold", stroke=ink, strokeWidth=width - 2))
+    return alt.layer(right, wrong, *(marks if ringed else [])).properties(width=620, height=520)
 
 
 # ---------------------------------------------------------------- structure

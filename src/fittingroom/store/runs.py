@@ -241,8 +241,11 @@ class Runs:
         found = self.path.glob("*/run.json") if self.path.is_dir() else ()
         return [RunFolder(file.parent) for file in sorted(found)]
 
-    def find(self, name: str) -> RunFolder:
-        """A run by folder name, an unambiguous beginning of one, or a path; `FittingroomError` otherwise."""
+    def find(self, name: str, studies: Sequence[str] = ()) -> RunFolder:
+        """A run by folder name, an unambiguous beginning of one, or a path; `FittingroomError` otherwise.
+
+        `studies`: names that could have been meant, too.
+        """
         if (Path(name) / "run.json").exists():
             return RunFolder(Path(name))
         runs = self.list()
@@ -258,8 +261,8 @@ class Runs:
             more = "\n  …" if len(matches) > 4 else ""
             raise FittingroomError(f'"{name}" could be {len(matches)} runs; name one:\n' + "\n".join(lines) + more)
         if not matches:
-            known = [*(r.name for r in runs), *self.studies()]
-            raise unknown("run or study", name, known, f"fittingroom runs --runs {self.path}")
+            kind, known = "run or study" if studies else "run", [*(r.name for r in runs), *studies]
+            raise unknown(kind, name, known, f"fittingroom runs --runs {self.path}")
         return matches[0]
 
     def select(self, words: Sequence[str]) -> tuple[Sequence[RunFolder], Runs]:
@@ -270,7 +273,7 @@ class Runs:
         chosen: dict[str, RunFolder] = {}
         for word in words:
             begun = [r for r in self.list() if r.name.startswith(word) and r.done and r.metrics.test]
-            chosen |= {str(r.path.resolve()): r for r in self.study(word) or begun or [self.find(word)]}
+            chosen |= {str(r.path.resolve()): r for r in self.study(word) or begun or [self.find(word, self.studies())]}
         homes = {r.path.resolve().parent for r in chosen.values()}
         return list(chosen.values()), Runs(homes.pop()) if len(homes) == 1 else self
 
