@@ -95,7 +95,7 @@ def test_sentences_carry_figures_and_find_the_class_that_differs() -> None:
 
 def test_memory_is_told_where_it_was_measured() -> None:
     def cost(peak: int) -> Cost:
-        return Cost(train_images_per_s=1.0, latency_1_s=1.0, latency_256_s=1.0, peak_memory_bytes=peak, threads=2, device="cpu")  # fmt: skip
+        return Cost(train_images_per_s=1.0, latency_1_s=1.0, latency_250_s=1.0, peak_memory_bytes=peak, threads=2, device="cpu", machine="x")  # fmt: skip
 
     sides = [side(name, [3, 3, 3], cost=cost(peak)) for name, peak in (("a", 400_000_000), ("bb", 1_000_000_000))]
     told = {s.topic: s.text for s in against(*sides, CLASSES)}

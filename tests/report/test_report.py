@@ -223,7 +223,7 @@ def test_hostile_names_stay_text_on_every_other_page(
 
     claim = Claim(id="x-" + HOSTILE[0], text=HOSTILE[0] + " | *bold* [a](b)", relation="above", stated=0.1)
     mine = next(c.recipe for c in copies if c.recipe.name != "readme-003-cnn")
-    groups = grouped(copies, other)
+    groups = grouped(copies)
     judged = judgements([Asked(claim, mine, None)], groups)
     pages.append(write_claims_page(judged, groups, tmp_path / "claims.html", HOSTILE[0]))
     for path in pages:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from fittingroom.data import Dataset
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.records import TIMINGS, Epoch
-from fittingroom.store import RunFolder, Runs
+from fittingroom.store import RunFolder, Runs, load_run
 from fittingroom.study.cost import _peak_memory_bytes, measured_cost
 from fittingroom.study.execute import Progress, best_epoch, execute, stops_early
 from fittingroom.study.launch import apart
@@ -297,21 +298,23 @@ def test_mirrored_digits_warn(fashion: Dataset, quick: Quick) -> None:
     assert "mirrors images (hflip, score.average)" in cautions(recipe, load("mnist"))[0]
 
 
-def test_cost_is_measured_once(fashion: Dataset, quick: Quick, tmp_path: Path) -> None:
+def test_cost_is_measured_once_and_stands_beside_every_seed(fashion: Dataset, quick: Quick, tmp_path: Path) -> None:
     runs = Runs(tmp_path)
     job = plan(quick(), fashion, 0, "cpu", 1)
-    run = execute(job, runs)
+    seeds = [execute(replace(job, seed=seed), runs) for seed in (0, 1)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("fittingroom.study.cost.apart", lambda call, threads: call())  # where the clock can be patched
         patch.setattr("fittingroom.study.cost._others_cpu_s", iter(range(0, 1000, 100)).__next__)
-        assert measured_cost(job, run, runs) is None and runs.cost(job.cost_key) is None  # the machine was busy
+        assert measured_cost(job, seeds) is None and seeds[0].cost is None  # the machine was busy
         patch.setattr("fittingroom.study.cost._others_cpu_s", lambda: 0.0)
-        cost = measured_cost(job, run, runs)
-    assert (
-        cost and cost.train_images_per_s and cost.train_images_per_s > 100 and 0 < cost.latency_1_s < cost.latency_256_s
-    )
-    assert measured_cost(job, run, runs) == cost
-    assert cost.peak_memory_bytes and 1e8 < cost.peak_memory_bytes < 1e10
+        cost = measured_cost(job, seeds[:1])
+        assert cost and cost.train_images_per_s and cost.train_images_per_s > 100
+        assert 0 < cost.latency_1_s < cost.latency_250_s
+        assert cost.peak_memory_bytes and 1e8 < cost.peak_memory_bytes < 1e10
+        assert measured_cost(job, seeds) == cost == seeds[1].cost == load_run(seeds[1]).cost
+        patch.setattr("fittingroom.study.cost.machine", lambda: "another")
+        again = measured_cost(job, seeds)
+        assert again and again.machine == "another" and seeds[1].cost == again
 
 
 def test_apart_is_another_process_with_its_own_threads_and_memory() -> None:

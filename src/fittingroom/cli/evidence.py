@@ -62,7 +62,7 @@ def replicate(
     folder = Runs(runs)
     source: list[str] = []
     study = plan_trials(trials(asked, seeds), folder, device=device, home_dir=home, say=source.append)
-    groups = grouped(train_missing(study, folder, source, quiet or as_json), folder)
+    groups = grouped(train_missing(study, folder, source, quiet or as_json))
     judged = judgements(asked, groups, changes)
     options = [
         *(f"--claim={name}" for name in claim or []),

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
 
-from fittingroom.metrics.crossed import Estimate, estimate
+from fittingroom.metrics.crossed import Estimate, estimate, half_width
 from fittingroom.metrics.intervals import Spread, mean_interval, prediction, spread, welch
 from fittingroom.metrics.metric import ACCURACY
 from fittingroom.metrics.pairs import paired
@@ -30,9 +29,7 @@ class Trials:
     than: Sequence[Evidence] = ()  # of the recipe it is compared with
     own_there: Sequence[Evidence] = ()  # both on `than_dataset`
     than_there: Sequence[Evidence] = ()
-    others: Sequence[Sequence[Evidence]] = field(
-        default=()
-    )  # every recipe's runs on this data set, for the pooled spread
+    others: Sequence[Sequence[Evidence]] = ()  # the other recipes' runs on this data set, for the pooled spread
 
 
 class Judgement(Record):
@@ -99,6 +96,8 @@ def judge(claim: Claim, recipe: str, trials: Trials) -> Judgement:
     elif measure.is_cost:
         ratio = float(own[0] / than[0])
         found = Reading(ratio, (ratio, ratio), "exact", _side(claim, ratio, ratio))
+        if found.outcome == "undecided":  # exactly at the bound, which no luck explains
+            found = replace(found, outcome="not reproduced")
     elif claim.than_dataset:
         found = _difference_of_differences(claim, trials)
     elif claim.statistic == "test_accuracy" and compared and claim.relation != "equal":
@@ -139,12 +138,13 @@ def _of_one_more_run(claim: Claim, measure: Statistic, trials: Trials, own: np.n
         i, j = paired([e.seed for e in trials.own], [e.seed for e in trials.than])
         values = own[i] - than[j]
     known = _known_spread(measure, trials, compared)
-    low, high = prediction(values, known)
-    interval = (low, high) if compared or not known.df else (max(0.0, low), min(1.0, high))  # an accuracy
+    interval = prediction(values, known)
     kind = "95 % prediction interval of one more " + ("pair of runs" if compared else "run")
     outcome, note = _side(claim, *interval), _pooling(known, len(values))
     if claim.relation == "equal":
         outcome, note = _equal(claim, interval, known, note)
+    if measure.is_fraction and not compared and known.df:  # judged as it is, shown as far as it can be
+        interval = (max(0.0, interval[0]), min(1.0, interval[1]))
     return Reading(float(values.mean()), interval, kind, outcome, note)
 
 
@@ -176,7 +176,8 @@ def _accuracy_difference(a: Sequence[Evidence], b: Sequence[Evidence]) -> Estima
 def _known_spread(measure: Statistic, trials: Trials, compared: bool) -> Spread:
     """The spread of one more run (or pair of runs), pooled over the data set's recipes where seeds are few."""
     others = [[v for v in _values(measure, runs) if not math.isnan(v)] for runs in trials.others]
-    sides = [spread(_values(measure, runs).tolist(), others) for runs in (trials.own, trials.than)[: 1 + compared]]
+    own, than = (_values(measure, runs).tolist() for runs in (trials.own, trials.than))
+    sides = [spread(own, [*others, than])] + ([spread(than, [*others, own])] if compared else [])
     return Spread(math.hypot(*(s.sd for s in sides)), min(s.df for s in sides), any(s.pooled for s in sides))
 
 
@@ -220,15 +221,14 @@ def _side(claim: Claim, low: float, high: float) -> str:
 
 
 def _difference_of_differences(claim: Claim, trials: Trials) -> Reading:
-    """How much larger the paired difference is here than on the other data set. Welch–Satterthwaite, two independent parts."""
+    """How much larger the paired difference is here than on the other data set: two independent estimates."""
     here = _accuracy_difference(trials.own, trials.than)
     there = _accuracy_difference(trials.own_there, trials.than_there)
     kind = "95 % interval of the difference of two paired differences"
-    value, variance = here.mean - there.mean, here.error**2 + there.error**2
+    value = here.mean - there.mean
     if min(here.seeds, there.seeds) < 2:
         return Reading(value, (-math.inf, math.inf), kind, "undecided", LUCK)
-    df = variance**2 / (here.error**4 / here.df + there.error**4 / there.df) if variance else 1.0
-    half = float(stats.t.ppf(0.975, df)) * math.sqrt(variance)
+    half = float(half_width([*here.shares, *there.shares], 0.95))
     each = f"here {100 * here.mean:+.2f} points, there {100 * there.mean:+.2f}"
     return Reading(value, (value - half, value + half), kind, _side(claim, value - half, value + half), each)
 

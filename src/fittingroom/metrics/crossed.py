@@ -6,34 +6,40 @@ images. Every seed meets every image, so the two are crossed, and a two-way anal
     x_si = mean + seed_s + image_i + rest_si
     Var(mean over S seeds, N images) = (MS_seed + MS_image - MS_rest) / (S·N)
 
-(Searle, Casella & McCulloch, *Variance Components*, 1992, ch. 4.) The degrees of freedom are Satterthwaite's (1946), so
-that two or three seeds give honestly wide intervals. Unlike McNemar's test, which describes one pair of weights, this
-generalises to new seeds.
+(Searle, Casella & McCulloch, *Variance Components*, 1992, ch. 4.) The first part, what the seeds do, is known from S - 1
+degrees of freedom only, and with two or three seeds it can look small by luck. So each part's variance gets the t quantile
+of its own degrees of freedom, and the two are averaged, weighted by the variances (Cochran & Cox, *Experimental Designs*,
+1957, §4.14). That keeps its word with few seeds, and in the tail where Holm's correction reads; Satterthwaite's degrees of
+freedom, large by luck just when the variance is small by luck, do not (docs/log.md 2026-11-20). Unlike McNemar's test, which
+describes one pair of weights, this generalises to new seeds.
 """
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 from scipy.optimize import brentq
 
 MOST_SEEDS = 100  # beyond this we say "more than", not a number
 POWER = 0.80
+LEAST_LOG_P = math.log(1e-12)  # what is smaller is given as 0
 NODES, FEW_NODES = 200, 10  # of the average over what the mean squares of seeds and of images can be
+
+Shares = Sequence[tuple[Any, float]]  # parts of a mean's variance, each with its degrees of freedom
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its standard error and p-value against zero. With one seed the error knows nothing of seeds."""
+    """A mean with its p-value against zero. With one seed it knows nothing of seeds."""
 
     mean: float
-    error: float  # standard error of the mean
-    df: float
+    shares: Shares  # of the mean's variance
     p: float
     seeds: int
     images: int
@@ -42,13 +48,18 @@ class Estimate:
     var_rest: float
 
     @property
+    def error(self) -> float:
+        """The standard error of the mean."""
+        return math.sqrt(sum(variance for variance, _ in self.shares))
+
+    @property
     def images_dominate(self) -> bool:
         """Whether the test images, not the seeds, make most of the uncertainty."""
         return self.var_image / self.images > 0.5 * self.error**2
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """The confidence interval at `level`."""
-        half = float(stats.t.ppf((1 + level) / 2, self.df)) * self.error
+        half = float(half_width(self.shares, level))
         return self.mean - half, self.mean + half
 
 
@@ -63,41 +74,57 @@ def estimate(x_SN: np.ndarray) -> Estimate:
     s, n = x_SN.shape
     mean = float(x_SN.mean())
     if s == 1:
-        variance, df = float(x_SN[0].var(ddof=1)) / n if n > 1 else 0.0, float(max(1, n - 1))
-        return _estimate(mean, variance, df, s, n, (math.nan,) * 3)
+        shares: Shares = ((float(x_SN[0].var(ddof=1)) / n if n > 1 else 0.0, max(1, n - 1)),)
+        return Estimate(mean, shares, p_value(mean, shares), s, n, math.nan, math.nan, math.nan)
     seed_S, image_N = x_SN.mean(1) - mean, x_SN.mean(0) - mean
     rest_SN = x_SN - mean - seed_S[:, None] - image_N[None, :]
     ms_seed = n * float(seed_S @ seed_S) / (s - 1)
     ms_image = s * float(image_N @ image_N) / max(1, n - 1)
     ms_rest = float((rest_SN**2).sum()) / max(1, (s - 1) * (n - 1))
-    components = (
-        max(0.0, (ms_seed - ms_rest) / n),
-        max(0.0, (ms_image - ms_rest) / s),
-        ms_rest,
-    )
-    variance, df = _error(ms_seed, ms_image, ms_rest, s, n)
-    return _estimate(mean, float(variance), float(df), s, n, components)
+    shares = _shares(ms_seed, ms_image, ms_rest, s, n)
+    var_seed, var_image = max(0.0, (ms_seed - ms_rest) / n), max(0.0, (ms_image - ms_rest) / s)
+    return Estimate(mean, shares, p_value(mean, shares), s, n, var_seed, var_image, ms_rest)
 
 
-def _error(ms_seed: Any, ms_image: Any, ms_rest: Any, s: int, n: int) -> tuple[Any, Any]:
-    """The variance of the mean and its degrees of freedom, from the three mean squares (numbers or arrays)."""
-    seed, image = np.maximum(0.0, ms_seed - ms_rest), np.maximum(0.0, ms_image - ms_rest)
-    variance = (seed + image + ms_rest) / (s * n)
-    # Satterthwaite: each mean square's share of the variance, squared, over its own degrees of freedom
-    shares = ((ms_seed, s - 1), (ms_image, n - 1), (-ms_rest, (s - 1) * (n - 1)))
-    total = ms_seed + ms_image - ms_rest
-    spread = np.asarray(sum(ms**2 / dof for ms, dof in shares if dof))
+def _shares(ms_seed: Any, ms_image: Any, ms_rest: Any, s: int, n: int) -> Shares:
+    """What seeds and images add to the variance of the mean, from mean squares (numbers or arrays).
+
+    A mean square of seeds below the rest's is luck, since it holds the rest: what is missing is made up, and well known.
+    """
+    missing, by_image = np.maximum(0.0, ms_rest - ms_seed), np.maximum(0.0, ms_image - ms_rest)
+    few, many = s - 1, max(1, n - 1)
+    return (ms_seed / (s * n), few), (missing / (s * n), few * many), (by_image / (s * n), many)
+
+
+def half_width(shares: Shares, level: float) -> Any:
+    """Half the interval at `level` of a mean whose variance comes in independent `shares` (numbers or arrays).
+
+    >>> float(half_width([(4.0, 1e9)], 0.95).round(2)), float(half_width([(4.0, 2)], 0.95).round(2))
+    (3.92, 8.61)
+    """
+    total = sum(variance for variance, _ in shares)
+    weighted = sum(variance * -special.stdtrit(df, (1 - level) / 2) for variance, df in shares)
     with np.errstate(invalid="ignore", divide="ignore"):
-        df = np.where((spread > 0) & (total > 0), total**2 / spread, s - 1.0)
-    return variance, np.maximum(1.0, df)
+        return np.where(total > 0, weighted / np.sqrt(total), 0.0)[()]
 
 
-def _estimate(
-    mean: float, variance: float, df: float, s: int, n: int, components: tuple[float, float, float]
-) -> Estimate:
-    error = math.sqrt(variance)
-    p = float(2 * stats.t.sf(abs(mean) / error, df)) if error else float(mean == 0)
-    return Estimate(mean, error, df, p, s, n, *components)
+def p_value(mean: float, shares: Shares) -> float:
+    """The p-value of `mean` against zero: 1 less the level at which its interval begins to hold zero.
+
+    >>> round(p_value(1.96, [(1.0, 1e9)]), 3), p_value(0.0, [(1.0, 2)]), p_value(1.0, [(0.0, 2)])
+    (0.05, 1.0, 0.0)
+    """
+    distance = abs(mean)
+    if distance == 0 or sum(variance for variance, _ in shares) == 0:
+        return float(distance == 0)
+
+    def beyond(log_p: float) -> float:
+        return float(half_width(shares, 1 - math.exp(log_p))) - distance
+
+    # 1 - p is rounded to p's absolute, not relative, size: nobody needs a p-value below 1e-12
+    if beyond(LEAST_LOG_P) < 0:
+        return 0.0
+    return math.exp(brentq(beyond, LEAST_LOG_P, 0.0, xtol=1e-9))
 
 
 def power(e: Estimate, difference: float, seeds: int, level: float = 0.95) -> float:
@@ -116,15 +143,14 @@ def power(e: Estimate, difference: float, seeds: int, level: float = 0.95) -> fl
         return math.nan
     n, rest = e.images, e.var_rest
     seed, image = n * e.var_seed + rest, seeds * e.var_image + rest
-    variance, _ = _error(seed, image, rest, seeds, n)
+    variance = sum(share for share, _ in _shares(seed, image, rest, seeds, n))
     if variance == 0:
         return float(difference != 0)
     chances = (np.arange(NODES) + 0.5) / NODES
     seed_Q = seed * stats.chi2.ppf(chances, seeds - 1)[:, None] / (seeds - 1)
     few = (np.arange(FEW_NODES) + 0.5) / FEW_NODES
     image_Q = image * stats.chi2.ppf(few, n - 1)[None, :] / max(1, n - 1)
-    found_QQ, df_QQ = _error(seed_Q, image_Q, rest, seeds, n)
-    least_QQ = stats.t.ppf((1 + level) / 2, df_QQ) * np.sqrt(found_QQ)
+    least_QQ = half_width(_shares(seed_Q, image_Q, rest, seeds, n), level)
     return float(stats.norm.sf((least_QQ - abs(difference)) / math.sqrt(variance)).mean())
 
 

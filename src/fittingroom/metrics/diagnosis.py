@@ -27,7 +27,7 @@ JUMPY = 0.01  # fluctuation of the validation accuracy
 SLOW = 0.5  # of the way from chance to the end, after the first epoch
 STILL = 0.01  # of the validation loss an epoch: still falling
 RUNAWAY = 1.5  # times its lowest value, of a training loss that ends above its first
-HELPLESS = 0.1  # of the way from chance to certainty
+HELPLESS = 0.02  # of the way from chance to certainty: who gets no further has learned nothing
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def diagnose(seeds: Sequence[Sequence[Epoch]], classes: int, n_val: int) -> list
 
     Figures are means over the seeds. A trend counts where its 95 % interval over seeds excludes zero; with one seed,
     where it is there at all, and the words say "one seed". A gap and a fluctuation count where they also exceed what
-    `n_val` validation images make by themselves (two binomial standard errors).
+    `n_val` validation images make by themselves (two binomial standard errors, one for a fluctuation).
 
     >>> def epoch(i: int, loss: float) -> Epoch:
     ...     return Epoch(epoch=i, lr=1, train_loss=0.1, train_accuracy=1, clean_loss=0.1, clean_accuracy=1, clean_n=9,
@@ -80,16 +80,14 @@ def diagnose(seeds: Sequence[Sequence[Epoch]], classes: int, n_val: int) -> list
     if found and found[0].kind == "divergence":
         found = found[:1]  # the rest follows from it
     if not found:
-        few = (
-            f"; with {n_val} validation images nothing under {100 * noise:.1f} points shows" if noise > WIDE_GAP else ""
-        )
+        few = f"; with {n_val} validation images nothing under {100 * noise:.1f} points shows" if noise > JUMPY else ""
         found = [Finding("healthy", _healthy(loss_SE, accuracy_SE, gap_SE) + few)]
     return found if len(seeds) > 1 else [replace(f, words=f"{f.words} (one seed)") for f in found]
 
 
 def _healthy(loss_SE: np.ndarray, accuracy_SE: np.ndarray, gap_SE: np.ndarray) -> str:
     return (
-        f"nothing is wrong: the gap at the end is {100 * late(gap_SE.mean(0)).mean():.1f} points, validation loss "
+        f"nothing is wrong: the gap over the last third is {100 * late(gap_SE.mean(0)).mean():.1f} points, validation loss "
         f"ends at {loss_SE[:, -1].mean():.3f} with its lowest mean at {loss_SE.mean(0).min():.3f}, and validation "
         f"accuracy fluctuates by {100 * _jumps(accuracy_SE):.2f} points"
     )
@@ -113,13 +111,13 @@ def _overfitting(loss_SE: np.ndarray, gap_SE: np.ndarray, noise: float) -> Findi
         return Finding(
             "overfitting",
             f"validation loss is lowest after epoch {at} ({curve.min():.3f}) and rises to {curve[-1]:.3f} at epoch {n}; "
-            f"training accuracy ends {100 * gap:.1f} points above validation accuracy",
+            f"training accuracy is {100 * gap:.1f} points above validation accuracy over the last third",
             advice,
         )
     if gap > max(WIDE_GAP, noise):
         return Finding(
             "overfitting",
-            f"training accuracy ends {100 * gap:.1f} points above validation accuracy, though validation loss "
+            f"training accuracy is {100 * gap:.1f} points above validation accuracy over the last third, though validation loss "
             f"({curve[-1]:.3f} at the end, lowest {curve.min():.3f}) does not turn up clearly",
             "dropout, weight decay or augmentation; more epochs would widen it",
         )
@@ -145,7 +143,7 @@ def _jumps(accuracy_SE: np.ndarray) -> float:
 
 def _instability(accuracy_SE: np.ndarray, noise: float) -> Finding | None:
     jumps = _jumps(accuracy_SE)
-    if jumps <= max(JUMPY, noise):
+    if jumps <= max(JUMPY, noise / 2):  # every epoch sees the same images
         return None
     steps = np.diff(accuracy_SE, axis=1)
     return Finding(
@@ -168,15 +166,21 @@ def _slow_start(accuracy_SE: np.ndarray, classes: int) -> Finding | None:
 
 
 def _divergence(train_SE: np.ndarray, accuracy_SE: np.ndarray, classes: int) -> Finding | None:
-    curve = train_SE.mean(0)
-    chance, end, best = 1 / classes, accuracy_SE[:, -1].mean(), accuracy_SE.mean(0).max()
-    lost = end < chance + HELPLESS * (1 - chance) or end - chance < 0.5 * (best - chance)
-    ran_away = curve[-1] > max(RUNAWAY * curve.min(), curve[0])
-    if not (lost or ran_away):
+    """What was learned is lost again, the loss ran away, or nothing is learned and the loss does not fall: in any seed."""
+    chance = 1 / classes
+    end_S, best_S, least_S = accuracy_SE[:, -1], accuracy_SE.max(1), train_SE.min(1)
+    little = HELPLESS * (1 - chance)
+    lost_S = end_S - chance < 0.5 * (best_S - chance) - little
+    ran_away_S = train_SE[:, -1] > np.maximum(RUNAWAY * least_S, train_SE[:, 0])
+    dead_S = (best_S < chance + little) & (train_SE[:, -1] > 0.99 * train_SE[:, 0])
+    gone = np.flatnonzero(lost_S | ran_away_S | dead_S)
+    if not len(gone):
         return None
+    first = train_SE[gone[0]]
+    which = f" in {len(gone)} of {len(end_S)} seeds" if len(gone) < len(end_S) else ""
     return Finding(
         "divergence",
-        f"training loss was {curve.min():.3g} after epoch {int(curve.argmin()) + 1} and is {curve[-1]:.3g} at the end; "
-        f"validation accuracy ends at {100 * accuracy_SE[:, -1].mean():.1f} %, where guessing gives {100 / classes:.1f} %",
+        f"training loss was {first.min():.3g} after epoch {int(first.argmin()) + 1} and is {first[-1]:.3g} at the end{which}; "
+        f"validation accuracy ends at {100 * end_S[gone].mean():.1f} %, where guessing gives {100 / classes:.1f} %",
         "optimizer.lr ten times lower, train.clip_norm=1, a warm-up (schedule.warmup_epochs=1)",
     )

@@ -26,7 +26,7 @@ class CurveEffect(Record):
 
 
 class Effect(Record):
-    """What `part` adds: the score with it less the score without it (in the metric), judged with all other parts."""
+    """What `part` adds: by how much the score is better with it than without it (in the metric), judged with all other parts."""
 
     part: str
     with_part: float

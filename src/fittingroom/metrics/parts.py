@@ -22,11 +22,11 @@ class Part(Record):
 def judge_parts(found: Iterable[tuple[str, Estimate]]) -> list[Part]:
     """Each named difference with Holm's correction over all of them.
 
-    Without any variation (a class of one image, say) nothing is known about other images, so nothing is called real.
+    A class of one image, or a difference that never varies, says nothing about other images, so it is not called real.
 
     >>> import numpy as np
     >>> from fittingroom.metrics.crossed import estimate
-    >>> ahead = np.array([[1] * 19 + [0], [1, 0] + [1] * 18])
+    >>> ahead = np.array([[1] * 59 + [0], [1, 0] + [1] * 58, [1] * 60])
     >>> [part.resolved for part in judge_parts([("coat", estimate(ahead)), ("bag", estimate(0 * ahead))])]
     [True, False]
     """
@@ -34,7 +34,7 @@ def judge_parts(found: Iterable[tuple[str, Estimate]]) -> list[Part]:
     parts = []
     for (name, e), (p, level) in zip(named, holm([e.p for _, e in named]), strict=True):
         low, high = e.interval(level)
-        resolved = e.seeds > 1 and e.error > 0 and p < 0.05
+        resolved = min(e.seeds, e.images) > 1 and e.error > 0 and p < 0.05
         parts.append(Part(name=name, difference=e.mean, low=low, high=high, level=level, resolved=resolved))
     return parts
 

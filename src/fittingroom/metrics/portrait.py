@@ -45,11 +45,12 @@ class Sentence:
 class Calibrated:
     """Mean over seeds: confidence and accuracy on test, calibration error before and after temperature scaling."""
 
+    seeds: int
     confidence: float
     accuracy: float
     ece: float
     ece_mass: float
-    excess: tuple[float, float]  # 95 % interval of confidence less accuracy, for other seeds and images
+    excess: tuple[float, float]  # 95 % interval of confidence less accuracy, for other images and, with several, seeds
     temperature: float | None  # fitted on validation; None where nothing was held out
     ece_scaled: float | None
 
@@ -67,6 +68,7 @@ def calibrated(runs: Sequence[Tested]) -> Calibrated:
     sure_SN = np.stack([softmax(r.logits_NK.astype(np.float64), axis=1).max(1) for r in runs])
     right_SN = np.stack([ACCURACY.values(r.logits_NK, r.labels_N) for r in runs])
     return Calibrated(
+        seeds=len(runs),
         confidence=float(sure_SN.mean()),
         accuracy=float(right_SN.mean()),
         excess=estimate(sure_SN - right_SN).interval(),
@@ -93,7 +95,7 @@ def portrait(name: str, c: Calibrated) -> Sentence:
             after = f"; a temperature of {c.temperature:.2f}, fitted on validation, {brings}"
     text = (
         f"{name} is {manner}: {100 * c.confidence:.1f} % sure on average, {100 * c.accuracy:.1f} % right "
-        f"(calibration error {100 * c.ece:.1f} %){after}."
+        f"(calibration error {100 * c.ece:.1f} %{', one seed' if c.seeds == 1 else ''}){after}."
     )
     return Sentence(name, "calibration", text)
 
@@ -174,9 +176,10 @@ def _cost(a: Side, b: Side) -> Told:
     ]
     if (x.at_once, x.threads) == (y.at_once, y.threads):  # else the seconds are no fair pair
         parts.append(times("training time", x.train_s, y.train_s, f"{x.train_s:.3g} against {y.train_s:.3g} s"))
-    if x.peak_memory_bytes and y.peak_memory_bytes:
-        megabytes = f"{x.peak_memory_bytes / 1e6:,.0f} against {y.peak_memory_bytes / 1e6:,.0f} MB"
-        parts.append(times("memory in training", x.peak_memory_bytes, y.peak_memory_bytes, megabytes))
+    if x.cost and y.cost and (x.cost.machine, x.cost.device) == (y.cost.machine, y.cost.device):
+        mine, other = x.cost.peak_memory_bytes, y.cost.peak_memory_bytes
+        if mine and other:
+            parts.append(times("memory in training", mine, other, f"{mine / 1e6:,.0f} against {other / 1e6:,.0f} MB"))
     return "cost", f"{a.name} takes " + ", ".join(parts) + f", compared with {b.name}."
 
 

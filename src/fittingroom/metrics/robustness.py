@@ -23,7 +23,7 @@ class Robust(Record):
     clean: float
     mean: float  # mean corruption accuracy: over images, kinds and severities
     sd: float | None  # of it, between seeds
-    low: float  # 95 % interval of it, for other seeds and images
+    low: float  # 95 % interval of it, for other images and, with several seeds, other seeds
     high: float
     by_kind: dict[str, tuple[float, ...]]  # kind → accuracy at each severity
 

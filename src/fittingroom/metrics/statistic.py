@@ -42,6 +42,11 @@ class Statistic:
     as_ratio: bool = False  # a size, whose runs scatter by a factor: two recipes are compared as a ratio
     is_cost: bool = False  # the same for every seed
 
+    @property
+    def is_fraction(self) -> bool:
+        """Whether it lies in 0 … 1."""
+        return self.name.endswith("accuracy")
+
 
 def val_losses(epochs: Sequence[Epoch]) -> np.ndarray:
     """Validation loss of each epoch (E,), NaN where nothing is held out."""

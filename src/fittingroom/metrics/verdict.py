@@ -41,10 +41,7 @@ class Row(Record):
     train_s: float
     at_once: int  # the most runs that shared the machine while train_s was measured
     threads: int
-    train_images_per_s: float | None
-    latency_1_s: float | None
-    latency_256_s: float | None
-    peak_memory_bytes: int | None
+    cost: Cost | None  # the last that was measured
 
 
 class Pair(Record):
@@ -174,8 +171,6 @@ def _row(name: str, runs: Sequence[Evidence], values_SN: np.ndarray, by: Metric)
         return float(np.mean(known)) if len(known) == len(found) else None
 
     metrics = [e.metrics for e in runs]
-    costs = [e.cost for e in runs if e.cost]
-    cost = costs[-1] if costs else None
     train, ece = mean([m.train.accuracy for m in metrics]), mean([m.test.ece if m.test else None for m in metrics])
     assert train is not None and ece is not None
     return Row(
@@ -196,10 +191,7 @@ def _row(name: str, runs: Sequence[Evidence], values_SN: np.ndarray, by: Metric)
         train_s=float(np.mean([m.train_s for m in metrics])),
         at_once=max(e.environment.at_once for e in runs),
         threads=runs[0].environment.threads,
-        train_images_per_s=cost.train_images_per_s if cost else None,
-        latency_1_s=cost.latency_1_s if cost else None,
-        latency_256_s=cost.latency_256_s if cost else None,
-        peak_memory_bytes=cost.peak_memory_bytes if cost else None,
+        cost=next((run.cost for run in reversed(runs) if run.cost), None),
     )
 
 

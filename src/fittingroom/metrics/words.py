@@ -10,6 +10,7 @@ from fittingroom.metrics.metric import ACCURACY, METRICS, Metric
 
 if TYPE_CHECKING:
     from fittingroom.metrics.verdict import Comparison, Pair, Row
+    from fittingroom.spec.records import Cost
 
 LUCK = "one seed cannot tell luck from merit"
 
@@ -108,7 +109,7 @@ def table(comparison: Comparison) -> list[list[str]]:
     head = [
         "recipe", f"{by.name.replace('_', ' ') if not plain else 'test'}{by.unit}", "± sd", "95 % interval",
         *([] if plain else ["test %"]), "train %", "val %", "gap", "parameters", "FLOPs/image",
-        "train s", "images/s", "1 image ms", "256 images ms", "memory MB", "ECE %",
+        "train s", "images/s", "1 image ms", "250 images ms", "memory MB", "ECE %",
     ]  # fmt: skip
     lines = [head]
     for r in comparison.rows:
@@ -125,13 +126,22 @@ def table(comparison: Comparison) -> list[list[str]]:
             f"{r.parameters:,}",
             human(r.flops),
             f"{r.train_s:.1f}{beside}",
-            "–" if r.train_images_per_s is None else f"{r.train_images_per_s:,.0f}",
-            "–" if r.latency_1_s is None else f"{1e3 * r.latency_1_s:.2f}",
-            "–" if r.latency_256_s is None else f"{1e3 * r.latency_256_s:.1f}",
-            "–" if r.peak_memory_bytes is None else f"{r.peak_memory_bytes / 1e6:,.0f}",
+            *_cost_cells(r.cost),
             percent(r.ece),
         ])  # fmt: skip
     return lines
+
+
+def _cost_cells(cost: Cost | None) -> list[str]:
+    if cost is None:
+        return ["–"] * 4
+    rate, memory = cost.train_images_per_s, cost.peak_memory_bytes
+    return [
+        "–" if rate is None else f"{rate:,.0f}",
+        f"{1e3 * cost.latency_1_s:.2f}",
+        f"{1e3 * cost.latency_250_s:.1f}",
+        "–" if memory is None else f"{memory / 1e6:,.0f}",
+    ]
 
 
 def human(n: float) -> str:

@@ -14,6 +14,7 @@ from fittingroom.metrics.calibration import reliability as binned
 from fittingroom.metrics.intervals import wilson
 from fittingroom.metrics.metric import METRICS, Metric
 from fittingroom.metrics.robustness import Robust
+from fittingroom.metrics.verdict import Row
 from fittingroom.metrics.words import human
 from fittingroom.report.gather import Story
 from fittingroom.report.theme import COLOURS, WIDTH, Chart
@@ -183,18 +184,18 @@ def cost(story: Story, against: str) -> Chart:
         "peak_memory_bytes": ("MB of memory in training", 1e-6),
     }
     title, factor = titles[against]
+    known = [(r, factor * c) for r in story.comparison.rows if (c := cost_of(r, against)) is not None]
     rows = [
         {
             "recipe": r.recipe,
-            "cost": factor * getattr(r, against),
+            "cost": value,
             "mean": by.scale * r.score,
             "low": by.scale * r.score_low,
             "high": by.scale * r.score_high,
         }
-        for r in story.comparison.rows
-        if getattr(r, against) is not None
+        for r, value in known
     ]
-    costs = [row["cost"] for row in rows] or [1.0]
+    costs = [value for _, value in known] or [1.0]
     domain = [min(costs) / 2, max(costs) * 2]
     base = alt.Chart(alt.Data(values=rows)).encode(
         x=alt.X(
@@ -210,6 +211,11 @@ def cost(story: Story, against: str) -> Chart:
     )
     points = base.mark_point(filled=True, size=120, opacity=1).encode(y="mean:Q", shape=_shape(story))
     return (bars + points).properties(width=WIDTH, height=240)
+
+
+def cost_of(row: Row, against: str) -> float | None:
+    """A recipe's cost by its name, where it is known."""
+    return getattr(row if hasattr(row, against) else row.cost, against, None)
 
 
 # ---------------------------------------------------------------- mistakes

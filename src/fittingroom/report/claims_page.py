@@ -15,8 +15,8 @@ from fittingroom.store.atomic import write
 ORDER = ("reproduced", "beaten", "not reproduced", "undecided")
 MEANING = {
     "reproduced": "the figure lies where one more run would fall, and that is known to a point; an order or a trend is real",
-    "beaten": "everything that one more run would give lies above the stated figure",
-    "not reproduced": "everything lies below the stated figure, or the difference is real and the other way round",
+    "beaten": "all of the interval lies above the stated figure",
+    "not reproduced": "all of it lies below, or the difference is real and the other way round",
     "undecided": "the runs do not settle it",
 }
 

@@ -61,7 +61,7 @@ def gather(folders: Sequence[RunFolder], runs: Runs, question: Question = Questi
     Unfinished runs and runs without a test score are refused, and so are runs of one recipe name that differ in more
     than their seed. Raises `FittingroomError`.
     """
-    loaded = [load_run(folder, runs) for folder in folders]
+    loaded = [load_run(folder) for folder in folders]
     stories = []
     for digest in dict.fromkeys(run.data.digest for run in loaded):
         mine = [run for run in loaded if run.data.digest == digest]

@@ -62,7 +62,7 @@ def mistakes(story: Story, recipe: str, drawn: Mapping[str, Mapping[str, str]]) 
 
 
 def only_one_is_right(story: Story) -> list[dict[str, Any]]:
-    """Images that the best gets right (most seeds) and another doesn't, and the reverse; the clearest first."""
+    """Images that the best gets right and another doesn't, and the reverse; the clearest first, by mean probabilities."""
     best, *others = story.runs
     found = []
     for other in others:

@@ -84,10 +84,11 @@ def costs(story: Story) -> list[tuple[str, str]]:
     captions = {
         "train_s": "Training time of one run, evaluation not counted." + beside,
         "flops": "Computing cost of one prediction (a multiply-add counts as two).",
-        "latency_1_s": "Time for one image, measured alone on this machine.",
-        "peak_memory_bytes": "Peak of the memory in training, Python and PyTorch counted, measured alone on this machine.",
+        "latency_1_s": "Time for one image, measured alone.",
+        "peak_memory_bytes": "Peak of the memory in training, Python and PyTorch counted, measured alone.",
     }
-    known = [name for name in captions if any(getattr(row, name) is not None for row in story.comparison.rows)]
+    rows = story.comparison.rows
+    known = [name for name in captions if any(charts.cost_of(row, name) is not None for row in rows)]
     return [(name, captions[name]) for name in known]
 
 
@@ -109,9 +110,10 @@ def _context(story: Story, runs: Runs, folder: Path) -> dict[str, Any]:
         "table": table(story.comparison),
         "table_note": _table_note(story),
         "covers": _covers(story),
+        "sizes": _sizes(story),
         "clean_n": f"{story.any_run.epochs[0].clean_n:,}",
         "costs": costs(story),
-        "diagnoses": [_diagnosis(recipe, r, story.data) for recipe, r in story.runs.items()],
+        "diagnoses": [_diagnosis(recipe, r, r[0].data) for recipe, r in story.runs.items()],
         "portrait": told,
         "class_parts": part_table(
             "class", {part["title"]: s.parts for part in told for s in part["sentences"] if s.parts}
@@ -138,8 +140,7 @@ def _answers(story: Story) -> list[dict[str, str]]:
     rows, pairs = story.comparison.rows, story.comparison.pairs
     by, best = METRICS[story.comparison.metric], rows[0]
     seeds = f"{len(best.seeds)} seed{'s' if len(best.seeds) > 1 else ''}"
-    behind = [p.worse for p in pairs if p.better == best.recipe and p.resolved]
-    clear = len(behind) == len(rows) - 1
+    clear = all(p.resolved and p.better == best.recipe for p in pairs if best.recipe in (p.better, p.worse))
     answers = [
         {
             "question": "Which is best?" if len(rows) > 1 else "How good is it?",
@@ -230,13 +231,15 @@ def _calibration(recipe: str, c: Calibrated) -> list[str]:
 
 def _table_note(story: Story) -> str:
     rows = story.comparison.rows
-    note = (
-        f"± sd is between seeds. {_covers(story)} "
-        "Gap: training minus validation accuracy. "
-        "Images/s (training), the times of one image and of 256 and the peak of memory in training (Python and PyTorch counted) "
-        "were measured alone, on every core. "
-        "ECE: expected calibration error, 15 bins."
-    )
+    note = f"± sd is between seeds. {_covers(story)} Gap: training minus validation accuracy. "
+    costs = [row.cost for row in rows if row.cost]
+    if costs:
+        places = dict.fromkeys(f"{c.machine}, {c.threads} thread{'s' if c.threads > 1 else ''}" for c in costs)
+        note += (
+            "Images/s (training), the times of one image and of 250, and the peak of memory in training (Python and PyTorch "
+            f"counted) were measured alone: {'; '.join(places)}. "
+        )
+    note += "ECE: expected calibration error, 15 bins."
     if any(row.at_once > 1 for row in rows):
         note += " Training seconds marked “at once” were measured beside other runs."
 
@@ -244,6 +247,18 @@ def _table_note(story: Story) -> str:
     if averaged:
         note += " With averaging over views at test time, reported apart: " + ", ".join(averaged) + "."
     return note
+
+
+def _sizes(story: Story) -> str:
+    """How many images each recipe was trained and validated on; said once where they agree."""
+    sizes: dict[str, list[str]] = {}
+    for recipe, (run, *_) in story.runs.items():
+        sizes.setdefault(f"{run.data.n_train:,} images trained on, {run.data.n_val:,} for validation", []).append(
+            recipe
+        )
+    if len(sizes) == 1:
+        return next(iter(sizes))
+    return "; ".join(f"{', '.join(recipes)}: {size}" for size, recipes in sizes.items())
 
 
 def _covers(story: Story) -> str:

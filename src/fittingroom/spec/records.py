@@ -107,13 +107,12 @@ class Metrics(Record):
 
 
 class Cost(Record):
-    """Measured alone on the machine, in a short calibration in a process of its own, with every core."""
+    """Measured alone on a machine, in a short calibration in a process of its own."""
 
-    train_images_per_s: float | None  # None where an epoch is a single step
+    train_images_per_s: float | None  # None where the training is a single step
     latency_1_s: float  # median prediction of one image
-    latency_256_s: float  # median prediction of a batch of 256
-    peak_memory_bytes: int | None = (
-        None  # of training: the process's, Python, PyTorch and images counted; on CUDA the GPU's
-    )
+    latency_250_s: float  # median prediction of a batch of 250
+    peak_memory_bytes: int | None  # in training: the process's, Python, PyTorch and images counted; on CUDA the GPU's
     threads: int
     device: str
+    machine: str  # processor, cores, torch

@@ -9,7 +9,7 @@ import numpy as np
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.records import Cost, DataFacts, Environment, Epoch, Metrics, Structure
-from fittingroom.store.runs import RunFolder, Runs
+from fittingroom.store.runs import RunFolder
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,13 @@ class LoadedRun:
         return self.recipe.name
 
 
-def load_run(folder: RunFolder, runs: Runs) -> LoadedRun:
+def load_run(folder: RunFolder) -> LoadedRun:
     """A finished and scored run in memory; `FittingroomError` if it is neither."""
     folder.refuse_unfinished()
     predictions = folder.predictions("test")
     if predictions is None:
         raise FittingroomError(f"{folder.path} was trained with --no-test; train it again without, to score it")
     val = folder.predictions("val")
-    cost = folder.identity.get("cost_key")
     return LoadedRun(
         folder=folder,
         recipe=folder.recipe,
@@ -56,5 +55,5 @@ def load_run(folder: RunFolder, runs: Runs) -> LoadedRun:
         labels_N=predictions[1],
         val_logits_NK=val[0] if val else None,
         val_labels_N=val[1] if val else None,
-        cost=runs.cost(cost) if cost else None,
+        cost=folder.cost,
     )

@@ -169,6 +169,18 @@ class RunFolder:
         with atomic(self.path / f"{name}.npz") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
 
+    @property
+    def cost(self) -> Cost | None:
+        """What the recipe costs, on the machine where that was measured last."""
+        path = self.path / "cost.json"
+        try:
+            return Cost.model_validate_json(path.read_bytes()) if path.exists() else None
+        except ValidationError:
+            return None  # it will be measured again
+
+    def write_cost(self, cost: Cost) -> None:
+        write(self.path / "cost.json", cost.model_dump_json(indent=2) + "\n")
+
     def write_metrics(self, metrics: Metrics) -> None:
         write(self.path / "metrics.json", metrics.model_dump_json(indent=2) + "\n")
 
@@ -335,18 +347,6 @@ class Runs:
         """The test images (N,C,H,W) uint8 that runs on this data were scored on, or None."""
         path = self.thumbnails_file(digest)
         return load_npz(path)["images"] if path.exists() else None
-
-    # ------------------------------------------------------------ measured cost
-
-    def cost(self, key: str) -> Cost | None:
-        path = self.path / "costs" / f"{key[:16]}.json"
-        try:
-            return Cost.model_validate_json(path.read_bytes()) if path.exists() else None
-        except ValidationError:
-            return None  # it will be measured again
-
-    def write_cost(self, key: str, cost: Cost) -> None:
-        write(self.path / "costs" / f"{key[:16]}.json", cost.model_dump_json(indent=2) + "\n")
 
 
 def load_npz(path: Path, wanted: Sequence[str] | None = None) -> dict[str, np.ndarray]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -15,10 +16,11 @@ import numpy as np
 import torch
 
 from fittingroom.data import Images, load, prepare
+from fittingroom.data.acquire import Say
 from fittingroom.spec.records import Cost
-from fittingroom.store import RunFolder, Runs
+from fittingroom.store import RunFolder
 from fittingroom.study.launch import apart
-from fittingroom.study.plan import Job, threads_each
+from fittingroom.study.plan import Job, cores, cpu_name, threads_each
 from fittingroom.training import fit, predict, prepare_process
 from fittingroom.training.fit import restore
 
@@ -33,55 +35,70 @@ class _Enough(Exception):
     """Ends a training that has been timed for long enough."""
 
 
-def measured_cost(job: Job, run: RunFolder, runs: Runs) -> Cost | None:
-    """The cost of `job`'s recipe, from the runs folder if it was measured on this machine before.
+def measured_cost(job: Job, seeds: Sequence[RunFolder], say: Say = lambda line: None) -> Cost | None:
+    """What `job`'s recipe costs here, written beside its finished runs; measured if none of them knows it.
 
-    Medians, after a warm-up. None, and nothing is kept, if other processes were busy meanwhile at every try: two threads
+    Medians, after a warm-up. None, and nothing is written, if other processes were busy meanwhile at every try: two threads
     collapse when anything else wants their cores.
     """
-    known = runs.cost(job.cost_key)
-    if known:
-        return known
     threads = threads_each()
-    cost = apart(
-        partial(_measure, job, run, threads), threads
-    )  # a used process would show the memory of what it did before
-    if cost:
-        runs.write_cost(job.cost_key, cost)
+    here = (machine(), job.device, threads)
+    known = [run.cost for run in seeds if run.cost]
+    cost = next((c for c in known if (c.machine, c.device, c.threads) == here), None)
+    if cost is None:
+        say(f"measuring the cost of {job.recipe.name}, alone on the machine")
+        # in a process of its own: a used one would show the memory of what it did before
+        cost = apart(partial(_measure, job, seeds[0], threads), threads)
+    for run in seeds if cost else ():
+        if cost and run.cost != cost:
+            run.write_cost(cost)
     return cost
+
+
+def machine() -> str:
+    """What a cost is true of: processor, cores, torch."""
+    return f"{cpu_name()}, {cores()} cores, torch {torch.__version__}"
 
 
 def _measure(job: Job, run: RunFolder, threads: int) -> Cost | None:
     prepare_process(threads)
     data = load(job.recipe.data.name, job.home_dir)
     train, _ = prepare(data, job.recipe.data)
-    model = restore(job.recipe, run.arrays("weights"), train, job.device)
 
     def latency_s(batch: int) -> float:
         images = train.images_NCHW[np.arange(batch) % len(train)]
         return _median_s(lambda: predict(model, images, job.device))
 
-    peak: int | None = None
     for _ in range(TRIES):
         others = _others_cpu_s()
         started = time.perf_counter()
-        rate = _train_rate(job, train)
-        peak = peak or _peak_memory_bytes(job.device)  # before a prediction of 256 images can raise it
+        _forget_peak(job.device)
+        rate, peak = _train_rate(job, train), _peak_memory_bytes(job.device)
+        model = restore(job.recipe, run.arrays("weights"), train, job.device)
         cost = Cost(
             train_images_per_s=rate,
-            peak_memory_bytes=peak,
             latency_1_s=latency_s(1),
-            latency_256_s=latency_s(256),
+            latency_250_s=latency_s(250),
+            peak_memory_bytes=peak,
             threads=threads,
             device=job.device,
+            machine=machine(),
         )
         if _others_cpu_s() - others < BUSY * (time.perf_counter() - started):
             return cost
     return None
 
 
+def _forget_peak(device: str) -> None:
+    """Let the peak of memory begin anew, where the system can, so that it does not show how the images were read."""
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def _peak_memory_bytes(device: str) -> int | None:
-    """The peak so far, of the GPU's memory where one trains, else of this process; None where the system does not tell."""
+    """The peak, of the GPU's memory where one trains, else of this process; None where the system does not tell."""
     if device == "cuda":
         return torch.cuda.max_memory_allocated()
     try:
@@ -107,7 +124,11 @@ def _others_cpu_s() -> float:
 
 
 def _train_rate(job: Job, train: Images) -> float | None:
-    """Images a second of the training loop, without evaluation: from the median time of a step. None if too short."""
+    """Images a second of the training loop, by the median time of a step. None for a training of one step.
+
+    Between the last step of an epoch and the next one lies an evaluation, which the median does not see unless an epoch
+    has but one or two steps.
+    """
     marks: list[float] = []
 
     def tick(images: int, loss_sum: torch.Tensor) -> None:

@@ -58,7 +58,6 @@ class Job:
             "recipe": self.recipe.name,
             "dataset": self.recipe.data.name,
             **{key: deciding[key] for key in ("seed", "device", "numerics")},
-            "cost_key": self.cost_key,
         }
 
     @cached_property
@@ -72,12 +71,6 @@ class Job:
         if model.kind in MODELS.functions:
             model = model.model_copy(update={"args": MODELS.complete(model.kind, model.args, "model.args")})
         return self.recipe.model_copy(update={"augment": augment, "model": model})
-
-    @cached_property
-    def cost_key(self) -> str:
-        """Names a measurement of cost: the recipe (not its seed), the data and the machine."""
-        machine = [cpu_name(), cores(), torch.__version__, self.device]
-        return digest({"recipe": self.complete.deciding(), "data": self.data_digest, "machine": machine})
 
     def folder(self, runs: Runs) -> RunFolder:
         """Where this job's run is, or will be."""

@@ -11,7 +11,7 @@ from fittingroom.spec.ablation import without
 from fittingroom.spec.errors import FittingroomError, unknown
 from fittingroom.spec.read import read_recipe, shipped_recipes
 from fittingroom.spec.recipe import Claim, Recipe
-from fittingroom.store import LoadedRun, RunFolder, Runs, load_run
+from fittingroom.store import LoadedRun, RunFolder, load_run
 from fittingroom.study.run import Trial
 
 QUICK = "train.epochs=2"
@@ -87,11 +87,11 @@ def trials(asked: Sequence[Asked], seeds: int | None = None) -> list[Trial]:
 Groups = dict[tuple[str, str], list[LoadedRun]]  # by recipe name and data set
 
 
-def grouped(folders: Sequence[RunFolder], runs: Runs) -> Groups:
+def grouped(folders: Sequence[RunFolder]) -> Groups:
     """Finished runs in memory, by recipe and data set."""
     loaded: Groups = {}
     for folder in folders:
-        run = load_run(folder, runs)
+        run = load_run(folder)
         loaded.setdefault((run.name, run.data.name), []).append(run)
     return loaded
 

@@ -112,10 +112,11 @@ def run_study(
     `FittingroomError` names the failures.
     """
     launch(study.waiting, runs, study.workers, listen)
-    unmeasured = {job.cost_key: job for job in study.jobs if job.score_test and runs.cost(job.cost_key) is None}
-    if unmeasured:
-        say(f"measuring the cost of {len(unmeasured)} recipe{'s' if len(unmeasured) > 1 else ''}, alone on the machine")
-    for job in unmeasured.values():
-        if measured_cost(job, job.folder(runs), runs) is None:
-            say(f"the machine was busy, so the cost of {job.recipe.name} is left out; ask again to measure it")
+    trials: dict[tuple[str, str], list[Job]] = {}
+    for job in study.jobs:
+        if job.score_test:
+            trials.setdefault((job.recipe.name, job.data_digest), []).append(job)
+    for jobs in trials.values():
+        if measured_cost(jobs[0], [job.folder(runs) for job in jobs], say) is None:
+            say(f"the machine was busy, so the cost of {jobs[0].recipe.name} is left out; ask again to measure it")
     return [job.folder(runs) for job in study.jobs]
