@@ -23,13 +23,13 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+from pages import write_block
 
 from fittingroom.metrics.crossed import Estimate, detectable, estimate, power
 from fittingroom.metrics.intervals import wilson
 from fittingroom.metrics.pairs import paired
 from fittingroom.store import Runs, load_run
 
-ROOT = Path(__file__).parents[1]
 STUDIES, IMAGES = 2000, 10_000
 SEEDS = 3
 TRAIN, FEWER, UNSEEN = 3000, 1500, 10_000
@@ -149,7 +149,6 @@ def main() -> None:
         for name, s in zip(("seeds", "images", "rest"), spans, strict=True)
     )
     block = [
-        "<!-- calibration:begin -->",
         "| studies | seeds | how many | called different, % [95 % interval] | should be |",
         "|---|---|---|---|---|",
         *simulate(real),
@@ -158,12 +157,8 @@ def main() -> None:
         f"Simulated with the variance components of {len(real)} real pairs of recipes (standard deviations, in points of a "
         f"difference: {ranges}). Real: {how}. Written by `benchmarks/verdict_calibration.py`, {cpu_name()}, "
         f"{datetime.date.today()}.",
-        "<!-- calibration:end -->",
     ]
-    page = ROOT / "docs/statistics.md"
-    before, rest = page.read_text(encoding="utf-8").split("<!-- calibration:begin -->")
-    after = rest.split("<!-- calibration:end -->")[1]
-    page.write_text(before + "\n".join(block) + after, encoding="utf-8")
+    write_block("docs/statistics.md", "calibration", block)
     print("\n".join(block))
 
 

@@ -11,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from pages import write_block
+
 from fittingroom.store import Runs
 
 runs = Path(sys.argv[1] if len(sys.argv) > 1 else "runs")
@@ -18,10 +20,6 @@ printed = subprocess.run(
     [sys.executable, "-m", "fittingroom", "demo", "--runs", runs], capture_output=True, text=True, check=True
 ).stdout
 environment = next(run for run in Runs(runs).list() if run.name.startswith("fast-fashion")).environment
-readme = Path(__file__).parents[1] / "README.md"
-before, rest = readme.read_text(encoding="utf-8").split("<!-- demo:begin -->")
-after = rest.split("<!-- demo:end -->")[1]
 lines = [line.rstrip() for line in printed.strip().splitlines()]
 hardware = f"{environment.cpu}, {environment.cores} cores, torch {environment.torch}, {environment.started[:10]}"
-block = "\n".join(["<!-- demo:begin -->", "```text", *lines, "```", f"({hardware})", "<!-- demo:end -->"])
-readme.write_text(before + block + after, encoding="utf-8")
+write_block("README.md", "demo", ["```text", *lines, "```", f"({hardware})"])
