@@ -67,14 +67,14 @@ def accuracy(story: Story) -> Chart:
 
 def differences(story: Story) -> Chart:
     """How much better the first of each pair is, with its interval, beside zero."""
-    by = METRICS[story.comparison.metric]
+    by, verdicts = METRICS[story.comparison.metric], ["real difference", "not resolved"]
     rows = [
         {
             "pair": f"{p.better}\n− {p.worse}",
             "difference": by.scale * p.difference,
             "low": by.scale * p.low,
             "high": by.scale * p.high,
-            "verdict": "real difference" if p.resolved else "not resolved",
+            "verdict": verdicts[0] if p.resolved else verdicts[1],
         }
         for p in story.comparison.pairs
     ]
@@ -84,7 +84,7 @@ def differences(story: Story) -> Chart:
             "verdict:N",
             title=None,
             legend=alt.Legend(orient="bottom"),
-            scale=alt.Scale(domain=["real difference", "not resolved"], range=[COLOURS[0], COLOURS[4]]),
+            scale=alt.Scale(domain=verdicts, range=[COLOURS[0], COLOURS[4]]),
         ),
     )
     interval = base.mark_rule(strokeWidth=3).encode(
@@ -92,7 +92,8 @@ def differences(story: Story) -> Chart:
         x2="high:Q",
     )
     points = base.mark_point(filled=True, size=90, opacity=1).encode(
-        x="difference:Q", shape=alt.Shape("verdict:N", legend=None)
+        x="difference:Q",
+        shape=alt.Shape("verdict:N", title=None, scale=alt.Scale(domain=verdicts, range=["circle", "square"])),
     )
     zero = alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(strokeDash=[4, 3]).encode(x="zero:Q")
     return (zero + interval + points).properties(width=WIDTH - 60, height=alt.Step(42))
