@@ -1,0 +1,82 @@
+"""What every contestant of `make bench` shares: the task, a plain torch model, and the words of the result.
+
+A contestant is a process: `python benchmarks/peers/NAME.py TASK.npz`. It trains one pass over the images in the task's
+order from the task's weights and prints one JSON line. The first part of the steps is warm-up (compilation, caches), the
+rest is timed. The mean losses of both parts tell whether it did the same mathematics.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Task:
+    """One pass over images: what `benchmarks/bench.py` wrote."""
+
+    model: str  # cnn1 or cnn2
+    precision: str  # fp32 or bf16
+    batch: int
+    lr: float
+    warm_up: int  # steps
+    images_NHW: np.ndarray  # uint8, in the order in which they are to be trained on
+    labels_N: np.ndarray
+    mean: float
+    sd: float
+    weights: dict[str, np.ndarray]  # by torch's names: "0.weight" …
+
+    @property
+    def split(self) -> int:
+        """The first image of the timed part."""
+        return self.warm_up * self.batch
+
+    def standardised(self) -> np.ndarray:
+        """All images as float32, standardised."""
+        return ((self.images_NHW / np.float32(255) - self.mean) / self.sd).astype(np.float32)
+
+
+def read_task(path: str, ordered: bool = True) -> Task:
+    """The task; not `ordered`: with the images as the data set has them, for a contestant that draws the order itself."""
+    with np.load(Path(path)) as file:
+        facts = json.loads(str(file["facts"]))
+        weights = {name.removeprefix("w/"): file[name] for name in file if name.startswith("w/")}
+        order = file["order"] if ordered else slice(None)
+        return Task(images_NHW=file["images"][order], labels_N=file["labels"][order], weights=weights, **facts)
+
+
+def tell(task: Task, warm_loss: float, loss: float, seconds: float) -> None:
+    """Print the result."""
+    images = len(task.images_NHW) - task.split
+    print(json.dumps({"warm_loss": warm_loss, "loss": loss, "seconds": seconds, "images_per_s": images / seconds}))
+
+
+def torch_model(task: Task) -> Any:
+    """The network as a README would write it, with the task's weights."""
+    import torch
+    from torch import nn
+
+    if task.model == "cnn1":
+        layers = [
+            nn.Conv2d(1, 32, 3), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Flatten(), nn.Linear(64 * 5 * 5, 128), nn.ReLU(), nn.Linear(128, 10),
+        ]  # fmt: skip
+    else:
+        layers = []
+        for before, after in ((1, 32), (32, 64), (64, 128)):
+            layers += [
+                nn.Conv2d(before, after, 3, padding=1),
+                nn.BatchNorm2d(after),
+                nn.ReLU(),
+                nn.MaxPool2d(2),
+                nn.Dropout(0.25),
+            ]
+        layers += [nn.Flatten(), nn.Linear(128 * 3 * 3, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10)]
+    model = nn.Sequential(*layers)
+    model.load_state_dict({name: torch.from_numpy(value) for name, value in task.weights.items()})
+    return model

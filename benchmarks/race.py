@@ -1,0 +1,103 @@
+"""Row 1 of `make bench`: images a second of our loop against its peers, on the same mathematics.
+
+Every contestant is a process of its own with every core (see `peers/common.py`). They take turns, A B A B, so that a
+machine that changes its speed changes it for all; each ratio is taken within one round.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+HERE = Path(__file__).parent
+PEERS = HERE.parent / ".venv-peers/bin/python"
+WARM_UP = 0.25  # of the steps
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """Who trains: a program, its interpreter and what its environment adds."""
+
+    name: str
+    program: str
+    environment: tuple[tuple[str, str], ...] = ()
+    ours: bool = False
+
+    def run(self, task: Path) -> dict[str, float]:
+        words = [sys.executable if self.ours else str(PEERS), str(HERE / "peers" / self.program), str(task)]
+        done = subprocess.run(
+            words, check=False, env=os.environ | dict(self.environment), capture_output=True, text=True
+        )
+        if done.returncode:
+            raise RuntimeError(f"{self.name} failed:\n{done.stderr[-2000:]}")
+        found: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+        return found
+
+
+OURS = Contestant("fittingroom", "ours.py", ours=True)
+RIVALS = (
+    Contestant("README-style script", "script.py"),
+    Contestant("Keras on JAX", "keras_fit.py", (("KERAS_BACKEND", "jax"),)),
+    Contestant("Keras on torch", "keras_fit.py", (("KERAS_BACKEND", "torch"),)),
+    Contestant("Lightning", "lightning_fit.py"),
+    Contestant("skorch", "skorch_fit.py"),
+)
+
+
+def write_task(path: Path, model: str, precision: str, batch: int, images: int) -> None:
+    """One pass over `images` images of Fashion-MNIST, in the order and from the weights of our seed 0."""
+    import torch
+
+    from fittingroom.data import load
+    from fittingroom.spec.read import read_recipe
+    from fittingroom.training.fit import _mixed, network
+
+    steps = images // batch
+    train = load("fashion-mnist").train.take(np.arange(steps * batch))
+    recipe = read_recipe(f"readme-002-{model}")
+    state = network(recipe, train, seed=0).state_dict()
+    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(_mixed(0, 1))).numpy()
+    facts = {
+        "model": model, "precision": precision, "batch": batch, "lr": recipe.optimizer.lr,
+        "warm_up": max(1, round(WARM_UP * steps)),
+        "mean": float(state["mean"].flatten()[0]), "sd": 1 / float(state["scale"].flatten()[0]),
+    }  # fmt: skip
+    weights = {f"w/{k.removeprefix('body.')}": v.numpy() for k, v in state.items() if k.startswith("body.")}
+    images_NHW, labels_N = train.images_NCHW[:, 0], train.labels_N
+    np.savez(path, facts=json.dumps(facts), images=images_NHW, labels=labels_N, order=order, **weights)
+
+
+def race(
+    model: str, precision: str, batch: int, images: int, rounds: int, rivals: Sequence[Contestant] = RIVALS
+) -> list[dict[str, Any]]:
+    """A row for each rival: our images a second over its, median and range over `rounds`, and both losses."""
+    with tempfile.TemporaryDirectory() as folder:
+        task = Path(folder) / "task.npz"
+        write_task(task, model, precision, batch, images)
+        rows = []
+        found: dict[str, list[dict[str, float]]] = {c.name: [] for c in (OURS, *rivals)}
+        for _ in range(rounds):
+            for contestant in (OURS, *rivals):
+                found[contestant.name].append(contestant.run(task))
+        for rival in rivals:
+            ratios = [
+                a["images_per_s"] / b["images_per_s"] for a, b in zip(found[OURS.name], found[rival.name], strict=True)
+            ]
+            rows.append({
+                "model": model, "precision": precision, "batch": batch, "rival": rival.name,
+                "ratio": median(ratios), "low": min(ratios), "high": max(ratios), "rounds": rounds,
+                "ours_images_per_s": median(f["images_per_s"] for f in found[OURS.name]),
+                "rival_images_per_s": median(f["images_per_s"] for f in found[rival.name]),
+                "our_loss": found[OURS.name][0]["loss"], "rival_loss": found[rival.name][0]["loss"],
+            })  # fmt: skip
+    return rows
