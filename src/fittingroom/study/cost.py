@@ -49,8 +49,8 @@ def measured_cost(job: Job, seeds: Sequence[RunFolder], say: Say = lambda line: 
         say(f"measuring the cost of {job.recipe.name}, alone on the machine")
         # in a process of its own: a used one would show the memory of what it did before
         cost = apart(partial(_measure, job, seeds[0], threads), threads)
-    for run in seeds if cost else ():
-        if cost and run.cost != cost:
+    if cost:
+        for run in (run for run in seeds if run.cost != cost):
             run.write_cost(cost)
     return cost
 
