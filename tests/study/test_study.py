@@ -20,7 +20,8 @@ from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.records import TIMINGS, Epoch
 from fittingroom.store import RunFolder, Runs, load_run
-from fittingroom.study.cost import _peak_memory_bytes, measured_cost
+from fittingroom.study.clock import peak_memory_bytes
+from fittingroom.study.cost import measured_cost
 from fittingroom.study.execute import Progress, best_epoch, execute, stops_early
 from fittingroom.study.launch import apart
 from fittingroom.study.plan import cautions, plan
@@ -304,9 +305,9 @@ def test_cost_is_measured_once_and_stands_beside_every_seed(fashion: Dataset, qu
     seeds = [execute(replace(job, seed=seed), runs) for seed in (0, 1)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("fittingroom.study.cost.apart", lambda call, threads: call())  # where the clock can be patched
-        patch.setattr("fittingroom.study.cost._others_cpu_s", iter(range(0, 1000, 100)).__next__)
+        patch.setattr("fittingroom.study.clock._others_cpu_s", iter(range(0, 1000, 100)).__next__)
         assert measured_cost(job, seeds) is None and seeds[0].cost is None  # the machine was busy
-        patch.setattr("fittingroom.study.cost._others_cpu_s", lambda: 0.0)
+        patch.setattr("fittingroom.study.clock._others_cpu_s", lambda: 0.0)
         cost = measured_cost(job, seeds[:1])
         assert cost and cost.train_images_per_s and cost.train_images_per_s > 100
         assert 0 < cost.latency_1_s < cost.latency_250_s
@@ -320,7 +321,7 @@ def test_cost_is_measured_once_and_stands_beside_every_seed(fashion: Dataset, qu
 def test_apart_is_another_process_with_its_own_threads_and_memory() -> None:
     assert apart(os.getpid, 1) != os.getpid() and apart(partial(os.getenv, "OMP_NUM_THREADS"), 3) == "3"
     ballast = np.ones(50_000_000)
-    here = _peak_memory_bytes("cpu")
+    here = peak_memory_bytes("cpu")
     assert here and here > ballast.nbytes
-    apart_from_it = apart(partial(_peak_memory_bytes, "cpu"), 1)
+    apart_from_it = apart(partial(peak_memory_bytes, "cpu"), 1)
     assert apart_from_it and apart_from_it < here - ballast.nbytes / 2
