@@ -64,6 +64,16 @@ def test_train_prints_json_with_the_accuracy_as_a_fraction(command: Command, tmp
     assert "readme-004-mlp_fashion-mnist_s0" in listed.stdout and "has been read 1 time in" in listed.stdout
 
 
+def test_bench_tells_speed_as_a_share_of_the_ceiling(command: Command) -> None:
+    found = json.loads(command("bench", "readme-004-mlp", "data.limit=2000", "--json").stdout)
+    (one,) = found["speeds"]
+    assert one["share"] == pytest.approx(one["flops_per_s"] / found["ceiling"][one["precision"]])
+    assert one["flops_per_s"] == pytest.approx(
+        one["images_per_s"] * 3 * 217_876, rel=0.02
+    )  # two a weight, three passes
+    assert 0 < one["overhead_s"] < 1 and one["peak_memory_bytes"] > 1e8
+
+
 def test_no_test_never_reads_it(command: Command, tmp_path: Path) -> None:
     done = command("train", "readme-004-mlp", *SMALL, "--no-test", "--json")
     assert json.loads(done.stdout)["test_accuracy"] is None and not (tmp_path / "runs/test_reads.jsonl").exists()
