@@ -1,0 +1,36 @@
+"""Row 5 of `make bench`: a whole study of 16 seeds against 16 times one run alone."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from fittingroom.spec.read import read_recipe
+from fittingroom.store import Runs
+from fittingroom.study.launch import launch
+from fittingroom.study.run import plan_study
+
+SEEDS = 16
+
+
+def throughput(images: int, epochs: int, rounds: int, recipe: str = "readme-002-cnn1") -> dict[str, Any]:
+    """Seconds of one run with every core, and of 16 runs as a study launches them: process starts, data, scoring included."""
+    changes = [f"data.limit={images}", f"train.epochs={epochs}"]
+
+    def seconds(seeds: int) -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            study = plan_study([read_recipe(recipe, changes)], [], range(seeds), Runs(Path(folder)))
+            started = time.perf_counter()
+            launch(study.waiting, Runs(Path(folder)), study.workers)
+            return time.perf_counter() - started
+
+    found = [(seconds(1), seconds(SEEDS)) for _ in range(rounds)]
+    ratios = [many / (SEEDS * one) for one, many in found]
+    return {
+        "recipe": recipe, "images": images, "epochs": epochs, "seeds": SEEDS, "rounds": rounds,
+        "one_s": median(one for one, _ in found), "many_s": median(many for _, many in found),
+        "ratio": median(ratios), "low": min(ratios), "high": max(ratios),
+    }  # fmt: skip
