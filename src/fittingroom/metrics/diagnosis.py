@@ -106,7 +106,9 @@ def _overfitting(loss_SE: np.ndarray, gap_SE: np.ndarray, noise: float) -> Findi
     curve, at, n = loss_SE.mean(0), turn(loss_SE), loss_SE.shape[1]
     gap = float(np.mean([late(g).mean() for g in gap_SE]))
     turned = curve[-1] > (1 + RISE) * curve.min() and _rises([slope(late(row)) for row in loss_SE])
-    advice = f"train.epochs={at}, or keep the best epoch: train.select=best_val; dropout, weight decay or augmentation"
+    advice = (
+        f"train.epochs={at}, or keep the best epoch: train.select=best_val; more dropout, weight decay or augmentation"
+    )
     if turned:
         return Finding(
             "overfitting",
@@ -119,7 +121,7 @@ def _overfitting(loss_SE: np.ndarray, gap_SE: np.ndarray, noise: float) -> Findi
             "overfitting",
             f"training accuracy is {100 * gap:.1f} points above validation accuracy over the last third, though validation loss "
             f"({curve[-1]:.3f} at the end, lowest {curve.min():.3f}) does not turn up clearly",
-            "dropout, weight decay or augmentation; more epochs would widen it",
+            "more dropout, weight decay or augmentation; more epochs would widen it",
         )
     return None
 

@@ -45,11 +45,11 @@ def parts_words(parts: Sequence[Part], a: str, b: str, what: str, at: str) -> st
     >>> def part(name: str, difference: float) -> Part:
     ...     return Part(name=name, difference=difference, low=0, high=0, level=0.95, resolved=difference != 0)
     >>> parts_words([part("coat", 0.03), part("bag", 0.0)], "cnn", "mlp", "classes", "at")
-    'cnn is better than mlp at “coat” (+3.0 points); in the other 1 of the 2 classes they cannot be told apart (Holm).'
+    'cnn is better than mlp at “coat” (+3.0 points); the other 1 of the 2 classes stay open.'
     """
     real = [part for part in parts if part.resolved]
     if not real:
-        return f"In none of the {len(parts)} {what} can {a} and {b} be told apart (Holm)."
+        return f"In none of the {len(parts)} {what} is a difference between {a} and {b} established."
 
     def listed(sign: int) -> str:
         mine = sorted((p for p in real if sign * p.difference > 0), key=lambda p: -abs(p.difference))
@@ -59,5 +59,5 @@ def parts_words(parts: Sequence[Part], a: str, b: str, what: str, at: str) -> st
     said = [f"better than {b} {at} {better}"] if better else []
     said += [f"worse {'' if better else f'than {b} '}{at} {worse}"] if worse else []
     others = len(parts) - len(real)
-    rest = f"; in the other {others} of the {len(parts)} {what} they cannot be told apart (Holm)" if others else ""
+    rest = f"; the other {others} of the {len(parts)} {what} stay open" if others else ""
     return f"{a} is {' and '.join(said)}{rest}."

@@ -97,7 +97,7 @@ def _pair(judged: Judged, kinds: Sequence[str], right_SCN: Mapping[str, np.ndarr
         why = LUCK if judged.estimate.seeds == 1 else "not resolved"
         text = f"{better} is ahead of {worse} under corruption {figures}: {why}."
     if judged.estimate.seeds > 1:
-        text += " By kind: " + parts_words(parts, better, worse, "kinds", "under")
+        text += " " + parts_words(parts, better, worse, "kinds of corruption", "under")
     return RobustPair(
         better=better,
         worse=worse,

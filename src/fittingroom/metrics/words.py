@@ -60,8 +60,8 @@ def pair_sentence(pair: Pair, by: Metric = ACCURACY) -> str:
 
     interval = f"[{by.signed(pair.low)}, {by.signed(pair.high)}]"
     images = (
-        f"of {pair.images:,} test images the first alone gets {pair.only_better:,.0f} right, "
-        f"the second alone {pair.only_worse:,.0f}"
+        f"{pair.only_better:,.0f} of the {pair.images:,} test images only {pair.better} gets right, "
+        f"{pair.only_worse:,.0f} only {pair.worse}"
     )
     if pair.resolved:
         return f"{pair.better} beats {pair.worse} by {steps(pair.difference)} {interval}, a real difference; {images}."
@@ -103,7 +103,7 @@ def _seeds(n: int) -> str:
 
 
 def table(comparison: Comparison) -> list[list[str]]:
-    """The comparison as text cells, header first."""
+    """The comparison as text cells, header first; columns of which nothing is known are left out."""
     by = METRICS[comparison.metric]
     plain = by.name == ACCURACY.name
     head = [
@@ -129,7 +129,8 @@ def table(comparison: Comparison) -> list[list[str]]:
             *_cost_cells(r.cost),
             percent(r.ece),
         ])  # fmt: skip
-    return lines
+    told = [i for i, cells in enumerate(zip(*lines[1:], strict=True)) if set(cells) != {"–"}]
+    return [[line[i] for i in told] for line in lines]
 
 
 def _cost_cells(cost: Cost | None) -> list[str]:

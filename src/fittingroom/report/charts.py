@@ -13,7 +13,6 @@ import numpy as np
 from fittingroom.metrics.calibration import reliability as binned
 from fittingroom.metrics.intervals import wilson
 from fittingroom.metrics.metric import METRICS, Metric
-from fittingroom.metrics.robustness import Robust
 from fittingroom.metrics.verdict import Row
 from fittingroom.metrics.words import human
 from fittingroom.report.gather import Story
@@ -84,7 +83,7 @@ def differences(story: Story) -> Chart:
             "verdict:N",
             title=None,
             legend=alt.Legend(orient="bottom"),
-            scale=alt.Scale(domain=verdicts, range=[COLOURS[0], COLOURS[4]]),
+            scale=alt.Scale(domain=verdicts, range=["#7b5ea7", COLOURS[7]]),
         ),
     )
     interval = base.mark_rule(strokeWidth=3).encode(
@@ -266,9 +265,10 @@ def confusion(counts_KK: np.ndarray, classes: Sequence[str], number: str, dark: 
 # ---------------------------------------------------------------- robustness
 
 
-def robustness(rows: Sequence[Robust]) -> Chart:
+def robustness(story: Story) -> Chart:
     """Accuracy at each severity, a small plot for each kind of corruption; severity 0 is the clean test set."""
-    names = [row.recipe for row in rows]
+    assert story.robust
+    rows, names = story.robust[0], _recipes(story)  # colours as in the other figures
     values = [
         {"recipe": row.recipe, "kind": kind, "severity": severity, "accuracy": 100 * accuracy}
         for row in rows
@@ -282,11 +282,13 @@ def robustness(rows: Sequence[Robust]) -> Chart:
             "recipe:N", sort=names, title=None, scale=alt.Scale(domain=names),
             legend=alt.Legend(orient="bottom", columns=3, symbolType="stroke", symbolOpacity=1),
         ),
-        strokeDash=alt.StrokeDash("recipe:N", sort=names, legend=None),
+        strokeDash=alt.StrokeDash("recipe:N", sort=names, title=None, scale=alt.Scale(domain=names)),
     )  # fmt: skip
     kinds = list(rows[0].by_kind)
     drawn = base.mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=22)).properties(width=170, height=110)
-    return drawn.facet(facet=alt.Facet("kind:N", sort=kinds, title=None), columns=4, spacing=14)
+    return drawn.facet(facet=alt.Facet("kind:N", sort=kinds, title=None), columns=4, spacing=14).resolve_axis(
+        x="independent"
+    )
 
 
 # ---------------------------------------------------------------- explanations
@@ -304,7 +306,7 @@ def deletion(curve: Mapping[str, Any]) -> Chart:
         alt.Chart(alt.Data(values=values))
         .mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=30))
         .encode(
-            x=alt.X("share:Q", title="pixels deleted (%)", axis=alt.Axis(grid=False)),
+            x=alt.X("share:Q", title="pixels blackened (% of all)", axis=alt.Axis(grid=False)),
             y=alt.Y("p:Q", title="confidence (%)", scale=alt.Scale(domain=[0, 100])),
             color=alt.Color(
                 "order:N",
@@ -327,7 +329,7 @@ def embedding(
         {"x": round(float(x), 2), "y": round(float(y), 2), "class": names[label], "wrong": bool(wrong)}
         for (x, y), label, wrong in zip(points_N2, labels_N, wrong_N, strict=True)
     ]
-    palette = [*COLOURS, "#d32f2f", "#00796b"] if len(names) <= 10 else None
+    palette = [*COLOURS, "#b3243f", "#7b5ea7"] if len(names) <= 10 else None
     colour = alt.Color(
         "class:N", sort=names, title=None, legend=alt.Legend(symbolOpacity=1, symbolSize=70),
         scale=alt.Scale(domain=names, range=palette) if palette else alt.Scale(domain=names, scheme="category20"),
@@ -341,13 +343,20 @@ def embedding(
     wrong = base.transform_filter("datum.wrong").mark_point(
         shape="cross", size=34, opacity=1, filled=True, stroke="#8a8a8a", strokeWidth=0.4
     )
-    ringed = [values[row] | {"number": f"#{row}"} for row in chosen]
-    marks = []
+    middles = [
+        {"x": float(np.median(mine[:, 0])), "y": float(np.median(mine[:, 1])), "text": name}
+        for k, name in enumerate(names)
+        if len(mine := points_N2[(labels_N == k) & ~wrong_N])
+    ]
+    asked = [values[row] | {"text": f"#{row}"} for row in chosen]
+    marks: list[Chart] = []
     for ink, width in (("#ffffff", 5), ("#111111", 2)):  # dark in a light rim: seen on every colour and in both modes
-        asked = base.properties(data=alt.Data(values=ringed)).encode(color=alt.value(ink), text="number:N")
-        marks.append(asked.mark_point(size=220, filled=False, strokeWidth=width, opacity=1))
-        marks.append(asked.mark_text(dy=-17, fontSize=15, fontWeight="bold", stroke=ink, strokeWidth=width - 2))
-    return alt.layer(right, wrong, *(marks if ringed else [])).properties(width=620, height=520)
+        for spots, lift in ((middles, 0), (asked, -17)) if asked else ((middles, 0),):
+            at = base.properties(data=alt.Data(values=spots)).encode(color=alt.value(ink), text="text:N")
+            marks.append(at.mark_text(dy=lift, fontSize=14, fontWeight="bold", stroke=ink, strokeWidth=width - 2))
+            if lift:
+                marks.append(at.mark_point(size=220, filled=False, strokeWidth=width, opacity=1))
+    return alt.layer(right, wrong, *marks).properties(width=620, height=520)
 
 
 # ---------------------------------------------------------------- structure

@@ -62,7 +62,7 @@ def headline(judged: Sequence[Judgement]) -> str:
     return f"Of {claims}{changed}: " + ", ".join(f"{n} {outcome}" for n, outcome in counts if n) + "."
 
 
-HEAD = ("claim", "in words", "outcome", "stated", "measured [interval]", "seeds", "note")
+HEAD = ("claim", "in words", "outcome", "judged as", "measured [interval]", "seeds", "note")
 
 
 def row(judged: Judgement) -> list[str]:

@@ -17,6 +17,11 @@ from fittingroom.store import RunFolder
 from fittingroom.store.atomic import write
 
 FOR, AGAINST = np.array([230, 120, 0]), np.array([40, 140, 230])  # orange and blue: told apart by colour-blind readers
+METHODS = {
+    "Grad-CAM": "which places of the last feature maps speak for the answer; coarse",
+    "integrated gradients": "how much each pixel adds to the answer on the way from a black image to this one; fine and noisy",
+    "occlusion": "a small square covers one place after the other; orange: covering it makes the model less sure",
+}
 
 
 def write_explain_page(run: RunFolder, path: Path) -> Path:
@@ -36,6 +41,7 @@ def write_explain_page(run: RunFolder, path: Path) -> Path:
         data=run.data,
         accuracy=percent(float(1 - wrong.mean())),
         methods=methods,
+        explained=[(m, METHODS[m]) for m in methods if m in METHODS],
         images=[_image(i, one, found, methods, classes) for i, one in enumerate(explained_images(found, classes))],
         filters_layer=str(found["filters_layer"]),
         filters=_filters(found["filters"]) if len(found["filters"]) else "",
@@ -71,7 +77,10 @@ def _image(
         "what": f"test image #{one['row']}" if one["row"] >= 0 else "your image",
         "true": one["true"],
         "said": [f"{name} {100 * p:.0f} %" for name, p in one["said"].items()],
-        "maps": [data_uri(png_bytes(overlay(found["images"][i], found[f"map {m}"][i]))) for m in methods],
+        "maps": [
+            data_uri(png_bytes(overlay(found["images"][i], found[f"map {m}"][i]))) if found[f"map {m}"][i].any() else ""
+            for m in methods
+        ],
         "near": [
             {"image": data_uri(png_bytes(image)), "label": classes[label]}
             for image, label in zip(found["near"][i], found["near_labels"][i], strict=True)

@@ -19,6 +19,7 @@ from fittingroom.report.pictures import data_uri, png_bytes, sheet
 from fittingroom.report.render import assets, both_modes, render, script_hash
 from fittingroom.report.repeat import commands, recipe_toml, run_cells
 from fittingroom.report.tables import deletion_words, effect_cells, part_table, robust_tables, weakest_words
+from fittingroom.spec.changes import told_apart
 from fittingroom.spec.records import DataFacts
 from fittingroom.store import LoadedRun, Runs
 from fittingroom.store.atomic import write
@@ -70,7 +71,7 @@ def figures(story: Story) -> Iterator[tuple[str, Draw]]:
     for against, _ in costs(story):
         yield against, same(charts.cost, story, against)
     if story.robust:
-        yield "robustness", same(charts.robustness, story.robust[0])
+        yield "robustness", same(charts.robustness, story)
     for recipe, runs in story.runs.items():
         yield f"confusion-{recipe}", confused(recipe, "count")
         yield f"rates-{recipe}", confused(recipe, "share")
@@ -106,6 +107,7 @@ def _context(story: Story, runs: Runs, folder: Path) -> dict[str, Any]:
         "verdict": story.comparison.sentences,
         "metric": METRICS[story.comparison.metric].title.capitalize(),
         "answers": _answers(story),
+        "who": [{"recipe": recipe, "words": _who(r[0])} for recipe, r in story.runs.items()],
         "charts": {"differences": None, "robustness": None, **drawn},
         "table": table(story.comparison),
         "table_note": _table_note(story),
@@ -154,25 +156,26 @@ def _answers(story: Story) -> list[dict[str, str]]:
             {
                 "question": "By how much?",
                 "answer": f"{by.scale * next_best.difference:.{by.digits}f} {by.steps}",
-                "detail": f"of {next_best.better} over {next_best.worse}; {100 * next_best.level:.3g} % interval "
-                f"{by.signed(next_best.low)} to {by.signed(next_best.high)}",
+                "detail": f"of {next_best.better} over {next_best.worse}; "
+                f"[{by.signed(next_best.low)}, {by.signed(next_best.high)}]",
             },
             {
                 "question": "Is that real?",
                 "answer": "Yes" if next_best.resolved else "Not established",
-                "detail": "it would hold for other seeds and other test images"
+                "detail": f"as far as {next_best.seeds} seeds and {next_best.images:,} images can tell; "
+                "such a verdict errs at most about once in 20"
                 if next_best.resolved
                 else f"limited by: {next_best.limit}",
             },
         ]
-    cheapest = min(rows, key=lambda r: r.train_s)
+    others = ", ".join(f"{row.recipe} {row.train_s:.3g} s" for row in rows[1:4])
     answers.append(
         {
             "question": "What does it cost?",
             "answer": f"{best.train_s:.3g} s training",
-            "detail": (f"with {best.at_once} runs at once; " if best.at_once > 1 else "")
-            + f"{human(best.parameters)} parameters, {human(best.flops)} FLOPs an image"
-            + (f"; {cheapest.recipe} takes {cheapest.train_s:.3g} s" if cheapest.recipe != best.recipe else ""),
+            "detail": (f"{others}; " if others else "")
+            + (f"with {best.at_once} runs at once; " if best.at_once > 1 else "")
+            + f"{human(best.parameters)} parameters, {human(best.flops)} FLOPs an image",
         }
     )
     worst = confusions(story, best.recipe)[:1]
@@ -186,6 +189,15 @@ def _answers(story: Story) -> list[dict[str, str]]:
         for c in worst
     ]
     return answers
+
+
+def _who(run: LoadedRun) -> str:
+    """What a recipe is and how it was trained, for someone who sees its name for the first time."""
+    recipe = run.recipe
+    seen = ", ".join(step.kind for step in recipe.augment) or "unchanged images"
+    changes = told_apart([recipe])[0]
+    epochs = f"{recipe.train.epochs} epoch{'s' if recipe.train.epochs > 1 else ''}"
+    return f"{recipe.description} {epochs}; {seen}" + (f"; changed: {changes}" if changes else "") + "."
 
 
 # ---------------------------------------------------------------- evidence
@@ -214,7 +226,7 @@ def _tried(story: Story, recipe: str) -> list[Sentence]:
     if row:
         text = (
             f"{recipe} gets {100 * row.mean:.1f} % [{100 * row.low:.1f}, {100 * row.high:.1f}] of corrupted images right, "
-            f"of {100 * row.clean:.1f} % clean; it suffers most from {weakest_words(row)}."
+            f"of {100 * row.clean:.1f} % clean; it falls furthest under {weakest_words(row)}."
         )
         found.append(Sentence(recipe, "robustness", text))
     explained = [curve for run in story.runs[recipe] if (curve := run.folder.deletion())]
@@ -307,7 +319,8 @@ def _reads(story: Story, runs: Runs) -> str:
     reads = runs.test_reads().get(story.data.name, 0)
     used = sum(len(r) for r in story.runs.values())
     return (
-        f"The test set of {story.data.title} has been read {reads} time{'s' if reads != 1 else ''} in this runs folder "
-        f"({used} run{'s' if used != 1 else ''} shown here). The more often it is read and the best picked, "
+        f"The test set of {story.data.title} has been read {reads} time{'s' if reads != 1 else ''} in this runs folder, by all "
+        f"its runs, stress tests and audits; {used} run{'s are' if used != 1 else ' is'} shown here. "
+        "The more often it is read and the best picked, "
         "the more the best score flatters."
     )

@@ -19,7 +19,8 @@ def write_stress_page(story: Story, kinds: list[str], examples: np.ndarray, path
     assert story.robust
     rows, pairs = story.robust
     weak = [
-        f"{row.recipe} suffers most from {weakest_words(row)}; clean it has {100 * row.clean:.1f} %." for row in rows
+        f"{row.recipe} gets {100 * row.clean:.1f} % of clean images right and falls furthest under {weakest_words(row)}."
+        for row in rows
     ]
     shown = [
         {
@@ -34,7 +35,7 @@ def write_stress_page(story: Story, kinds: list[str], examples: np.ndarray, path
         title=story.data.title,
         robust=robust_tables(rows, pairs),
         weak=weak,
-        chart=both_modes(lambda dark: charts.robustness(rows)),
+        chart=both_modes(lambda dark: charts.robustness(story)),
         examples=shown,
     )
     write(path, html)

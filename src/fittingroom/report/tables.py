@@ -48,7 +48,7 @@ def _points(part: Part) -> str:
 
 def weakest_words(row: Robust) -> str:
     """The kinds of corruption that cost a recipe most, with its accuracy under each."""
-    return ", ".join(f"{kind} ({100 * mean:.1f} %)" for kind, mean in weakest(row))
+    return ", ".join(f"{kind} (to {100 * mean:.1f} %)" for kind, mean in weakest(row))
 
 
 def effect_cells(effect: Effect, by: Metric) -> list[str]:
