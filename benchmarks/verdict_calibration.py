@@ -30,7 +30,7 @@ from fittingroom.metrics.intervals import wilson
 from fittingroom.metrics.pairs import paired
 from fittingroom.store import Runs, load_run
 
-STUDIES, IMAGES = 2000, 10_000
+STUDIES, IMAGES = 5000, 10_000
 SEEDS = 3
 TRAIN, FEWER, UNSEEN = 3000, 1500, 10_000
 

@@ -48,7 +48,7 @@ def test_a_stated_figure_is_reproduced_beaten_missed_or_open() -> None:
 
 def test_few_seeds_borrow_their_spread_and_say_so() -> None:
     one = judged({"stated": 0.90}, runs("a", 0.90, 0.002, 1), others=CALM)
-    assert one.outcome == "reproduced" and "pooled over recipes (12 degrees of freedom)" in one.note
+    assert one.outcome == "reproduced" and "spread pooled over the recipes (12 degrees of freedom)" in one.note
     alone = judged({"stated": 0.90}, runs("a", 0.90, 0.002, 1))
     assert alone.outcome == "undecided" and alone.low is None
     assert judged({"stated": 0.90}, runs("a", 0.90, 0.002, 6), others=CALM).note == ""

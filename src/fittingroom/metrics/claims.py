@@ -184,9 +184,8 @@ def _known_spread(measure: Statistic, trials: Trials, compared: bool) -> Spread:
 def _pooling(known: Spread, seeds: int) -> str:
     if known.df == 0:
         return "one seed, and no other recipe to pool a spread with"
-    return (
-        f"spread pooled over recipes ({known.df} degrees of freedom), for {seeds} seeds are few" if known.pooled else ""
-    )
+    few = f"{seeds} seed{'s' if seeds > 1 else ''}"
+    return f"{few}: spread pooled over the recipes ({known.df} degrees of freedom)" if known.pooled else ""
 
 
 def _equal(claim: Claim, interval: tuple[float, float], known: Spread, note: str) -> tuple[str, str]:
