@@ -129,7 +129,7 @@ def real_groups(groups: int) -> tuple[list[str], str]:
         f"| real, A/B: the interval holds that difference | {told} | {rate(covered, groups)} | 95 |",
     ]
     accuracy = f"{100 * a.mean():.1f} % of the unseen images right"
-    return lines, f"{len(tasks):,} trainings of {accuracy}, {time.perf_counter() - started:.0f} s"
+    return lines, f"{len(tasks):,} trainings, on average {accuracy}, {time.perf_counter() - started:.0f} s in all"
 
 
 def main() -> None:
