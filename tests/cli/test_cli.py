@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -82,14 +81,15 @@ def test_no_test_never_reads_it(command: Command, tmp_path: Path) -> None:
 
 def started(tmp_path: Path, *words: str, until: str) -> subprocess.Popen[str]:
     """A real process in a session of its own, whose standard error has just said `until`."""
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell's background job ignores it, and so would its child
     process = subprocess.Popen(
         [sys.executable, "-m", "fittingroom", *words],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # a shell's background job ignores Ctrl-C, and its children inherit that
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stderr is not None
     assert any(until in line for line in process.stderr), "it ended before"
