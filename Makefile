@@ -1,9 +1,9 @@
-# make demo: from an empty clone to a verdict.  make check: the quick half for every commit.  make test: everything.
+# make demo: from an empty clone to a verdict.  make check: the quick half for every commit.  make test: everything.  make bench: our speed.
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: demo check test lock clean
+.PHONY: demo check test bench lock clean
 .DELETE_ON_ERROR:
 
 demo: .venv/run.done
@@ -19,6 +19,9 @@ check: .venv/dev.done
 test: .venv/dev.done
 	$(BIN)/pytest -n auto $(ARGS)
 
+bench: .venv/run.done .venv-peers/done  # our speed against five peers; nothing else may run meanwhile
+	$(BIN)/python benchmarks/bench.py $(ARGS)
+
 # torch first and by version: that pip call finds the CPU build where there is one. The rest is checked by hash.
 .venv/run.done: requirements/run.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "fittingroom needs Python 3.11 or newer; set PYTHON=python3.11, say")'
@@ -32,6 +35,12 @@ test: .venv/dev.done
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	touch $@
 
+.venv-peers/done: requirements/peers.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check torch==2.13.0
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check -r requirements/peers.txt
+	touch $@
+
 lock: .venv/dev.done  # write requirements/*.txt anew from pyproject.toml; torch is left out on purpose
 	$(BIN)/pip install --quiet pip-tools
 	echo torch==2.13.0 > .venv/torch.txt
@@ -43,4 +52,4 @@ lock: .venv/dev.done  # write requirements/*.txt anew from pyproject.toml; torch
 	  --unsafe-package torch --constraint ../.venv/torch.txt --constraint run.txt --extra dev --extra audit --extra explain -o dev.txt ../pyproject.toml
 
 clean:
-	rm -rf .venv
+	rm -rf .venv .venv-peers

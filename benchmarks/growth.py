@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import tempfile
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from throughput import study_s
 
 from fittingroom.data import load
 from fittingroom.models import build, describe
 from fittingroom.spec.read import read_recipe
 from fittingroom.spec.recipe import Recipe
-from fittingroom.store import Runs
 from fittingroom.study.clock import forget_peak, peak_memory_bytes
-from fittingroom.study.launch import apart, launch
+from fittingroom.study.launch import apart
 from fittingroom.study.plan import threads_each
-from fittingroom.study.run import plan_study
 from fittingroom.training import fit, prepare_process
 
 RECIPE = "readme-002-cnn1"
@@ -80,9 +76,4 @@ def _width_flops(width: int) -> float:
 
 
 def _study_s(seeds: int) -> dict[str, float]:
-    with tempfile.TemporaryDirectory() as folder:
-        runs = Runs(Path(folder))
-        study = plan_study([_recipe("data.limit=6000")], [], range(seeds), runs)
-        started = time.perf_counter()
-        launch(study.waiting, runs, study.workers)
-        return {"seconds": time.perf_counter() - started}
+    return {"seconds": study_s(_recipe("data.limit=6000"), seeds)}

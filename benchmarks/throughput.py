@@ -9,6 +9,7 @@ from statistics import median
 from typing import Any
 
 from fittingroom.spec.read import read_recipe
+from fittingroom.spec.recipe import Recipe
 from fittingroom.store import Runs
 from fittingroom.study.launch import launch
 from fittingroom.study.run import plan_study
@@ -16,18 +17,20 @@ from fittingroom.study.run import plan_study
 SEEDS = 16
 
 
+def study_s(recipe: Recipe, seeds: int) -> float:
+    """Seconds that a study of so many seeds trains, from nothing."""
+    with tempfile.TemporaryDirectory() as folder:
+        runs = Runs(Path(folder))
+        study = plan_study([recipe], [], range(seeds), runs)
+        started = time.perf_counter()
+        launch(study.waiting, runs, study.workers)
+        return time.perf_counter() - started
+
+
 def throughput(images: int, epochs: int, rounds: int, recipe: str = "readme-002-cnn1") -> dict[str, Any]:
     """Seconds of one run with every core, and of 16 runs as a study launches them: process starts, data, scoring included."""
-    changes = [f"data.limit={images}", f"train.epochs={epochs}"]
-
-    def seconds(seeds: int) -> float:
-        with tempfile.TemporaryDirectory() as folder:
-            study = plan_study([read_recipe(recipe, changes)], [], range(seeds), Runs(Path(folder)))
-            started = time.perf_counter()
-            launch(study.waiting, Runs(Path(folder)), study.workers)
-            return time.perf_counter() - started
-
-    found = [(seconds(1), seconds(SEEDS)) for _ in range(rounds)]
+    changed = read_recipe(recipe, [f"data.limit={images}", f"train.epochs={epochs}"])
+    found = [(study_s(changed, 1), study_s(changed, SEEDS)) for _ in range(rounds)]
     ratios = [many / (SEEDS * one) for one, many in found]
     return {
         "recipe": recipe, "images": images, "epochs": epochs, "seeds": SEEDS, "rounds": rounds,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from fittingroom.cli.options import Device, Home, Json
+from fittingroom.cli.options import Device, Home, Json, names_and_changes
 
 USUAL = ("readme-002-cnn1", "readme-002-cnn2", "fast-fashion", "fast-mnist")
 
@@ -29,9 +29,8 @@ def bench(
     from fittingroom.study.bench import ceiling, speed
     from fittingroom.study.cost import machine
 
-    names = [word for word in which or [] if "=" not in word] or list(USUAL)
-    changes = [word for word in which or [] if "=" in word]
-    recipes = [read_recipe(name, changes) for name in names]
+    names, changes = names_and_changes(which)
+    recipes = [read_recipe(name, changes) for name in names or USUAL]
     top = ceiling(device)
     speeds = [speed(recipe, top, home) for recipe in recipes]
     if as_json:

@@ -22,6 +22,7 @@ from fittingroom.cli.options import (
     RunsDir,
     Seeds,
     Which,
+    names_and_changes,
 )
 
 if TYPE_CHECKING:
@@ -112,8 +113,7 @@ def compare(
     from fittingroom.spec.study import is_study, parse_study, read_study
 
     question = Question(metric, effect)
-    names = [word for word in recipes if "=" not in word]
-    overrides = [word for word in recipes if "=" in word]
+    names, overrides = names_and_changes(recipes)
     if not names:
         raise FittingroomError("name at least one recipe; see: fittingroom recipes")
     studies = [name for name in names if is_study(name)]

@@ -20,6 +20,7 @@ from fittingroom.cli.options import (
     RunsDir,
     Seeds,
     Which,
+    names_and_changes,
 )
 
 
@@ -56,8 +57,8 @@ def replicate(
     from fittingroom.study.replicate import QUICK, grouped, judgements, questions, trials
     from fittingroom.study.run import plan_trials
 
-    words = [word for word in which or [] if "=" not in word]
-    changes = [word for word in which or [] if "=" in word] + ([QUICK] if quick else [])
+    words, changes = names_and_changes(which)
+    changes += [QUICK] * quick
     asked = questions(words, claim or [], changes)
     folder = Runs(runs)
     source: list[str] = []

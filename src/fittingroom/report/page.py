@@ -20,7 +20,6 @@ from fittingroom.report.render import assets, both_modes, render, script_hash
 from fittingroom.report.repeat import commands, recipe_toml, run_cells
 from fittingroom.report.tables import deletion_words, effect_cells, part_table, robust_tables, weakest_words
 from fittingroom.spec.changes import told_apart
-from fittingroom.spec.records import DataFacts
 from fittingroom.store import LoadedRun, Runs
 from fittingroom.store.atomic import write
 from fittingroom.store.runs import safe_name
@@ -115,7 +114,7 @@ def _context(story: Story, runs: Runs, folder: Path) -> dict[str, Any]:
         "sizes": _sizes(story),
         "clean_n": f"{story.any_run.epochs[0].clean_n:,}",
         "costs": costs(story),
-        "diagnoses": [_diagnosis(recipe, r, r[0].data) for recipe, r in story.runs.items()],
+        "diagnoses": [_diagnosis(recipe, r) for recipe, r in story.runs.items()],
         "portrait": told,
         "class_parts": part_table(
             "class", {part["title"]: s.parts for part in told for s in part["sentences"] if s.parts}
@@ -203,8 +202,9 @@ def _who(run: LoadedRun) -> str:
 # ---------------------------------------------------------------- evidence
 
 
-def _diagnosis(recipe: str, runs: Sequence[LoadedRun], data: DataFacts) -> dict[str, Any]:
+def _diagnosis(recipe: str, runs: Sequence[LoadedRun]) -> dict[str, Any]:
     """What the curves of a recipe say, and what to try."""
+    data = runs[0].data
     return {"recipe": recipe, "findings": diagnose([run.epochs for run in runs], len(data.classes), data.n_val)}
 
 
