@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from fittingroom.models import kernels
 from fittingroom.models.registry import Size
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import Act, Conv, Dense, Dropout, Flatten, Layer, Norm, Pool, Repeat
@@ -49,6 +50,8 @@ def sequential(layers: tuple[Layer, ...], channels: int, size: Size, classes: in
     modules: list[nn.Module] = []
     for path, layer in _unrolled(layers, "model.layers"):
         module, shape = _module(layer, shape, path)
+        if modules and type(modules[-1]) is nn.ReLU and _halves(module):  # done in one pass, and numbered as before
+            modules[-1], module = nn.Identity(), kernels.ReluMaxPool2d()
         modules.append(module)
     if len(shape.dims) == 3:
         modules.append(nn.Flatten())
@@ -132,7 +135,7 @@ def _module(layer: Layer, shape: Shape, path: str) -> tuple[nn.Module, Shape]:
         case Act():
             return ACTIVATIONS[layer.act](), shape
         case Dropout():
-            return nn.Dropout(layer.dropout), shape
+            return kernels.Dropout(layer.dropout), shape
         case Flatten():
             return nn.Flatten(), Shape((math.prod(shape.dims),))
         case Dense():
@@ -142,6 +145,11 @@ def _module(layer: Layer, shape: Shape, path: str) -> tuple[nn.Module, Shape]:
                 )
             return nn.Linear(shape.dims[0], layer.dense, layer.bias), Shape((layer.dense,))
     raise AssertionError(layer)
+
+
+def _halves(module: nn.Module) -> bool:
+    """Whether it is a max-pooling of 2×2 pixels."""
+    return isinstance(module, nn.MaxPool2d) and (module.kernel_size, module.stride, module.padding) == (2, 2, 0)
 
 
 def _after(n: int, kernel: int, stride: int, padding: int | str, dilation: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from fittingroom.models.kernels import Dropout, ReluMaxPool2d
 from fittingroom.models.registry import MODELS, Depth, Rate, Size, Width
 
 
@@ -27,13 +28,13 @@ def vgg(
             layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
             before = after
         if min(height, wide) >= 2:  # more stages than the image has halvings: the rest keeps its size
-            layers.append(nn.MaxPool2d(2))
+            layers[-1:] = [nn.Identity(), ReluMaxPool2d()]  # one pass for both; the later layers keep their numbers
             height, wide = height // 2, wide // 2
     head = [
         nn.Flatten(),
         nn.Linear(before * height * wide, dense),
         nn.ReLU(),
-        nn.Dropout(dropout),
+        Dropout(dropout),
         nn.Linear(dense, classes),
     ]
     return nn.Sequential(*layers, *head)

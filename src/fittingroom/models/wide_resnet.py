@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from fittingroom.models.kernels import Dropout
 from fittingroom.models.registry import MODELS, Rate, Size, Width
 from fittingroom.spec.errors import FittingroomError
 
@@ -45,7 +46,7 @@ class WideBlock(nn.Module):
         self.norm1 = nn.BatchNorm2d(before)
         self.conv1 = nn.Conv2d(before, after, 3, stride, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(after)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.conv2 = nn.Conv2d(after, after, 3, padding=1, bias=False)
         self.shortcut = None if stride == 1 and before == after else nn.Conv2d(before, after, 1, stride, bias=False)
 
