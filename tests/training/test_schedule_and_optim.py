@@ -114,14 +114,14 @@ def test_muon_moves_kernels_as_torch_moves_their_flattened_matrix(layout: torch.
     model = net().to(memory_format=layout)  # type: ignore[call-overload]
     plain = net()
     optimizer = Optimizer(spec, model.parameters())
-    matrices = [nn.Parameter(p.detach().reshape(len(p), -1).clone()) for p in plain.parameters() if p.ndim >= 2]
+    *kernels, last = [p for p in plain.parameters() if p.ndim >= 2]
+    matrices = [nn.Parameter(p.detach().reshape(len(p), -1).clone()) for p in kernels]
     muon = torch.optim.Muon(
         matrices, lr=0.02, momentum=0.95, nesterov=True, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"
     )
-    rest = torch.optim.AdamW([p for p in plain.parameters() if p.ndim < 2], 1e-3, weight_decay=0)
+    rest = torch.optim.AdamW([last, *(p for p in plain.parameters() if p.ndim < 2)], 1e-3, weight_decay=0)
 
     def reference() -> None:
-        kernels = [p for p in plain.parameters() if p.ndim >= 2]
         for matrix, p in zip(matrices, kernels, strict=True):
             assert p.grad is not None
             matrix.grad = p.grad.reshape(len(p), -1)

@@ -34,7 +34,7 @@ class ReluMaxPool2d(nn.MaxPool2d):
     def forward(self, x: Tensor) -> Tensor:
         channels_last = x.is_contiguous(memory_format=torch.channels_last)
         if x.device.type == "cpu" and x.dtype == torch.bfloat16 and x.requires_grad and channels_last:
-            return _ReluMaxPool.apply(x)  # type: ignore[no-any-return,no-untyped-call]
+            return _ReluMaxPool.apply(x)  # type: ignore[no-any-return]
         return F.relu(super().forward(x))
 
 
@@ -51,7 +51,7 @@ class _ReluMaxPool(torch.autograd.Function):
         return out.permute(0, 3, 1, 2)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         x, out = ctx.saved_tensors
         below = torch.empty_like(x)
         _, _, height, width = x.shape
@@ -61,11 +61,11 @@ class _ReluMaxPool(torch.autograd.Function):
         gradient = gradient.permute(0, 2, 3, 1).contiguous().view(torch.int16).flatten(2)
         parts = (bits, out.view(torch.int16).flatten(2), gradient, _windows(below)[0])
         for part, best, given, wanted in zip(*(tensor.split(rows) for tensor in parts), strict=True):
-            given = given & (-best >> 15)  # all ones where ReLU let something through
+            let_through = given & (-best >> 15)  # the mask is all ones where the output is positive
             left, right = _left_right(part.clamp_min(0))
             larger = torch.maximum(left, right)
             passed = torch.empty_like(larger)
-            _pass_down(given, _above_below(larger), _above_below(passed))
+            _pass_down(let_through, _above_below(larger), _above_below(passed))
             _pass_down(passed, (left, right), _left_right(wanted))
         return below
 
@@ -109,7 +109,7 @@ class Dropout(nn.Dropout):
         dense = x.is_contiguous() or (x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last))
         if not self.training or self.p == 1 or x.device.type != "cpu" or not dense or x.element_size() not in INTEGERS:
             return super().forward(x)
-        return _Dropout.apply(x, self.p)  # type: ignore[no-any-return,no-untyped-call]
+        return _Dropout.apply(x, self.p)  # type: ignore[no-any-return]
 
 
 class _Dropout(torch.autograd.Function):
@@ -124,7 +124,7 @@ class _Dropout(torch.autograd.Function):
         return _masked(x, ctx.keep).mul_(ctx.scale)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         return _masked(gradient, ctx.keep).mul_(ctx.scale), None
 
 

@@ -177,7 +177,7 @@ class AugmentSpec(BaseModel):
 class OptimizerSpec(Strict):
     """How weights move. Weight decay touches matrices and kernels only, never norms and biases.
 
-    `muon` orthogonalises the update of matrices and kernels; `rest` with `rest_lr` moves what remains.
+    `muon` orthogonalises the update of every matrix and kernel but the last layer's; `rest` with `rest_lr` moves what remains.
     """
 
     kind: Literal["sgd", "adam", "adamw", "adadelta", "rmsprop", "muon"] = "adam"

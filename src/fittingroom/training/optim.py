@@ -22,6 +22,8 @@ class Optimizer:
                 (matrices if p.ndim >= 2 else rest).append(p)
         self.parts: list[tuple[torch.optim.Optimizer, float]]  # with the peak learning rate of each
         if spec.kind == "muon":
+            if len(matrices) > 1:
+                rest.append(matrices.pop())  # the last layer maps to classes, and is no rotation (Jordan 2024)
             muon = FlatMuon(matrices, spec) if matrices else None
             others = _torch_optimizer(spec.rest, spec, spec.rest_lr, [], rest) if rest else None
             self.parts = [(o, lr) for o, lr in ((muon, spec.lr), (others, spec.rest_lr)) if o is not None]
