@@ -2,7 +2,7 @@
 
     make bench                 rows 1, 3 and 5 on parts of an epoch
     make bench ARGS=--quick    the same, smaller
-    make bench ARGS=--full     row 4 too
+    make bench ARGS=--full     rows 2 and 4, too, at full length, and row 3 for every shipped recipe
 
 Each ratio is taken within one round of turns. Nothing else may run meanwhile.
 """
@@ -16,59 +16,78 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from growth import growth
 from race import race
 from throughput import throughput
+from time_to import time_to
 
+from fittingroom.spec.read import shipped_recipes
 from fittingroom.study.cost import machine
 from fittingroom.study.plan import cores
 
 RESULTS = Path(__file__).parent / "results"
+SEEDS = 5  # of row 2
 
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--quick", action="store_true", help="smaller, for a look")
-parser.add_argument("--full", action="store_true", help="row 4, too")
-parser.add_argument("--busy", action="store_true", help="measure although the machine is busy")
-arguments = parser.parse_args()
 
-load = os.getloadavg()[0]
-if load > 0.5 * cores() and not arguments.busy:
-    sys.exit(
-        f"the load is {load:.1f}: something else runs here, and two threads collapse beside it; wait, or say --busy"
-    )
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="smaller, for a look")
+    parser.add_argument("--full", action="store_true", help="rows 2 and 4, too")
+    parser.add_argument("--busy", action="store_true", help="measure although the machine is busy")
+    arguments = parser.parse_args()
+    load = os.getloadavg()[0]
+    if load > 0.5 * cores() and not arguments.busy:
+        sys.exit(
+            f"the load is {load:.1f}: something else runs here, and two threads collapse beside it; wait, or say --busy"
+        )
+    print(f"{machine()}, load {load:.1f}", flush=True)
+    figures: dict[str, Any] = {"machine": machine(), "date": str(datetime.date.today()), "load": load}
+    images, rounds = (2_560, 1) if arguments.quick else (6_400, 3)
+    figures["race"] = []
+    for model, share in (("cnn1", 1.0), ("cnn2", 0.5)):
+        for batch in (64,) if arguments.quick else (64, 256):
+            rows = race(model, batch, round(images * share), rounds)
+            show_race(rows)
+            figures["race"] += rows
+    names = list(shipped_recipes()) if arguments.full else []
+    figures["own"] = own(*names)
+    figures["own_fp32"] = own("readme-002-cnn1", "readme-002-cnn2", "fast-fashion", "train.precision=fp32")
+    figures["throughput"] = throughput(3_000 if arguments.quick else 12_000, 1, rounds)
+    print("16 seeds take {ratio:.2f} [{low:.2f}, {high:.2f}] of 16 times one run alone".format(**figures["throughput"]))
+    if arguments.full:
+        figures["growth"] = growth(600_000)
+        figures["time_to"] = time_to(SEEDS)
+    RESULTS.mkdir(exist_ok=True)
+    kind = "-quick" if arguments.quick else "-full" if arguments.full else ""
+    path = RESULTS / f"{figures['date']}{kind}.json"
+    path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    print(f"written: {path}")
 
-images, rounds = (2_560, 1) if arguments.quick else (12_800, 3)
-print(f"{machine()}, load {load:.1f}", flush=True)
-rows = []
-for model in ("cnn1", "cnn2"):
-    for batch in (64, 256):
-        for precision in ("fp32", "bf16"):
-            found = race(model, precision, batch, images if model == "cnn1" else images // 2, rounds)
-            rows += found
-            for row in found:
-                print(
-                    f"{row['model']} {row['precision']} batch {row['batch']:>3}  {row['rival']:20} "
-                    f"{row['ratio']:6.2f} × [{row['low']:.2f}, {row['high']:.2f}]  "
-                    f"{row['ours_images_per_s']:8,.0f} against {row['rival_images_per_s']:8,.0f} images/s, "
-                    f"loss {row['our_loss']:.4f} against {row['rival_loss']:.4f}",
-                    flush=True,
-                )
-words = [sys.executable, "-m", "fittingroom", "bench", "--json"]
-own = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
-for s in own["speeds"]:
-    print(
-        f"{s['recipe']:18} {100 * s['share']:.0f} % of the {s['precision']} ceiling, {s['images_per_s']:,.0f} images/s",
-        flush=True,
-    )
-study = throughput(3_000 if arguments.quick else 12_000, 1, rounds)
-print(
-    f"16 seeds take {study['ratio']:.2f} [{study['low']:.2f}, {study['high']:.2f}] of 16 times one run alone",
-    flush=True,
-)
-grown = growth(600_000) if arguments.full else []
-RESULTS.mkdir(exist_ok=True)
-path = RESULTS / f"{datetime.date.today()}{'-quick' if arguments.quick else ''}.json"
-figures = {"machine": machine(), "load": load, "race": rows, "own": own, "throughput": study, "growth": grown}
-path.write_text(json.dumps(figures, indent=2) + "\n")
-print(f"written: {path}")
+
+def show_race(rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        print(
+            "{model} batch {batch:>3} {ours} against {theirs} {rival:20} {ratio:6.2f} × [{low:.2f}, {high:.2f}]  "
+            "{our_images_per_s:8,.0f} against {rival_images_per_s:8,.0f} images/s, "
+            "loss {our_loss:.4f} against {rival_loss:.4f}".format(**row),
+            flush=True,
+        )
+
+
+def own(*words: str) -> dict[str, Any]:
+    """What `fittingroom bench` says."""
+    words = (sys.executable, "-m", "fittingroom", "bench", "--json", *words)
+    found: dict[str, Any] = json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+    for s in found["speeds"]:
+        print(
+            f"{s['recipe']:18} {100 * s['share']:.0f} % of the {s['precision']} ceiling, "
+            f"{s['images_per_s']:,.0f} images/s, overhead {1e3 * s['overhead_s']:.2f} ms a step",
+            flush=True,
+        )
+    return found
+
+
+if __name__ == "__main__":
+    main()

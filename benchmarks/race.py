@@ -78,26 +78,32 @@ def write_task(path: Path, model: str, precision: str, batch: int, images: int) 
 
 
 def race(
-    model: str, precision: str, batch: int, images: int, rounds: int, rivals: Sequence[Contestant] = RIVALS
+    model: str, batch: int, images: int, rounds: int, rivals: Sequence[Contestant] = RIVALS
 ) -> list[dict[str, Any]]:
-    """A row for each rival: our images a second over its, median and range over `rounds`, and both losses."""
+    """Rows for each rival: fp32 against fp32, bf16 against bf16, and our default (bf16) against its default (fp32).
+
+    A row holds our images a second over the rival's (median and range over `rounds`) and the losses of both.
+    """
+    found: dict[tuple[str, str], list[dict[str, float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        task = Path(folder) / "task.npz"
-        write_task(task, model, precision, batch, images)
-        rows = []
-        found: dict[str, list[dict[str, float]]] = {c.name: [] for c in (OURS, *rivals)}
+        tasks = {precision: Path(folder) / f"{precision}.npz" for precision in ("fp32", "bf16")}
+        for precision, task in tasks.items():
+            write_task(task, model, precision, batch, images)
         for _ in range(rounds):
-            for contestant in (OURS, *rivals):
-                found[contestant.name].append(contestant.run(task))
+            for precision, task in tasks.items():
+                for contestant in (OURS, *rivals):
+                    found.setdefault((contestant.name, precision), []).append(contestant.run(task))
+    rows = []
+    for ours, theirs in (("fp32", "fp32"), ("bf16", "bf16"), ("bf16", "fp32")):
+        our_runs = found[OURS.name, ours]
         for rival in rivals:
-            ratios = [
-                a["images_per_s"] / b["images_per_s"] for a, b in zip(found[OURS.name], found[rival.name], strict=True)
-            ]
+            rival_runs = found[rival.name, theirs]
+            ratios = [a["images_per_s"] / b["images_per_s"] for a, b in zip(our_runs, rival_runs, strict=True)]
             rows.append({
-                "model": model, "precision": precision, "batch": batch, "rival": rival.name,
-                "ratio": median(ratios), "low": min(ratios), "high": max(ratios), "rounds": rounds,
-                "ours_images_per_s": median(f["images_per_s"] for f in found[OURS.name]),
-                "rival_images_per_s": median(f["images_per_s"] for f in found[rival.name]),
-                "our_loss": found[OURS.name][0]["loss"], "rival_loss": found[rival.name][0]["loss"],
+                "model": model, "batch": batch, "ours": ours, "theirs": theirs, "rival": rival.name,
+                "ratio": median(ratios), "low": min(ratios), "high": max(ratios), "rounds": rounds, "images": images,
+                "our_images_per_s": median(f["images_per_s"] for f in our_runs),
+                "rival_images_per_s": median(f["images_per_s"] for f in rival_runs),
+                "our_loss": our_runs[0]["loss"], "rival_loss": rival_runs[0]["loss"],
             })  # fmt: skip
     return rows

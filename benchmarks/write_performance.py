@@ -1,0 +1,162 @@
+"""Writes the tables and pictures of docs/performance.md from the newest results of `make bench`, so that nobody types a figure."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+from pages import ROOT, write_block
+
+from fittingroom.report.theme import COLOURS, png
+
+PAGE = "docs/performance.md"
+RESULTS = sorted(
+    (p for p in (ROOT / "benchmarks/results").glob("*.json") if "quick" not in p.name), key=lambda p: p.stat().st_mtime
+)
+KINDS = {
+    ("fp32", "fp32"): "fp32 against fp32",
+    ("bf16", "bf16"): "bf16 against bf16",
+    ("bf16", "fp32"): "our default against theirs",
+}
+
+
+def newest(part: str) -> tuple[Any, str]:
+    """A part of the results from the newest file that has it, and where and when it was measured."""
+    for path in reversed(RESULTS):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found.get(part):
+            return found[part], f"{found['machine']}, {found['date']}"
+    raise SystemExit(f'no results with "{part}" under benchmarks/results; run: make bench ARGS=--full')
+
+
+def table(head: list[str], rows: list[list[str]]) -> list[str]:
+    return ["| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows)]
+
+
+def race() -> None:
+    rows, where = newest("race")
+    models = {(r["model"], r["batch"]): f"{r['model']}, batch {r['batch']}" for r in rows}
+    cells = {(r["rival"], r["ours"], r["theirs"], r["model"], r["batch"]): r for r in rows}
+    lines = []
+    for (ours, theirs), kind in KINDS.items():
+        for rival in dict.fromkeys(r["rival"] for r in rows):
+            row = [kind, rival]
+            for key in models:
+                r = cells[rival, ours, theirs, *key]
+                row.append(f"**{r['ratio']:.1f}** [{r['low']:.1f}, {r['high']:.1f}]")
+            lines.append(row)
+    speeds = [
+        ["", f"fittingroom, {precision}, images a second"]
+        + [
+            f"{next(r['our_images_per_s'] for r in rows if r['ours'] == precision and (r['model'], r['batch']) == key):,.0f}"
+            for key in models
+        ]
+        for precision in ("fp32", "bf16")
+    ]
+    gap = max(abs(r["our_loss"] - r["rival_loss"]) for r in rows if r["model"] == "cnn1" and r["ours"] == r["theirs"])
+    note = (
+        f"Median of {rows[0]['rounds']} rounds [lowest, highest]; {where}. The mean losses of cnn1's timed steps agree within "
+        f"{gap:.4f}; cnn2 has dropout, whose draws nobody shares."
+    )
+    write_block(PAGE, "race", ["", *table(["precision", "rival", *models.values()], [*lines, *speeds]), "", note, ""])
+    shown = [r | {"kind": KINDS[r["ours"], r["theirs"]], "net": models[r["model"], r["batch"]]} for r in rows]
+    x = alt.X("ratio:Q", title="times as many images a second", scale=alt.Scale(type="log", domainMin=1))
+    y = alt.Y("rival:N", title=None, sort=None)
+    colour = alt.Color("net:N", title=None, sort=None)
+    base = alt.Chart().encode(y=y, color=colour, yOffset=alt.YOffset("net:N", sort=None))
+    bars = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=None), x2="high:Q")
+    dots = base.mark_point(filled=True, size=55, opacity=1).encode(x=x, shape=alt.Shape("net:N", title=None, sort=None))
+    chart = alt.layer(bars, dots).properties(width=230, height=190).facet(
+        column=alt.Column("kind:N", title=None, sort=list(KINDS.values())), data=alt.Data(values=shown)
+    )
+    (ROOT / "docs/performance-race.png").write_bytes(png(chart))
+
+
+def own() -> None:
+    found, where = newest("own")
+    half, _ = newest("own_fp32")
+    top = found["ceiling"]
+    lines = [
+        [
+            s["recipe"], s["precision"], str(s["batch_size"]), f"{s['images_per_s']:,.0f}",
+            f"{100 * s['flops_per_s'] / (top['bf16'] / (1 if s['precision'] == 'bf16' else 2)):.0f}",
+            f"{1e3 * s['overhead_s']:.1f}", f"{s['evaluate_s']:.2f}", f"{1e3 * s['latency_1_s']:.2f}",
+            f"{s['peak_memory_bytes'] / 1e6:,.0f}",
+        ]
+        for s in [*found["speeds"], *half["speeds"]]
+    ]  # fmt: skip
+    head = ["recipe", "precision", "batch", "images/s", "of the ceiling, %", "overhead a step, ms"]
+    head += ["10,000 images, s", "one image, ms", "peak memory, MB"]
+    note = (
+        f"Ceiling: {top['bf16'] / 1e9:,.0f} GFLOP/s, the fastest bfloat16 matrix product here, and half of it for float32 (the "
+        f"float32 product of the library reaches {top['fp32'] / 1e9:,.0f}); {where}, {top['threads']} threads."
+    )
+    write_block(PAGE, "own", ["", *table(head, lines), "", note, ""])
+
+
+def throughput() -> None:
+    t, where = newest("throughput")
+    text = (
+        f"A study of {t['seeds']} seeds of `{t['recipe']}` ({t['images']:,} images, {t['epochs']} epoch) takes **{t['ratio']:.2f}** "
+        f"[{t['low']:.2f}, {t['high']:.2f}] of {t['seeds']} times one run alone ({t['many_s']:.1f} s against {t['seeds']} × "
+        f"{t['one_s']:.1f} s; processes, data and scoring included; {where})."
+    )
+    write_block(PAGE, "throughput", [text])
+
+
+def growth() -> None:
+    rows, where = newest("growth")
+    lines = [
+        [
+            r["what"],
+            ", ".join(f"{x:,.0f}" for x in r["sizes"]),
+            ", ".join(f"{m['seconds']:.1f}" for m in r["measured"]),
+            f"**{r['exponent']:.2f}**",
+        ]
+        for r in rows
+    ]
+    head = ["what grows", "sizes", "seconds", "exponent (of the larger half)"]
+    write_block(PAGE, "growth", ["", *table(head, lines), "", f"{where}.", ""])
+    values = [
+        {"what": r["what"], "size": x / r["sizes"][0], "seconds": m["seconds"] / r["measured"][0]["seconds"]}
+        for r in rows
+        for x, m in zip(r["sizes"], r["measured"], strict=True)
+    ]
+    log = alt.Scale(type="log")
+    x = alt.X("size:Q", title="size, as a multiple of the smallest", scale=log)
+    y = alt.Y("seconds:Q", title="seconds, as a multiple", scale=log)
+    lined = (
+        alt.Chart(alt.Data(values=values))
+        .mark_line(point=alt.OverlayMarkDef(size=50), strokeWidth=2)
+        .encode(x=x, y=y, color=alt.Color("what:N", title=None), shape=alt.Shape("what:N", title=None))
+    )
+    most = max(v["size"] for v in values)
+    work = alt.Chart(alt.Data(values=[{"size": 1, "seconds": 1}, {"size": most, "seconds": most}]))
+    even = work.mark_line(strokeDash=[4, 3], color=COLOURS[7]).encode(x=x, y=y)
+    (ROOT / "docs/performance-growth.png").write_bytes(png(alt.layer(even, lined).properties(width=420, height=280)))
+
+
+def time_to() -> None:
+    rows, where = newest("time_to")
+    lines = []
+    for r in rows:
+        goal = f"{100 * r['target']:g} % of {r['dataset']}"
+        accuracy = f"{100 * r['accuracy']:.2f} ± {100 * r['sd']:.2f} %, mean of {r['seeds']} seeds"
+        accuracy += "" if r["reached"] else " (not reached)"
+        lines.append([goal, f"`{r['recipe']}`", accuracy, f"{r['train_s']:.1f}", f"{r['total_s']:.1f}", "1", "1"])
+        for p in r["peers"]:
+            best = f"{100 * max(p['accuracies']):.2f} % after {len(p['accuracies'])} epochs"
+            more = "" if p["reached"] else "over "
+            lines.append([
+                goal, p["name"], best + ("" if p["reached"] else ", never there"), f"{p['train_s']:.0f}", f"{p['total_s']:.0f}",
+                f"**{more}{p['ratio']:.1f}**", f"**{more}{p['total_ratio']:.1f}**",
+            ])  # fmt: skip
+    head = ["goal", "who", "test accuracy", "training, s", "from the process's start, s", "times ours", "from the start"]
+    write_block(PAGE, "time-to", ["", *table(head, lines), "", f"{where}.", ""])
+
+
+for part in (race, own, throughput, growth, time_to):
+    part()
+print(f"written: {Path(PAGE)}")
