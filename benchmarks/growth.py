@@ -15,7 +15,7 @@ from fittingroom.spec.read import read_recipe
 from fittingroom.spec.recipe import Recipe
 from fittingroom.study.clock import forget_peak, peak_memory_bytes
 from fittingroom.study.launch import apart
-from fittingroom.study.plan import threads_each
+from fittingroom.study.plan import cores, threads_each
 from fittingroom.training import fit, prepare_process
 
 RECIPE = "readme-002-cnn1"
@@ -28,7 +28,8 @@ def growth(most_images: int) -> list[dict[str, Any]]:
         _row("images", images, lambda n: _training(_recipe(), n)),
         _row("epochs", [1, 2, 4, 8], lambda n: _training(_recipe(f"train.epochs={n}"), 6_000)),
         _row("FLOPs of a step (by width)", [16, 32, 64, 128], _by_width, size=_width_flops),
-        _row("seeds", [1, 2, 4, 8], _study_s),
+        _row("seeds", [2, 4, 8, 16], _study),
+        _row("runs at once (8 seeds)", [n for n in (1, 2, 4, 8) if n <= cores()], lambda n: _study(8, n)),
     ]
 
 
@@ -37,7 +38,7 @@ def _row(
 ) -> dict[str, Any]:
     found = [seconds(n) for n in sizes]
     x, y = np.log([size(n) for n in sizes]), np.log([f["seconds"] for f in found])
-    half = len(sizes) // 2
+    half = len(sizes) // 2 if len(sizes) > 3 else 0
     exponent = float(np.polyfit(x[half:], y[half:], 1)[0])
     print(f"{what}: seconds grow with the power {exponent:.2f}", flush=True)
     return {"what": what, "sizes": [size(n) for n in sizes], "measured": found, "exponent": exponent}
@@ -75,5 +76,5 @@ def _width_flops(width: int) -> float:
     return float(describe(build(_wide(width).model, (1, 28, 28), 10), (1, 28, 28)).flops)
 
 
-def _study_s(seeds: int) -> dict[str, float]:
-    return {"seconds": study_s(_recipe("data.limit=6000"), seeds)}
+def _study(seeds: int, workers: int | None = None) -> dict[str, float]:
+    return {"seconds": study_s(_recipe("data.limit=6000"), seeds, workers)}

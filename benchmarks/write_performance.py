@@ -68,8 +68,10 @@ def race() -> None:
     base = alt.Chart().encode(y=y, color=colour, yOffset=alt.YOffset("net:N", sort=None))
     bars = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=None), x2="high:Q")
     dots = base.mark_point(filled=True, size=55, opacity=1).encode(x=x, shape=alt.Shape("net:N", title=None, sort=None))
-    chart = alt.layer(bars, dots).properties(width=230, height=190).facet(
-        column=alt.Column("kind:N", title=None, sort=list(KINDS.values())), data=alt.Data(values=shown)
+    chart = (
+        alt.layer(bars, dots)
+        .properties(width=230, height=190)
+        .facet(column=alt.Column("kind:N", title=None, sort=list(KINDS.values())), data=alt.Data(values=shown))
     )
     (ROOT / "docs/performance-race.png").write_bytes(png(chart))
 
@@ -153,7 +155,15 @@ def time_to() -> None:
                 goal, p["name"], best + ("" if p["reached"] else ", never there"), f"{p['train_s']:.0f}", f"{p['total_s']:.0f}",
                 f"**{more}{p['ratio']:.1f}**", f"**{more}{p['total_ratio']:.1f}**",
             ])  # fmt: skip
-    head = ["goal", "who", "test accuracy", "training, s", "from the process's start, s", "times ours", "from the start"]
+    head = [
+        "goal",
+        "who",
+        "test accuracy",
+        "training, s",
+        "from the process's start, s",
+        "times ours",
+        "from the start",
+    ]
     write_block(PAGE, "time-to", ["", *table(head, lines), "", f"{where}.", ""])
 
 

@@ -35,7 +35,13 @@ class Pictures(Dataset):
 torch.manual_seed(0)
 layers: list[nn.Module] = []
 for before, after in ((1, 32), (32, 64), (64, 128)):
-    layers += [nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.25)]
+    layers += [
+        nn.Conv2d(before, after, 3, padding=1),
+        nn.BatchNorm2d(after),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Dropout(0.25),
+    ]
 model = nn.Sequential(*layers, nn.Flatten(), nn.Linear(128 * 9, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10))
 criterion, optimizer = nn.CrossEntropyLoss(), torch.optim.Adam(model.parameters(), lr=1e-3)
 test_images = torch.from_numpy(data["test_images"])[:, None].float().div(255).sub(0.5).div(0.5)

@@ -14,6 +14,7 @@ from torch import Tensor
 from fittingroom.augment import AUGMENTATIONS, pipeline
 from fittingroom.augment.affine import warp
 from fittingroom.augment.mix import _beta
+from fittingroom.augment.shift import _gathered, _sliced
 from fittingroom.data import Images
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import AugmentSpec
@@ -84,6 +85,11 @@ def test_shift_is_a_random_crop_of_the_padded_image(
         assert found >= 0
         seen.add(found)
     assert len(seen) > 0.5 * min(N, (2 * pixels + 1) ** 2)
+
+
+def test_both_ways_to_shift_cut_the_same() -> None:
+    padded, (top, left) = torch.rand(40, 3, 12, 10), torch.randint(0, 5, (2, 40))
+    assert torch.equal(_sliced(padded, top, left, (8, 6)), _gathered(padded, top, left, (8, 6)))
 
 
 @settings(deadline=None, max_examples=20)
@@ -184,7 +190,7 @@ def test_the_mixing_ratio_is_beta_distributed(alpha: float) -> None:
     from scipy import stats
 
     draws = generator()
-    values = [_beta(alpha, draws) for _ in range(1500)]
+    values = [_beta(alpha, draws).item() for _ in range(1500)]
     assert stats.kstest(values, stats.beta(alpha, alpha).cdf).pvalue > 1e-3
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import math
+from functools import cache
 from typing import Annotated
 
+import numpy as np
 import torch
 from pydantic import Field
+from scipy.special import betaincinv
 from torch import Generator, Tensor
 
 from fittingroom.augment.registry import AUGMENTATIONS
 
 Alpha = Annotated[float, Field(gt=0)]
+QUANTILES = 4097  # of a Beta distribution, between which a draw is interpolated
 
 
 @AUGMENTATIONS.register
@@ -30,25 +33,34 @@ def cutmix(
 ) -> tuple[Tensor, Tensor]:
     """Paste a rectangle of another image of the batch (Yun et al. 2019, arXiv:1905.04899); targets mix by area."""
     _, _, height, width = images_NCHW.shape
-    side = math.sqrt(1 - _beta(alpha, generator))
-    y, x = (int(torch.randint(0, n, (1,), generator=generator, device=generator.device)) for n in (height, width))
-    top, bottom = max(0, y - int(height * side) // 2), min(height, y + int(height * side) // 2)
-    left, right = max(0, x - int(width * side) // 2), min(width, x + int(width * side) // 2)
+    side = (1 - _beta(alpha, generator)).sqrt()
+    box_HW = _around(height, side, generator)[:, None] & _around(width, side, generator)
     other = _others(len(images_NCHW), generator)
-    mixed = images_NCHW.clone()
-    mixed[:, :, top:bottom, left:right] = images_NCHW[other, :, top:bottom, left:right]
-    share = 1 - (bottom - top) * (right - left) / (height * width)
-    return mixed, torch.lerp(targets_NK[other], targets_NK, share)
+    share = 1 - box_HW.float().mean()
+    return torch.where(box_HW, images_NCHW[other], images_NCHW), torch.lerp(targets_NK[other], targets_NK, share)
+
+
+def _around(length: int, side: Tensor, generator: Generator) -> Tensor:
+    """Which pixels of an axis lie within a stretch of `side` × `length` around a random one; its end may be cut off."""
+    centre = torch.randint(0, length, (), generator=generator, device=generator.device)
+    half = (length * side).floor() // 2
+    pixels = torch.arange(length, device=generator.device)
+    return (pixels >= centre - half) & (pixels < centre + half)
 
 
 def _others(n: int, generator: Generator) -> Tensor:
     return torch.randperm(n, generator=generator, device=generator.device)
 
 
-def _beta(alpha: float, generator: Generator) -> float:
-    """One draw from Beta(alpha, alpha), by Jöhnk's way, which needs uniform numbers only (so a generator can be passed)."""
-    while True:
-        u, v = torch.rand(2, generator=generator, device=generator.device).tolist()
-        x, y = u ** (1 / alpha), v ** (1 / alpha)
-        if 0 < x + y <= 1:
-            return float(x / (x + y))
+def _beta(alpha: float, generator: Generator) -> Tensor:
+    """One draw from Beta(alpha, alpha), on the generator's device: no step waits to hear how it came out."""
+    quantiles = _quantiles(alpha, str(generator.device))
+    place = torch.rand((), generator=generator, device=generator.device) * (QUANTILES - 1)
+    below = place.long().clamp_max(QUANTILES - 2)
+    return torch.lerp(quantiles.take(below), quantiles.take(below + 1), place - below)
+
+
+@cache
+def _quantiles(alpha: float, device: str) -> Tensor:
+    shares = betaincinv(alpha, alpha, np.linspace(0, 1, QUANTILES))
+    return torch.from_numpy(shares.astype(np.float32)).to(device)

@@ -79,7 +79,8 @@ def fit(
     model = network(recipe, train, seed).to(device)
     averaged = copy.deepcopy(model) if spec.ema else None
     scored = averaged or model
-    optimizer = Optimizer(recipe.optimizer, model.parameters())
+    parameters = list(model.parameters())
+    optimizer = Optimizer(recipe.optimizer, parameters)
     augment = pipeline(recipe.augment)
     pixels = to_tensor(train.images_NCHW).to(device)
     labels = torch.from_numpy(train.labels_N).to(device)
@@ -100,9 +101,7 @@ def fit(
     model.train()
     for number in range(first_epoch, spec.epochs + 1):
         started = time.perf_counter()
-        generator = torch.Generator(device).manual_seed(_mixed(seed, number))
-        torch.manual_seed(_mixed(seed, number) + 1)  # dropout draws from torch's own generator
-        order = torch.randperm(n, generator=generator, device=device)
+        order, generator = shuffled(n, seed, number, device)
         loss_sum = torch.zeros((), device=device)
         correct = torch.zeros((), dtype=torch.int64, device=device)
         for i, rows in enumerate(order.split(spec.batch_size)):
@@ -117,11 +116,12 @@ def fit(
                 raise _not_finite(number, i + 1, recipe)
             loss.backward()
             if spec.clip_norm:
-                nn.utils.clip_grad_norm_(model.parameters(), spec.clip_norm)
+                nn.utils.clip_grad_norm_(parameters, spec.clip_norm)
             step = (number - 1) * steps_per_epoch + i
             factor = lr_factor(recipe.schedule, step, spec.epochs * steps_per_epoch, steps_per_epoch)
             optimizer.step(factor)
-            model.zero_grad(set_to_none=True)
+            for parameter in parameters:
+                parameter.grad = None
             if averaged is not None:
                 _average(averaged, model, min(spec.ema, (1 + step) / (10 + step)))  # young averages forget faster
             with torch.no_grad():  # the host does not wait for these
@@ -153,6 +153,17 @@ def fit(
             scored,
             state,
         )
+
+
+def shuffled(n: int, seed: int, epoch: int, device: str = "cpu") -> tuple[Tensor, torch.Generator]:
+    """The order of an epoch's `n` images, and the generator for its augmentation; torch's own, for dropout, is seeded, too.
+
+    The two numbers are mixed as in SplitMix, so that neighbours don't share streams.
+    """
+    mixed = (seed * 0x9E3779B97F4A7C15 + epoch * 0xBF58476D1CE4E5B9) % (1 << 62)
+    generator = torch.Generator(device).manual_seed(mixed)
+    torch.manual_seed(mixed + 1)
+    return torch.randperm(n, generator=generator, device=device), generator
 
 
 def network(recipe: Recipe, train: Images, seed: int) -> nn.Module:
@@ -212,11 +223,6 @@ def _average(averaged: nn.Module, model: nn.Module, decay: float) -> None:
     torch._foreach_lerp_(list(averaged.parameters()), list(model.parameters()), 1 - decay)
     for old, new in zip(averaged.buffers(), model.buffers(), strict=True):
         old.copy_(new)
-
-
-def _mixed(seed: int, epoch: int) -> int:
-    """A generator seed for one epoch; SplitMix-like, so that neighbours don't share streams."""
-    return (seed * 0x9E3779B97F4A7C15 + epoch * 0xBF58476D1CE4E5B9) % (1 << 62)
 
 
 def _not_finite(epoch: int, step: int | None, recipe: Recipe) -> NotFinite:

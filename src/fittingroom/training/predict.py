@@ -45,9 +45,9 @@ def predict(
     for batch in pixels.split(BATCH):
         x = to_float(batch.to(device)).contiguous(memory_format=torch.channels_last)
         views = [model(view) for view in _views(x, score.average if score else "none")]
-        parts.append((sum(views[1:], views[0]) / len(views)).float().cpu())
+        parts.append((sum(views[1:], views[0]) / len(views)).float())
     model.train(was_training)
-    return torch.cat(parts).numpy() if parts else np.zeros((0, 0), np.float32)
+    return torch.cat(parts).cpu().numpy() if parts else np.zeros((0, 0), np.float32)
 
 
 def _views(images_NCHW: Tensor, average: str) -> Iterator[Tensor]:
