@@ -41,8 +41,9 @@ class Goal:
     most_epochs: int
 
 
+QUICK = ("fast-fashion", "train.epochs=2", "train.batch_size=256", 'augment=[{kind="hflip"}]')  # shifts pay later
 GOALS = (
-    Goal("fashion-mnist", 0.9268, ("fast-fashion", "train.epochs=2"), (SCRIPT,), 20),
+    Goal("fashion-mnist", 0.9268, QUICK, (SCRIPT,), 20),
     Goal("mnist", 0.99, ("fast-mnist", "train.epochs=1"), (SCRIPT, *KERAS), 15),
 )
 
@@ -96,9 +97,9 @@ def _peer(goal: Goal, peer: Peer, data: Path, ours: dict[str, Any]) -> dict[str,
     started = time.perf_counter()
     done = subprocess.run(words, env=os.environ | environment, capture_output=True, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    total_s = found["setup_s"] + found["train_s"]
+    total_s = time.perf_counter() - started - found["score_s"]
     row = {
-        "name": name, **found, "total_s": total_s, "wall_s": time.perf_counter() - started,
+        "name": name, **found, "total_s": total_s,
         "ratio": found["train_s"] / ours["train_s"], "total_ratio": total_s / ours["total_s"],
     }  # fmt: skip
     what = "touched it" if found["reached"] else f"best {100 * max(found['accuracies']):.2f} %"

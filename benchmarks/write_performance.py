@@ -1,4 +1,4 @@
-"""Writes the tables and pictures of docs/performance.md from the newest results of `make bench`, so that nobody types a figure."""
+"""Writes the tables and pictures of docs/performance.md from the newest results of `make bench`: nobody types a figure."""
 
 from __future__ import annotations
 
@@ -101,9 +101,9 @@ def own() -> None:
 def throughput() -> None:
     t, where = newest("throughput")
     text = (
-        f"A study of {t['seeds']} seeds of `{t['recipe']}` ({t['images']:,} images, {t['epochs']} epoch) takes **{t['ratio']:.2f}** "
-        f"[{t['low']:.2f}, {t['high']:.2f}] of {t['seeds']} times one run alone ({t['many_s']:.1f} s against {t['seeds']} × "
-        f"{t['one_s']:.1f} s; processes, data and scoring included; {where})."
+        f"A study of {t['seeds']} seeds of `{t['recipe']}` ({t['images']:,} images, {t['epochs']} epoch) takes "
+        f"**{t['ratio']:.2f}** [{t['low']:.2f}, {t['high']:.2f}] of {t['seeds']} times one run alone "
+        f"({t['many_s']:.1f} s against {t['seeds']} × {t['one_s']:.1f} s; processes, data and scoring included; {where})."
     )
     write_block(PAGE, "throughput", [text])
 

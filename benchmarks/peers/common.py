@@ -90,7 +90,7 @@ def read_arrays() -> tuple[dict[str, np.ndarray], float, int]:
         return dict(file), float(sys.argv[2]), int(sys.argv[3])
 
 
-def tell_until(target: float, accuracies: list[float], setup_s: float, train_s: float) -> None:
-    """Print how far it came, after how many epochs and seconds."""
+def tell_until(target: float, accuracies: list[float], train_s: float, score_s: float) -> None:
+    """Print how far it came, after how many epochs and seconds of training and of scoring."""
     reached = accuracies[-1] >= target
-    print(json.dumps({"reached": reached, "accuracies": accuracies, "setup_s": setup_s, "train_s": train_s}))
+    print(json.dumps({"reached": reached, "accuracies": accuracies, "train_s": train_s, "score_s": score_s}))

@@ -7,11 +7,8 @@ Layers, batch size and optimizer are the example's; the test set is scored after
 
 from __future__ import annotations
 
-import time
-
-started = time.perf_counter()  # before the imports, which count
-
 import os
+import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
@@ -29,12 +26,14 @@ model = keras.Sequential([
     layers.Flatten(), layers.Dropout(0.5), layers.Dense(10, activation="softmax"),
 ])  # fmt: skip
 model.compile(loss="categorical_crossentropy", optimizer="adam", metrics=["accuracy"])
-setup_s, train_s, accuracies = time.perf_counter() - started, 0.0, []
+train_s, score_s, accuracies = 0.0, 0.0, []
 for _ in range(epochs):
     began = time.perf_counter()
     model.fit(x_train, y_train, batch_size=128, epochs=1, verbose=0)  # all of it: its validation_split would only cost
-    train_s += time.perf_counter() - began
+    seconds = time.perf_counter() - began
+    train_s += seconds
     accuracies.append(float(model.evaluate(x_test, y_test, verbose=0)[1]))
+    score_s += time.perf_counter() - began - seconds
     if accuracies[-1] >= target:
         break
-tell_until(target, accuracies, setup_s, train_s)
+tell_until(target, accuracies, train_s, score_s)

@@ -25,9 +25,9 @@ def shift(
     n, _, height, width = images_NCHW.shape
     mode = {"black": "constant", "reflect": "reflect", "edge": "replicate"}[fill]
     padded = F.pad(images_NCHW, (pixels,) * 4, mode=mode)
-    offset_2N = torch.randint(0, 2 * pixels + 1, (2, n), generator=generator, device=generator.device)
+    top_N, left_N = torch.randint(0, 2 * pixels + 1, (2, n), generator=generator, device=generator.device)
     move = _sliced if images_NCHW.device.type == "cpu" else _gathered
-    return move(padded, *offset_2N, (height, width)), targets_NK
+    return move(padded, top_N, left_N, (height, width)), targets_NK
 
 
 def _sliced(padded_NCHW: Tensor, top_N: Tensor, left_N: Tensor, size: tuple[int, int]) -> Tensor:

@@ -32,7 +32,7 @@ def fastnet(
     `early` halves the size after the first convolution, too: three times as fast, and enough for digits. A max-pooled head
     with logits × `logit_scale`.
     """
-    body = [Halving(channels, width, pool=early and min(size) >= 2)]
+    body: list[nn.Module] = [Halving(channels, width, pool=early and min(size) >= 2)]
     side = min(size) // 2 if early else min(size)
     for _ in range(stages):
         body += [Halving(width, 2 * width, pool=side >= 2), Residual(2 * width)]
