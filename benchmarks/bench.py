@@ -12,9 +12,9 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,12 @@ from throughput import throughput
 from time_to import time_to
 
 from fittingroom.spec.read import shipped_recipes
+from fittingroom.study.clock import Quiet
 from fittingroom.study.cost import machine
-from fittingroom.study.plan import cores
 
 RESULTS = Path(__file__).parent / "results"
 SEEDS = 5  # of row 2
+LISTEN_S = 3  # to whether others use the machine, before anything is measured
 
 
 def main() -> None:
@@ -37,13 +38,12 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="rows 2 and 4, too")
     parser.add_argument("--busy", action="store_true", help="measure although the machine is busy")
     arguments = parser.parse_args()
-    load = os.getloadavg()[0]
-    if load > 0.5 * cores() and not arguments.busy:
-        sys.exit(
-            f"the load is {load:.1f}: something else runs here, and two threads collapse beside it; wait, or say --busy"
-        )
-    print(f"{machine()}, load {load:.1f}", flush=True)
-    figures: dict[str, Any] = {"machine": machine(), "date": str(datetime.date.today()), "load": load}
+    quiet = Quiet()
+    time.sleep(LISTEN_S)
+    if not (quiet or arguments.busy):
+        sys.exit("something else uses a core here, and two threads collapse beside it; wait, or say --busy")
+    print(machine(), flush=True)
+    figures: dict[str, Any] = {"machine": machine(), "date": str(datetime.date.today()), "quiet_before": bool(quiet)}
     images, rounds = (2_560, 1) if arguments.quick else (6_400, 3)
     figures["race"] = []
     for model, share in (("cnn1", 1.0), ("cnn2", 0.5)):

@@ -23,12 +23,12 @@ KINDS = {
 
 
 def newest(part: str) -> tuple[Any, str]:
-    """A part of the results from the newest file that has it, and where and when it was measured."""
+    """A part of the results from the newest file that has it, and where and when it was measured. Raises `LookupError`."""
     for path in reversed(RESULTS):
         found = json.loads(path.read_text(encoding="utf-8"))
         if found.get(part):
             return found[part], f"{found['machine']}, {found['date']}"
-    raise SystemExit(f'no results with "{part}" under benchmarks/results; run: make bench ARGS=--full')
+    raise LookupError(part)
 
 
 def table(head: list[str], rows: list[list[str]]) -> list[str]:
@@ -60,14 +60,25 @@ def race() -> None:
         f"Median of {rows[0]['rounds']} rounds [lowest, highest]; {where}. The mean losses of cnn1's timed steps agree within "
         f"{gap:.4f}; cnn2 has dropout, whose draws nobody shares."
     )
-    write_block(PAGE, "race", ["", *table(["precision", "rival", *models.values()], [*lines, *speeds]), "", note, ""])
+    picture = "![Images a second, ours over each rival's](performance-race.png)"
+    write_block(
+        PAGE,
+        "race",
+        ["", *table(["precision", "rival", *models.values()], [*lines, *speeds]), "", note, "", picture, ""],
+    )
     shown = [r | {"kind": KINDS[r["ours"], r["theirs"]], "net": models[r["model"], r["batch"]]} for r in rows]
-    x = alt.X("ratio:Q", title="times as many images a second", scale=alt.Scale(type="log", domainMin=1))
-    y = alt.Y("rival:N", title=None, sort=None)
-    colour = alt.Color("net:N", title=None, sort=None)
-    base = alt.Chart().encode(y=y, color=colour, yOffset=alt.YOffset("net:N", sort=None))
-    bars = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=None), x2="high:Q")
-    dots = base.mark_point(filled=True, size=55, opacity=1).encode(x=x, shape=alt.Shape("net:N", title=None, sort=None))
+    title, nets = "times as many images a second", list(models.values())
+    scale, axis = alt.Scale(type="log", domain=[1, 16]), alt.Axis(values=[1, 2, 4, 8, 16])
+    named = {"title": None, "scale": alt.Scale(domain=nets)}  # one legend for colour and shape
+    base = alt.Chart().encode(
+        y=alt.Y("rival:N", title=None, sort=None),
+        yOffset=alt.YOffset("net:N", sort=nets),
+        color=alt.Color("net:N", sort=nets, **named),
+    )
+    bars = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=title, scale=scale, axis=axis), x2="high:Q")
+    dots = base.mark_point(filled=True, size=55, opacity=1).encode(
+        x=alt.X("ratio:Q", title=title, scale=scale, axis=axis), shape=alt.Shape("net:N", sort=nets, **named)
+    )
     chart = (
         alt.layer(bars, dots)
         .properties(width=230, height=190)
@@ -120,7 +131,8 @@ def growth() -> None:
         for r in rows
     ]
     head = ["what grows", "sizes", "seconds", "exponent (of the larger half)"]
-    write_block(PAGE, "growth", ["", *table(head, lines), "", f"{where}.", ""])
+    picture = "![Seconds over size, on logarithmic axes](performance-growth.png)"
+    write_block(PAGE, "growth", ["", *table(head, lines), "", f"{where}.", "", picture, ""])
     values = [
         {"what": r["what"], "size": x / r["sizes"][0], "seconds": m["seconds"] / r["measured"][0]["seconds"]}
         for r in rows
@@ -167,6 +179,9 @@ def time_to() -> None:
     write_block(PAGE, "time-to", ["", *table(head, lines), "", f"{where}.", ""])
 
 
-for part in (race, own, throughput, growth, time_to):
-    part()
+for name, part in {"race": race, "own": own, "throughput": throughput, "growth": growth, "time-to": time_to}.items():
+    try:
+        part()
+    except LookupError:
+        write_block(PAGE, name, ["Not measured yet: `make bench ARGS=--full`."])
 print(f"written: {Path(PAGE)}")
