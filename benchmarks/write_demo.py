@@ -20,6 +20,6 @@ printed = subprocess.run(
     [sys.executable, "-m", "fittingroom", "demo", "--runs", runs], capture_output=True, text=True, check=True
 ).stdout
 environment = next(run for run in Runs(runs).list() if run.name.startswith("fast-fashion")).environment
-lines = [line.rstrip() for line in printed.strip().splitlines()]
+lines = [line.rstrip().replace(str(runs), "runs") for line in printed.strip().splitlines()]  # as where nothing is said
 hardware = f"{environment.cpu}, {environment.cores} cores, torch {environment.torch}, {environment.started[:10]}"
 write_block("README.md", "demo", ["```text", *lines, "```", f"({hardware})"])
