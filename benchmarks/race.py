@@ -33,14 +33,14 @@ class Contestant:
     environment: tuple[tuple[str, str], ...] = ()
     ours: bool = False
 
-    def run(self, task: Path) -> dict[str, float]:
-        words = [sys.executable if self.ours else str(PEERS), str(HERE / "peers" / self.program), str(task)]
+    def run(self, *arguments: object) -> dict[str, Any]:
+        words = [sys.executable if self.ours else str(PEERS), str(HERE / "peers" / self.program), *map(str, arguments)]
         done = subprocess.run(
             words, check=False, env=os.environ | dict(self.environment), capture_output=True, text=True
         )
         if done.returncode:
             raise RuntimeError(f"{self.name} failed:\n{done.stderr[-2000:]}")
-        found: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+        found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
         return found
 
 
@@ -54,7 +54,7 @@ RIVALS = (
 )
 
 
-def write_task(path: Path, model: str, precision: str, batch: int, images: int) -> None:
+def write_task(path: Path, model: str, batch: int, images: int) -> None:
     """One pass over `images` images of Fashion-MNIST, in the order and from the weights of our seed 0."""
     from fittingroom.data import load
     from fittingroom.spec.read import read_recipe
@@ -66,7 +66,7 @@ def write_task(path: Path, model: str, precision: str, batch: int, images: int) 
     state = network(recipe, train, seed=0).state_dict()
     order = shuffled(len(train), seed=0, epoch=1)[0].numpy()
     facts = {
-        "model": model, "precision": precision, "batch": batch, "lr": recipe.optimizer.lr,
+        "model": model, "batch": batch, "lr": recipe.optimizer.lr,
         "warm_up": max(1, round(WARM_UP * steps)),
         "mean": float(state["mean"].flatten()[0]), "sd": 1 / float(state["scale"].flatten()[0]),
     }  # fmt: skip
@@ -84,13 +84,12 @@ def race(
     """
     found: dict[tuple[str, str], list[dict[str, float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        tasks = {precision: Path(folder) / f"{precision}.npz" for precision in ("fp32", "bf16")}
-        for precision, task in tasks.items():
-            write_task(task, model, precision, batch, images)
+        task = Path(folder) / "task.npz"
+        write_task(task, model, batch, images)
         for _ in range(rounds):
-            for precision, task in tasks.items():
+            for precision in ("fp32", "bf16"):
                 for contestant in (OURS, *rivals):
-                    found.setdefault((contestant.name, precision), []).append(contestant.run(task))
+                    found.setdefault((contestant.name, precision), []).append(contestant.run(task, precision))
     rows = []
     for ours, theirs in (("fp32", "fp32"), ("bf16", "bf16"), ("bf16", "fp32")):
         our_runs = found[OURS.name, ours]

@@ -6,8 +6,6 @@ arXiv:2404.00498), read once a run; a peer is generously stopped at the first ep
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -18,15 +16,15 @@ from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
-from race import HERE, PEERS
+from race import Contestant
 
 from fittingroom.data import load
 from fittingroom.store import Runs
 
-Peer = tuple[str, str, dict[str, str]]  # name, program, environment
-SCRIPT: Peer = ("README-style script", "until_script.py", {})
-KERAS: tuple[Peer, ...] = tuple(
-    (f"Keras' MNIST example on {backend}", "until_keras.py", {"KERAS_BACKEND": backend}) for backend in ("jax", "torch")
+SCRIPT = Contestant("README-style script", "until_script.py")
+KERAS = tuple(
+    Contestant(f"Keras' MNIST example on {backend}", "until_keras.py", (("KERAS_BACKEND", backend),))
+    for backend in ("jax", "torch")
 )
 
 
@@ -37,7 +35,7 @@ class Goal:
     dataset: str
     target: float
     recipe: tuple[str, ...]
-    peers: tuple[Peer, ...]
+    peers: tuple[Contestant, ...]
     most_epochs: int
 
 
@@ -91,20 +89,17 @@ def _ours(goal: Goal, seed: int) -> dict[str, float]:
         return {"accuracy": run.metrics.test.accuracy, "train_s": run.metrics.train_s, "total_s": total_s}
 
 
-def _peer(goal: Goal, peer: Peer, data: Path, ours: dict[str, Any]) -> dict[str, Any]:
-    name, program, environment = peer
-    words = [str(PEERS), str(HERE / "peers" / program), str(data), str(goal.target), str(goal.most_epochs)]
+def _peer(goal: Goal, peer: Contestant, data: Path, ours: dict[str, Any]) -> dict[str, Any]:
     started = time.perf_counter()
-    done = subprocess.run(words, env=os.environ | environment, capture_output=True, text=True, check=True)
-    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    found = peer.run(data, goal.target, goal.most_epochs)
     total_s = time.perf_counter() - started - found["score_s"]
     row = {
-        "name": name, **found, "total_s": total_s,
+        "name": peer.name, **found, "total_s": total_s,
         "ratio": found["train_s"] / ours["train_s"], "total_ratio": total_s / ours["total_s"],
     }  # fmt: skip
     what = "touched it" if found["reached"] else f"best {100 * max(found['accuracies']):.2f} %"
     print(
-        f"  {name}: {what} after {len(found['accuracies'])} epochs and {found['train_s']:.0f} s, "
+        f"  {peer.name}: {what} after {len(found['accuracies'])} epochs and {found['train_s']:.0f} s, "
         f"{row['ratio']:.1f} times ours ({row['total_ratio']:.1f} from the start)",
         flush=True,
     )

@@ -1,6 +1,6 @@
 """What every contestant of `make bench` shares: the task, a plain torch model, and the words of the result.
 
-A contestant is a process: `python benchmarks/peers/NAME.py TASK.npz`. It trains one pass over the images in the task's
+A contestant is a process: `python benchmarks/peers/NAME.py TASK.npz PRECISION`. It trains one pass over the images in the task's
 order from the task's weights and prints one JSON line. The first part of the steps is warm-up (compilation, caches), the
 rest is timed. The mean losses of both parts tell whether it did the same mathematics.
 """
@@ -8,8 +8,8 @@ rest is timed. The mean losses of both parts tell whether it did the same mathem
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Task:
-    """One pass over images: what `benchmarks/bench.py` wrote."""
+    """One pass over images: what `benchmarks/race.py` wrote."""
 
     model: str  # cnn1 or cnn2
     precision: str  # fp32 or bf16
@@ -40,13 +40,20 @@ class Task:
         return ((self.images_NHW / np.float32(255) - self.mean) / self.sd).astype(np.float32)
 
 
-def read_task(path: str, ordered: bool = True) -> Task:
-    """The task; not `ordered`: with the images as the data set has them, for a contestant that draws the order itself."""
-    with np.load(Path(path)) as file:
+def read_task(ordered: bool = True) -> Task:
+    """The task of the command line; not `ordered`: with the images as in the data set, for who draws the order itself."""
+    _, path, precision = sys.argv
+    with np.load(path) as file:
         facts = json.loads(str(file["facts"]))
         weights = {name.removeprefix("w/"): file[name] for name in file if name.startswith("w/")}
         order = file["order"] if ordered else slice(None)
-        return Task(images_NHW=file["images"][order], labels_N=file["labels"][order], weights=weights, **facts)
+        return Task(
+            images_NHW=file["images"][order],
+            labels_N=file["labels"][order],
+            weights=weights,
+            precision=precision,
+            **facts,
+        )
 
 
 def tell(task: Task, warm_loss: float, loss: float, seconds: float) -> None:
@@ -56,11 +63,19 @@ def tell(task: Task, warm_loss: float, loss: float, seconds: float) -> None:
 
 
 def torch_model(task: Task) -> Any:
-    """The network as a README would write it, with the task's weights."""
+    """The network with the task's weights."""
     import torch
+
+    model = network(task.model)
+    model.load_state_dict({name: torch.from_numpy(value) for name, value in task.weights.items()})
+    return model
+
+
+def network(name: str) -> Any:
+    """cnn1 or cnn2 as a README would write it in torch."""
     from torch import nn
 
-    if task.model == "cnn1":
+    if name == "cnn1":
         layers = [
             nn.Conv2d(1, 32, 3), nn.ReLU(), nn.MaxPool2d(2),
             nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2),
@@ -77,15 +92,11 @@ def torch_model(task: Task) -> Any:
                 nn.Dropout(0.25),
             ]
         layers += [nn.Flatten(), nn.Linear(128 * 3 * 3, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10)]
-    model = nn.Sequential(*layers)
-    model.load_state_dict({name: torch.from_numpy(value) for name, value in task.weights.items()})
-    return model
+    return nn.Sequential(*layers)
 
 
 def read_arrays() -> tuple[dict[str, np.ndarray], float, int]:
     """Images and labels of both parts, the target and the most epochs, from the command line."""
-    import sys
-
     with np.load(sys.argv[1]) as file:
         return dict(file), float(sys.argv[2]), int(sys.argv[3])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -12,7 +11,7 @@ import numpy as np
 from common import read_task, tell
 from keras import layers
 
-task = read_task(sys.argv[1])
+task = read_task()
 keras.mixed_precision.set_global_policy("mixed_bfloat16" if task.precision == "bf16" else "float32")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
 import warnings
 
@@ -15,7 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore")
-task = read_task(sys.argv[1])
+task = read_task()
 
 
 class Net(L.LightningModule):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 
 import numpy as np
@@ -14,7 +13,7 @@ from fittingroom.spec.read import read_recipe
 from fittingroom.study.plan import threads_each
 from fittingroom.training import fit, prepare_process
 
-task = read_task(sys.argv[1], ordered=False)
+task = read_task(ordered=False)
 prepare_process(threads_each())
 
 

@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 import time
 
 import torch
 from common import read_task, tell, torch_model
-from PIL import Image
+from pictures import Pictures
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-task = read_task(sys.argv[1])
-
-
-class Pictures(Dataset):
-    """Like torchvision's: a PIL image an item, to a tensor, normalised."""
-
-    def __len__(self) -> int:
-        return len(task.images_NHW)
-
-    def __getitem__(self, i: int) -> tuple[torch.Tensor, int]:
-        picture = Image.fromarray(task.images_NHW[i], mode="L")
-        pixels = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8).view(1, *picture.size[::-1])
-        return pixels.float().div(255).sub(task.mean).div(task.sd), int(task.labels_N[i])
-
-
+task = read_task()
 model, criterion = torch_model(task), nn.CrossEntropyLoss()
 optimizer = torch.optim.Adam(model.parameters(), lr=task.lr)
 losses, started = [], 0.0
 model.train()
-for step, (images, labels) in enumerate(DataLoader(Pictures(), batch_size=task.batch, drop_last=True)):
+for step, (images, labels) in enumerate(
+    DataLoader(Pictures(task.images_NHW, task.labels_N, task.mean, task.sd), batch_size=task.batch, drop_last=True)
+):
     if step == task.warm_up:
         started = time.perf_counter()
     optimizer.zero_grad()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 
 import torch
@@ -10,7 +9,7 @@ from common import read_task, tell, torch_model
 from skorch import NeuralNetClassifier
 from torch import nn
 
-task = read_task(sys.argv[1])
+task = read_task()
 x, y = task.standardised()[:, None], task.labels_N
 
 

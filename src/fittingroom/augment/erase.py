@@ -37,10 +37,11 @@ def square(images_NCHW: Tensor, size: int, generator: Generator) -> Tensor:
     n, _, height, width = images_NCHW.shape
     y_N = torch.randint(0, height, (n, 1), generator=generator, device=generator.device)
     x_N = torch.randint(0, width, (n, 1), generator=generator, device=generator.device)
-    rows_NH = _within(torch.arange(height, device=generator.device), y_N - size // 2, size)
-    columns_NW = _within(torch.arange(width, device=generator.device), x_N - size // 2, size)
+    rows_NH = within(torch.arange(height, device=generator.device), y_N - size // 2, size)
+    columns_NW = within(torch.arange(width, device=generator.device), x_N - size // 2, size)
     return (rows_NH[:, :, None] & columns_NW[:, None, :])[:, None]
 
 
-def _within(positions: Tensor, first: Tensor, size: int) -> Tensor:
+def within(positions: Tensor, first: Tensor, size: int | Tensor) -> Tensor:
+    """Which positions lie in a stretch of `size` from `first` on."""
     return (positions >= first) & (positions < first + size)

@@ -11,6 +11,7 @@ from pydantic import Field
 from scipy.special import betaincinv
 from torch import Generator, Tensor
 
+from fittingroom.augment.erase import within
 from fittingroom.augment.registry import AUGMENTATIONS
 
 Alpha = Annotated[float, Field(gt=0)]
@@ -44,8 +45,7 @@ def _around(length: int, side: Tensor, generator: Generator) -> Tensor:
     """Which pixels of an axis lie within a stretch of `side` × `length` around a random one; its end may be cut off."""
     centre = torch.randint(0, length, (), generator=generator, device=generator.device)
     half = (length * side).floor() // 2
-    pixels = torch.arange(length, device=generator.device)
-    return (pixels >= centre - half) & (pixels < centre + half)
+    return within(torch.arange(length, device=generator.device), centre - half, 2 * half)
 
 
 def _others(n: int, generator: Generator) -> Tensor:

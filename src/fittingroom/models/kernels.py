@@ -7,6 +7,8 @@ masked at memory's speed, where torch turns every bfloat16 into a float32 and ba
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -36,6 +38,23 @@ class ReluMaxPool2d(nn.MaxPool2d):
         if x.device.type == "cpu" and x.dtype == torch.bfloat16 and x.requires_grad and channels_last:
             return _ReluMaxPool.apply(x)  # type: ignore[no-any-return]
         return F.relu(super().forward(x))
+
+
+def fused(layers: Iterable[nn.Module]) -> list[nn.Module]:
+    """The same layers, with each ReLU in front of a 2×2 max-pooling done by the pooling; every layer keeps its number.
+
+    >>> fused([nn.ReLU(), nn.MaxPool2d(2)])
+    [Identity(), ReluMaxPool2d(kernel_size=2, stride=2, padding=0, dilation=1, ceil_mode=False)]
+    """
+    found = list(layers)
+    for i, (first, second) in enumerate(pairwise(found)):
+        if type(first) is nn.ReLU and _halves(second):
+            found[i : i + 2] = [nn.Identity(), ReluMaxPool2d()]
+    return found
+
+
+def _halves(layer: nn.Module) -> bool:
+    return isinstance(layer, nn.MaxPool2d) and (layer.kernel_size, layer.stride, layer.padding) == (2, 2, 0)
 
 
 class _ReluMaxPool(torch.autograd.Function):

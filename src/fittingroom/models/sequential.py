@@ -50,12 +50,10 @@ def sequential(layers: tuple[Layer, ...], channels: int, size: Size, classes: in
     modules: list[nn.Module] = []
     for path, layer in _unrolled(layers, "model.layers"):
         module, shape = _module(layer, shape, path)
-        if modules and type(modules[-1]) is nn.ReLU and _halves(module):  # done in one pass, and numbered as before
-            modules[-1], module = nn.Identity(), kernels.ReluMaxPool2d()
         modules.append(module)
     if len(shape.dims) == 3:
         modules.append(nn.Flatten())
-    return nn.Sequential(*modules, nn.Linear(math.prod(shape.dims), classes))
+    return nn.Sequential(*kernels.fused(modules), nn.Linear(math.prod(shape.dims), classes))
 
 
 def _unrolled(layers: Iterable[Layer], path: str) -> Iterator[tuple[str, Layer]]:
@@ -145,11 +143,6 @@ def _module(layer: Layer, shape: Shape, path: str) -> tuple[nn.Module, Shape]:
                 )
             return nn.Linear(shape.dims[0], layer.dense, layer.bias), Shape((layer.dense,))
     raise AssertionError(layer)
-
-
-def _halves(module: nn.Module) -> bool:
-    """Whether it is a max-pooling of 2×2 pixels."""
-    return isinstance(module, nn.MaxPool2d) and (module.kernel_size, module.stride, module.padding) == (2, 2, 0)
 
 
 def _after(n: int, kernel: int, stride: int, padding: int | str, dilation: int) -> int:

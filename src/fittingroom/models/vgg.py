@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from fittingroom.models.kernels import Dropout, ReluMaxPool2d
+from fittingroom.models.kernels import Dropout, fused
 from fittingroom.models.registry import MODELS, Depth, Rate, Size, Width
 
 
@@ -28,7 +28,7 @@ def vgg(
             layers += [nn.Conv2d(before, after, 3, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
             before = after
         if min(height, wide) >= 2:  # more stages than the image has halvings: the rest keeps its size
-            layers[-1:] = [nn.Identity(), ReluMaxPool2d()]  # one pass for both; the later layers keep their numbers
+            layers.append(nn.MaxPool2d(2))
             height, wide = height // 2, wide // 2
     head = [
         nn.Flatten(),
@@ -37,4 +37,4 @@ def vgg(
         Dropout(dropout),
         nn.Linear(dense, classes),
     ]
-    return nn.Sequential(*layers, *head)
+    return nn.Sequential(*fused(layers), *head)
