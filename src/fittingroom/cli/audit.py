@@ -54,7 +54,7 @@ def audit(
         raise FittingroomError("--score goes with --split test: recipes are scored on the test images")
     need("cleanlab", "audit", "audit")
     auditor = read_recipe(recipe or AUDITORS.get(data, OTHER_AUDITOR), overrides or [])
-    if auditor.data.limit is not None:
+    if any(override.startswith("data.limit") for override in overrides or []):
         raise FittingroomError("an audit looks at every image; leave data.limit away")
     folder = Runs(runs)
     compared = gather(folder.select(score)[0], folder) if score else []

@@ -110,10 +110,9 @@ def _above_below(bits_NHWC: Tensor) -> tuple[Tensor, Tensor]:
 def _pass_down(gradient: Tensor, pair: tuple[Tensor, Tensor], wanted: tuple[Tensor, Tensor]) -> None:
     """Hand each gradient to the larger of a pair of non-negative values, to the first if they are equal."""
     first, second = wanted
-    torch.sub(*pair, out=second)
-    second >>= 15  # all ones where the second is larger
+    torch.sub(*pair, out=second).clamp_(-1, 0)  # all ones where the second is larger; a shift would take three times as long
     second &= gradient
-    torch.sub(gradient, second, out=first)
+    torch.bitwise_xor(gradient, second, out=first)
 
 
 class Dropout(nn.Dropout):

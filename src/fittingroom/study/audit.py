@@ -26,10 +26,10 @@ from fittingroom.training.fit import restore
 
 
 def auditors(recipe: Recipe, dataset: str, k: int) -> list[Trial]:
-    """One training for each of `k` folds; its validation part is the fold."""
+    """One training for each of `k` folds of all images, whatever the recipe's limit; its validation part is the fold."""
     found = []
     for fold in range(k):
-        part = recipe.data.model_copy(update={"folds": k, "fold": fold})
+        part = recipe.data.model_copy(update={"folds": k, "fold": fold, "limit": None})
         name = f"{recipe.name} fold {fold + 1} of {k}"
         # the last epoch's weights: choosing an epoch by the fold would make its predictions less out-of-sample
         train = recipe.train.model_copy(update={"select": "last", "patience": 0})
