@@ -3,6 +3,7 @@
     make bench                 rows 1, 3 and 5 on parts of an epoch
     make bench ARGS=--quick    the same, smaller
     make bench ARGS=--full     rows 2 and 4, too, at full length, and row 3 for every shipped recipe
+    make bench ARGS="--full --rows 2 4"    some of that alone
 
 Each ratio is taken within one round of turns. Nothing else may run meanwhile.
 """
@@ -15,6 +16,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +30,14 @@ from fittingroom.study.clock import Quiet
 from fittingroom.study.cost import machine
 
 RESULTS = Path(__file__).parent / "results"
-SEEDS = 5  # of row 2
 LISTEN_S = 3  # to whether others use the machine, before anything is measured
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="smaller, for a look")
-    parser.add_argument("--full", action="store_true", help="rows 2 and 4, too")
+    parser.add_argument("--full", action="store_true", help="rows 2 and 4, too, and row 3 for every recipe")
+    parser.add_argument("--rows", type=int, nargs="+", choices=range(1, 6), help="only these")
     parser.add_argument("--busy", action="store_true", help="measure although the machine is busy")
     arguments = parser.parse_args()
     quiet = Quiet()
@@ -44,26 +46,38 @@ def main() -> None:
         sys.exit("something else uses a core here, and two threads collapse beside it; wait, or say --busy")
     print(machine(), flush=True)
     figures: dict[str, Any] = {"machine": machine(), "date": str(datetime.date.today()), "quiet_before": bool(quiet)}
-    images, rounds = (2_560, 1) if arguments.quick else (6_400, 3)
-    figures["race"] = []
-    for model, share in (("cnn1", 1.0), ("cnn2", 0.5)):
-        for batch in (64,) if arguments.quick else (64, 256):
-            rows = race(model, batch, round(images * share), rounds)
-            show_race(rows)
-            figures["race"] += rows
-    names = list(shipped_recipes()) if arguments.full else []
-    figures["own"] = own(*names)
-    figures["own_fp32"] = own("readme-002-cnn1", "readme-002-cnn2", "fast-fashion", "train.precision=fp32")
-    figures["throughput"] = throughput(3_000 if arguments.quick else 12_000, 1, rounds)
-    print("16 seeds take {ratio:.2f} [{low:.2f}, {high:.2f}] of 16 times one run alone".format(**figures["throughput"]))
-    if arguments.full:
-        figures["growth"] = growth(600_000)
-        figures["time_to"] = time_to(SEEDS)
-    RESULTS.mkdir(exist_ok=True)
+    rows = arguments.rows or ([1, 2, 3, 4, 5] if arguments.full else [1, 3, 5])
     kind = "-quick" if arguments.quick else "-full" if arguments.full else ""
+    if arguments.rows:
+        kind += "-rows-" + "-".join(map(str, rows))
+    images, rounds = (2_560, 1) if arguments.quick else (6_400, 3)
+    parts: dict[int, Callable[[], dict[str, Any]]] = {
+        1: lambda: {"race": races((64,) if arguments.quick else (64, 256), images, rounds)},
+        2: lambda: {"time_to": time_to()},
+        3: lambda: {
+            "own": own(*(shipped_recipes() if arguments.full else ())),
+            "own_fp32": own("readme-002-cnn1", "readme-002-cnn2", "fast-fashion", "train.precision=fp32"),
+        },
+        4: lambda: {"growth": growth(600_000)},
+        5: lambda: {"throughput": throughput(3_000 if arguments.quick else 12_000, 1, rounds)},
+    }
     path = RESULTS / f"{figures['date']}{kind}.json"
-    path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    RESULTS.mkdir(exist_ok=True)
+    for row in rows:
+        figures |= parts[row]()
+        path.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")  # what is measured is kept
     print(f"written: {path}")
+
+
+def races(batches: Sequence[int], images: int, rounds: int) -> list[dict[str, Any]]:
+    """cnn1 and cnn2, which takes twice as long an image, against every peer."""
+    rows = []
+    for model, share in (("cnn1", 1.0), ("cnn2", 0.5)):
+        for batch in batches:
+            found = race(model, batch, round(images * share), rounds)
+            show_race(found)
+            rows += found
+    return rows
 
 
 def show_race(rows: list[dict[str, Any]]) -> None:

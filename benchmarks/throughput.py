@@ -32,6 +32,9 @@ def throughput(images: int, epochs: int, rounds: int, recipe: str = "readme-002-
     changed = read_recipe(recipe, [f"data.limit={images}", f"train.epochs={epochs}"])
     found = [(study_s(changed, 1), study_s(changed, SEEDS)) for _ in range(rounds)]
     ratios = [many / (SEEDS * one) for one, many in found]
+    print(
+        f"{SEEDS} seeds take {median(ratios):.2f} [{min(ratios):.2f}, {max(ratios):.2f}] of {SEEDS} times one run alone"
+    )
     return {
         "recipe": recipe, "images": images, "epochs": epochs, "seeds": SEEDS, "rounds": rounds,
         "one_s": median(one for one, _ in found), "many_s": median(many for _, many in found),

@@ -1,4 +1,4 @@
-"""The small residual net that `fast-fashion` and `fast-mnist` train: few, large kernels, pooling early.
+"""The small residual net of `fast-fashion`, `best-fashion` and `fast-mnist`: few, large kernels, pooling early.
 
 After David Page's DAWNBench ResNet and airbench (Jordan 2024, arXiv:2404.00498), cut down for a CPU: every pooling takes
 ReLU with it in one pass, and norms come behind the pooling, where a quarter is left to do.

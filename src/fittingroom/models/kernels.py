@@ -1,8 +1,8 @@
 """Layers that torch does slowly on a CPU, with fewer passes over memory. Measured: docs/performance.md.
 
-bfloat16 values are read as the 16-bit integers that their bits spell: numbers of one sign compare the same way, a minus
-sign is the sign bit, and "all ones or all zeros" of an arithmetic shift is a mask. Integers are added, compared and
-masked at memory's speed, where torch turns every bfloat16 into a float32 and back.
+bfloat16 values are read as the 16-bit integers that their bits spell: positive ones compare as the numbers do, negative
+ones are less than those, and -1 is a mask of all ones. Integers are compared and masked at memory's speed, where torch
+turns every bfloat16 into a float32 and back.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class _ReluMaxPool(torch.autograd.Function):
         parts = (bits, out.view(torch.int16).flatten(2), gradient, _windows(below)[0])
         for part, best, given, wanted in zip(*(tensor.split(rows) for tensor in parts), strict=True):
             let_through = given & (-best >> 15)  # the mask is all ones where the output is positive
-            left, right = _left_right(part.clamp_min(0))
+            left, right = _left_right(part)
             larger = torch.maximum(left, right)
             passed = torch.empty_like(larger)
             _pass_down(let_through, _above_below(larger), _above_below(passed))
@@ -108,9 +108,9 @@ def _above_below(bits_NHWC: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _pass_down(gradient: Tensor, pair: tuple[Tensor, Tensor], wanted: tuple[Tensor, Tensor]) -> None:
-    """Hand each gradient to the larger of a pair of non-negative values, to the first if they are equal."""
+    """Hand each gradient to the larger of a pair, to the first if they are equal; of two negative ones, gradients are 0."""
     first, second = wanted
-    torch.sub(*pair, out=second).clamp_(-1, 0)  # all ones where the second is larger; a shift would take three times as long
+    torch.lt(*pair, out=second).neg_()  # all ones where the second is larger
     second &= gradient
     torch.bitwise_xor(gradient, second, out=first)
 
