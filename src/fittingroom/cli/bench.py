@@ -26,13 +26,11 @@ def bench(
     from fittingroom.cli import show
     from fittingroom.metrics.words import human, percent
     from fittingroom.spec.read import read_recipe
-    from fittingroom.study.bench import ceiling, speed
+    from fittingroom.study.bench import bench as measure
     from fittingroom.study.cost import machine
 
     names, changes = names_and_changes(which)
-    recipes = [read_recipe(name, changes) for name in names or USUAL]
-    top = ceiling(device)
-    speeds = [speed(recipe, top, home) for recipe in recipes]
+    top, speeds = measure([read_recipe(name, changes) for name in names or USUAL], device, home)
     if as_json:
         show.as_json({
             "machine": machine(), "ceiling": top.model_dump(mode="json"), "speeds": [s.model_dump(mode="json") for s in speeds]

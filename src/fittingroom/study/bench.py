@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from statistics import fmean
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,6 +44,7 @@ class Speed(Record):
     batch_size: int
     images_per_s: float
     flops_per_s: float  # of the layers that `describe` counts, forward and backward
+    ceiling: Ceiling  # the mean of before and after
     share: float  # of the ceiling in its precision
     overhead_s: float  # of a step with two images: what no larger batch makes cheaper
     evaluate_s: float  # of 10,000 images, in float32
@@ -49,17 +53,26 @@ class Speed(Record):
     quiet: bool  # whether nothing else used the machine meanwhile
 
 
-def ceiling(device: str = "auto") -> Ceiling:
-    """The fastest of several large matrix products, in a process of its own."""
+def bench(recipes: Sequence[Recipe], device: str = "auto", home_dir: Path | None = None) -> tuple[Ceiling, list[Speed]]:
+    """The mean ceiling and each recipe's speed, measured in turns, since a machine changes its speed by the minute.
+
+    Raises `FittingroomError` as `plan` does, before anything is measured.
+    """
     chosen, threads = choose_device(device), threads_each()
-    return apart(partial(_ceiling, chosen, threads), threads)
+    jobs = [plan(recipe, load(recipe.data.name, home_dir), 0, chosen, threads) for recipe in recipes]
+    tops, speeds = [apart(partial(_ceiling, chosen, threads), threads)], []
+    for job in jobs:
+        facts = apart(partial(_speed, job), threads)
+        tops.append(apart(partial(_ceiling, chosen, threads), threads))
+        top = _mean(tops[-2:])
+        share = facts["flops_per_s"] / getattr(top, facts["precision"])
+        speeds.append(Speed(**facts, ceiling=top, share=share))
+    return _mean(tops), speeds
 
 
-def speed(recipe: Recipe, top: Ceiling, home_dir: Path | None = None) -> Speed:
-    """How fast `recipe` is under the ceiling `top`, in a process of its own. Raises `FittingroomError` as `plan` does."""
-    data = load(recipe.data.name, home_dir)
-    job = plan(recipe, data, 0, top.device, top.threads)
-    return apart(partial(_speed, job, top), top.threads)
+def _mean(tops: Sequence[Ceiling]) -> Ceiling:
+    fp32, bf16 = (fmean(getattr(top, precision) for top in tops) for precision in ("fp32", "bf16"))
+    return tops[0].model_copy(update={"fp32": fp32, "bf16": bf16})
 
 
 def _ceiling(device: str, threads: int) -> Ceiling:
@@ -77,7 +90,7 @@ def _ceiling(device: str, threads: int) -> Ceiling:
     return Ceiling(device=device, threads=threads, fp32=flops_per_s(torch.float32), bf16=flops_per_s(torch.bfloat16))
 
 
-def _speed(job: Job, top: Ceiling) -> Speed:
+def _speed(job: Job) -> dict[str, Any]:
     prepare_process(job.threads)
     quiet, recipe = Quiet(), job.recipe
     train, _ = prepare(load(recipe.data.name, job.home_dir), recipe.data)
@@ -90,18 +103,17 @@ def _speed(job: Job, top: Ceiling) -> Speed:
     model = build(recipe.model, train.shape, len(train.classes)).to(job.device)
     images = train.images_NCHW[np.arange(EVALUATED) % len(train)]
     rate = min(recipe.train.batch_size, len(train)) / step
-    flops = (1 + BACKWARD) * describe(model, train.shape).flops * rate
-    return Speed(
-        recipe=recipe.name,
-        dataset=recipe.data.name,
-        precision=recipe.train.precision,
-        batch_size=recipe.train.batch_size,
-        images_per_s=rate,
-        flops_per_s=flops,
-        share=flops / getattr(top, recipe.train.precision),
-        overhead_s=overhead,
-        evaluate_s=median_s(partial(predict, model, images, job.device)),
-        latency_1_s=median_s(partial(predict, model, images[:1], job.device)),
-        peak_memory_bytes=peak,
-        quiet=bool(quiet),
-    )
+    flops = (1 + BACKWARD) * describe(model, train.shape).flops
+    return {
+        "recipe": recipe.name,
+        "dataset": recipe.data.name,
+        "precision": recipe.train.precision,
+        "batch_size": recipe.train.batch_size,
+        "images_per_s": rate,
+        "flops_per_s": flops * rate,
+        "overhead_s": overhead,
+        "evaluate_s": median_s(partial(predict, model, images, job.device)),
+        "latency_1_s": median_s(partial(predict, model, images[:1], job.device)),
+        "peak_memory_bytes": peak,
+        "quiet": bool(quiet),
+    }
