@@ -101,8 +101,8 @@ def own() -> None:
     head = ["recipe", "precision", "batch", "images/s", "of the ceiling, %", "overhead a step, ms"]
     head += ["10,000 images, s", "one image, ms", "peak memory, MB"]
     note = (
-        f"Ceiling: the bfloat16 matrix product, measured before and after each row (mean {top['bf16'] / 1e9:,.0f} GFLOP/s), and half "
-        f"of it for float32 (the library's float32 product reaches {top['fp32'] / 1e9:,.0f}); {where}, {top['threads']} threads."
+        f"Ceiling: the bfloat16 matrix product, measured before and after each row (mean {top['bf16'] / 1e9:,.0f} GFLOP/s), and "
+        f"half of it for float32 (the library's float32 product reaches {top['fp32'] / 1e9:,.0f}); {where}, {top['threads']} threads."
     )
     write_block(PAGE, "own", ["", *table(head, lines), "", note, ""])
 
