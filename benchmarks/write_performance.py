@@ -10,6 +10,7 @@ import altair as alt
 from pages import ROOT, write_block
 
 from fittingroom.report.theme import COLOURS, png
+from fittingroom.spec.read import read_recipe, shipped_recipes
 
 PAGE = "docs/performance.md"
 RESULTS = sorted(p for p in (ROOT / "benchmarks/results").glob("*.json") if "quick" not in p.name)  # by their dates
@@ -177,7 +178,27 @@ def time_to() -> None:
     write_block(PAGE, "time-to", ["", *table(head, lines), "", f"{where}.", ""])
 
 
-for name, part in {"race": race, "own": own, "throughput": throughput, "growth": growth, "time-to": time_to}.items():
+def recipes() -> None:
+    measured = [(name, m) for name in shipped_recipes() for m in read_recipe(name).measured]
+    lines = [
+        [
+            f"`{name}`", m.dataset, f"{100 * m.test_accuracy:.2f} ± {100 * m.sd:.2f}", str(m.n), f"{m.train_s:,.1f}",
+            f"{m.hardware}, {m.date}",
+        ]
+        for name, m in measured
+    ]  # fmt: skip
+    head = ["recipe", "data", "test accuracy, % (mean ± sd)", "seeds", "training, s", "where and when"]
+    write_block(PAGE, "recipes", ["", *table(head, lines), ""])
+
+
+for name, part in {
+    "race": race,
+    "own": own,
+    "recipes": recipes,
+    "throughput": throughput,
+    "growth": growth,
+    "time-to": time_to,
+}.items():
     try:
         part()
     except LookupError:

@@ -153,12 +153,14 @@ def compare(
     metric: str = "accuracy",
     effect: float | None = None,
     device: str = "auto",
+    at_once: int | None = None,
     runs: str | Path = "runs",
     home: str | Path | None = None,
 ) -> Comparison | list[Comparison]:
     """Train what is missing of recipes × data sets × seeds and judge it; a list for several data sets.
 
-    `metric` decides (see `fittingroom.metrics.metric.METRICS`); `effect` is the difference you care about, in its size.
+    `metric` decides (see `fittingroom.metrics.metric.METRICS`); `effect` is the difference you care about, in its size;
+    `at_once` runs share the machine (None: one a core; on a GPU one).
     The result shows itself in a notebook: the verdict in words, then the table. Raises `FittingroomError`.
 
     >>> c = compare(["readme-004-mlp"], "train.epochs=1", "data.limit=2000", seeds=2)
@@ -180,8 +182,9 @@ def compare(
         raise FittingroomError(f"seeds: got {seeds!r}; give a number of at least 1, or a list of numbers ≥ 0")
     home_dir = Path(home) if home else None
     study = plan_study(
-        [_recipe(r, overrides) for r in recipes], names, chosen, folder, device=device, home_dir=home_dir
-    )
+        [_recipe(r, overrides) for r in recipes], names, chosen, folder,
+        device=device, at_once=at_once, home_dir=home_dir,
+    )  # fmt: skip
     _warn(study.cautions)
     stories = gather(run_study(study, folder, lambda job, progress: None), folder, question)
     comparisons = [story.comparison for story in stories]

@@ -24,7 +24,7 @@ from fittingroom.study.clock import peak_memory_bytes
 from fittingroom.study.cost import measured_cost
 from fittingroom.study.execute import Progress, best_epoch, execute, stops_early
 from fittingroom.study.launch import apart
-from fittingroom.study.plan import cautions, plan
+from fittingroom.study.plan import cautions, plan, threads_each
 from fittingroom.study.run import plan_study, run_study
 from fittingroom.training import predict
 from fittingroom.training.fit import restore
@@ -273,6 +273,18 @@ def test_threads_are_recorded_and_kept_on_resume_but_no_part_of_the_identity(
         execute(plan(quick(), fashion, 0, "cpu", 1), runs, listen=stop)
     run = execute(plan(quick(), fashion, 0, "cpu", 2), runs)
     assert run.environment.threads == 1 and torch.get_num_threads() == 1
+
+
+def test_a_user_says_how_many_runs_share_the_machine(quick: Quick, tmp_path: Path) -> None:
+    def planned(at_once: int | None) -> tuple[int, int]:
+        study = plan_study([quick()], [], range(3), Runs(tmp_path), at_once=at_once)
+        return study.workers, study.jobs[0].threads
+
+    assert planned(1) == (1, threads_each(1))
+    assert planned(2) == (2, threads_each(2))
+    assert planned(5) == (3, threads_each(3))  # there are no more
+    with pytest.raises(FittingroomError, match="at_once: got 0; give a number of at least 1"):
+        planned(0)
 
 
 @pytest.mark.slow

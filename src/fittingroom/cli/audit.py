@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fittingroom.cli.options import Device, Home, Json, Quiet, RunsDir
+from fittingroom.cli.options import AtOnce, Device, Home, Json, Quiet, RunsDir
 
 AUDITORS = {"mnist": "fast-mnist"}  # the recipe whose models audit a data set, unless --recipe names another
 OTHER_AUDITOR = "fast-fashion"
@@ -27,6 +27,7 @@ def audit(
     folds: Annotated[int, typer.Option(min=2, max=20, help="Parts of the cross-validation.")] = 5,
     most: Annotated[int, typer.Option(min=1, help="Suspects to list at least, flagged or not.")] = 100,
     device: Device = "auto",
+    at_once: AtOnce = None,
     runs: RunsDir = Path("runs"),
     home: Home = None,
     out: Annotated[
@@ -70,7 +71,9 @@ def audit(
     if elsewhere:
         raise FittingroomError(f"--score names runs on {elsewhere[0]}, but the audit is of {data}")
     trials = room.auditors(auditor, loaded.name, folds)
-    study = plan_trials(trials, folder, device=device, home_dir=home, say=source.append, score_test=False)
+    study = plan_trials(
+        trials, folder, device=device, at_once=at_once, home_dir=home, say=source.append, score_test=False
+    )
     finished = train_missing(study, folder, source, quiet or as_json)
     if split == "train":
         suspects, images = room.of_train(loaded, finished), loaded.train

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fittingroom.cli.options import (
+    AtOnce,
     Device,
     Effect,
     Home,
@@ -99,6 +100,7 @@ def compare(
     metric: MetricName = "accuracy",
     effect: Effect = None,
     device: Device = "auto",
+    at_once: AtOnce = None,
     runs: RunsDir = Path("runs"),
     home: Home = None,
     report: Report = None,
@@ -129,7 +131,7 @@ def compare(
     else:  # another question gets another file
         about = [*(r.name for r in read), *(sets or dict.fromkeys(r.data.name for r in read)), f"{len(chosen)}-seeds"]
         name = "-".join(about)[:90] + (f"-{digest(sorted(overrides))[:4]}" if overrides else "")
-    _compare(name, read, sets, chosen, device, runs, home, question, report, png, quiet, as_json)
+    _compare(name, read, sets, chosen, device, at_once, runs, home, question, report, png, quiet, as_json)
 
 
 def demo(
@@ -149,7 +151,9 @@ def demo(
         print(f"comparing {', '.join(names)} on fashion-mnist, {seeds} seeds each", file=sys.stderr)
         print(f"{DEMO[2]} trains {DEMO_EPOCHS} epochs here instead of its {full}, to end in time", file=sys.stderr)
     read = [*map(read_recipe, DEMO[:2]), read_recipe(DEMO[2], [f"train.epochs={DEMO_EPOCHS}"])]
-    _compare("demo", read, ["fashion-mnist"], range(seeds), "auto", runs, home, Question(), None, None, quiet, as_json)
+    _compare(
+        "demo", read, ["fashion-mnist"], range(seeds), "auto", None, runs, home, Question(), None, None, quiet, as_json
+    )
 
 
 def report(
@@ -278,8 +282,8 @@ ALL = (demo, train, compare, report, runs, recipes, models, augmentations)
 
 
 def _compare(
-    name: str, read: list[Recipe], data: list[str], seeds: range, device: str, runs_dir: Path, home: Path | None,
-    question: Question, report: Path | None, png: Path | None, quiet: bool, as_json: bool,
+    name: str, read: list[Recipe], data: list[str], seeds: range, device: str, at_once: int | None, runs_dir: Path,
+    home: Path | None, question: Question, report: Path | None, png: Path | None, quiet: bool, as_json: bool,
 ) -> None:  # fmt: skip
     from fittingroom.cli.board import train_missing
     from fittingroom.store import Runs
@@ -288,7 +292,7 @@ def _compare(
 
     folder = Runs(runs_dir)
     source: list[str] = []
-    study = plan_study(read, data, seeds, folder, device=device, home_dir=home, say=source.append)
+    study = plan_study(read, data, seeds, folder, device=device, at_once=at_once, home_dir=home, say=source.append)
     finished = train_missing(study, folder, source, quiet or as_json)
     folder.write_study(name, finished)
     _tell(finished, folder, question, report or runs_dir / f"{safe_name(name)}.html", png, as_json, name)

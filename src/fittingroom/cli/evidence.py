@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from fittingroom.cli.options import (
+    AtOnce,
     Device,
     Effect,
     Home,
@@ -44,6 +45,7 @@ def replicate(
         typer.Option(help="Where to write the judgements: .md or .html (default: claims.html in the runs folder)."),
     ] = None,
     device: Device = "auto",
+    at_once: AtOnce = None,
     runs: RunsDir = Path("runs"),
     home: Home = None,
     quiet: Quiet = False,
@@ -62,7 +64,7 @@ def replicate(
     asked = questions(words, claim or [], changes)
     folder = Runs(runs)
     source: list[str] = []
-    study = plan_trials(trials(asked, seeds), folder, device=device, home_dir=home, say=source.append)
+    study = plan_trials(trials(asked, seeds), folder, device=device, at_once=at_once, home_dir=home, say=source.append)
     groups = grouped(train_missing(study, folder, source, quiet or as_json))
     judged = judgements(asked, groups, changes)
     options = [
@@ -94,6 +96,7 @@ def ablate(
     metric: MetricName = "accuracy",
     effect: Effect = None,
     device: Device = "auto",
+    at_once: AtOnce = None,
     runs: RunsDir = Path("runs"),
     home: Home = None,
     report: Report = None,
@@ -126,7 +129,7 @@ def ablate(
     source: list[str] = []
     study = plan_study(
         [whole, *variants.values()], [data] if data else [], range(seeds), folder,
-        device=device, home_dir=home, say=source.append,
+        device=device, at_once=at_once, home_dir=home, say=source.append,
     )  # fmt: skip
     finished = train_missing(study, folder, source, quiet or as_json)
     name = f"ablate-{whole.name}"

@@ -15,6 +15,10 @@ Home = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, nothing else.")]
 RunsDir = Annotated[Path, typer.Option("--runs", help="The folder of runs and reports.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+AtOnce = Annotated[
+    int | None,
+    typer.Option("--at-once", min=1, help="Runs that share the machine (default: one a core; on a GPU one)."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Report = Annotated[Path | None, typer.Option(help="The HTML report to write (default: in the runs folder).")]
 Png = Annotated[Path | None, typer.Option("--png", help="A folder for each figure as a PNG, for slides.")]

@@ -48,6 +48,7 @@ def plan_study(
     runs: Runs,
     *,
     device: str = "auto",
+    at_once: int | None = None,
     home_dir: Path | None = None,
     say: Say = lambda line: None,
 ) -> Plan:
@@ -60,7 +61,7 @@ def plan_study(
         for recipe in recipes
         for name in dict.fromkeys(datasets or [recipe.data.name])
     ]
-    return plan_trials(trials, runs, device=device, home_dir=home_dir, say=say)
+    return plan_trials(trials, runs, device=device, at_once=at_once, home_dir=home_dir, say=say)
 
 
 def plan_trials(
@@ -68,26 +69,35 @@ def plan_trials(
     runs: Runs,
     *,
     device: str = "auto",
+    at_once: int | None = None,
     home_dir: Path | None = None,
     say: Say = lambda line: None,
     score_test: bool = True,
 ) -> Plan:
-    """Resolve every seed of every trial. Raises `FittingroomError` as `plan_study` does."""
+    """Resolve every seed of every trial. Raises `FittingroomError` as `plan_study` does.
+
+    `at_once` runs share the machine; None: one a core on a CPU, one alone on an accelerator, whose memory it may need.
+    """
     places = [(trial.recipe.name, trial.dataset) for trial in trials]
     for name, dataset in places:
         if places.count((name, dataset)) > 1:
             raise FittingroomError(
                 f'two recipes are called "{name}"; give one a name of its own, in its file or in a study'
             )
+    if at_once is not None and at_once < 1:
+        raise FittingroomError(
+            f"at_once: got {at_once}; give a number of at least 1, or None for what fits this machine"
+        )
     chosen = choose_device(device)
     loaded = {name: load(name, home_dir, say) for name in dict.fromkeys(trial.dataset for trial in trials)}
     planned = [(plan(trial.recipe, loaded[trial.dataset], 0, chosen, 1, score_test), trial.seeds) for trial in trials]
     granted = [(job, granted_seeds(job.work) if seeds is None else seeds) for job, seeds in planned]
-    threads = threads_each(sum(len(seeds) for _, seeds in granted)) if chosen == "cpu" else threads_each()
+    total = sum(len(seeds) for _, seeds in granted)
+    threads = threads_each(min(total, at_once or (total if chosen == "cpu" else 1)))
     jobs = tuple(replace(job, seed=seed, threads=threads) for job, seeds in granted for seed in seeds)
     waiting = [job for job in jobs if not is_finished(job.folder(runs), job)]
     told = dict.fromkeys(line for trial in trials for line in cautions(trial.recipe, loaded[trial.dataset]))
-    workers = max(1, cores() // threads) if chosen == "cpu" else 1
+    workers = at_once or (max(1, cores() // threads) if chosen == "cpu" else 1)
     return Plan(jobs, tuple(sorted(waiting, key=lambda j: -j.work)), tuple(told), min(workers, max(1, len(waiting))))
 
 
