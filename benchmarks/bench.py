@@ -59,9 +59,9 @@ def main() -> None:
             "own_fp32": own("readme-002-cnn1", "readme-002-cnn2", "fast-fashion", "train.precision=fp32"),
         },
         4: lambda: {"growth": growth(600_000)},
-        5: lambda: {"throughput": throughput(3_000 if arguments.quick else 12_000, 1, rounds)},
+        5: lambda: {"throughput": throughput(3_000 if arguments.quick else 60_000, 1, rounds)},
     }
-    path = RESULTS / f"{figures['date']}{kind}.json"
+    path = RESULTS / f"{datetime.datetime.now():%Y-%m-%d-%H%M}{kind}.json"  # names in order of time
     RESULTS.mkdir(exist_ok=True)
     for row in rows:
         figures |= parts[row]()

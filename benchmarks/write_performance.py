@@ -13,7 +13,7 @@ from fittingroom.report.theme import COLOURS, png
 from fittingroom.spec.read import read_recipe, shipped_recipes
 
 PAGE = "docs/performance.md"
-RESULTS = sorted(p for p in (ROOT / "benchmarks/results").glob("*.json") if "quick" not in p.name)  # by their dates
+RESULTS = sorted(p for p in (ROOT / "benchmarks/results").glob("*.json") if "quick" not in p.name)  # in order of time
 KINDS = {
     ("fp32", "fp32"): "fp32 against fp32",
     ("bf16", "bf16"): "bf16 against bf16",
@@ -103,7 +103,8 @@ def own() -> None:
     head += ["10,000 images, s", "one image, ms", "peak memory, MB"]
     note = (
         f"Ceiling: the bfloat16 matrix product, measured before and after each row (mean {top['bf16'] / 1e9:,.0f} GFLOP/s), and "
-        f"half of it for float32 (the library's float32 product reaches {top['fp32'] / 1e9:,.0f}); {where}, {top['threads']} threads."
+        f"half of it for float32 (the float32 product that we have reaches {top['fp32'] / 1e9:,.0f}); {where}, "
+        f"{top['threads']} threads."
     )
     write_block(PAGE, "own", ["", *table(head, lines), "", note, ""])
 
@@ -137,13 +138,28 @@ def growth() -> None:
         for r in rows
         for x, m in zip(r["sizes"], r["measured"], strict=True)
     ]
-    log = alt.Scale(type="log")
-    x = alt.X("size:Q", title="size, as a multiple of the smallest", scale=log)
-    y = alt.Y("seconds:Q", title="seconds, as a multiple", scale=log)
+    named = {
+        "title": None,
+        "sort": None,
+        "scale": alt.Scale(domain=[r["what"] for r in rows]),
+    }  # one legend for colour and shape
+    ticks = [1, 2, 5, 10, 20, 50, 100, 200]
+    x = alt.X(
+        "size:Q",
+        title="size, as a multiple of the smallest",
+        scale=alt.Scale(type="log", domain=[1, 100]),
+        axis=alt.Axis(values=ticks),
+    )
+    y = alt.Y(
+        "seconds:Q",
+        title="seconds, as a multiple",
+        scale=alt.Scale(type="log", domain=[0.5, 200]),
+        axis=alt.Axis(values=[0.5, *ticks]),
+    )
     lined = (
         alt.Chart(alt.Data(values=values))
         .mark_line(point=alt.OverlayMarkDef(size=50), strokeWidth=2)
-        .encode(x=x, y=y, color=alt.Color("what:N", title=None), shape=alt.Shape("what:N", title=None))
+        .encode(x=x, y=y, color=alt.Color("what:N", **named), shape=alt.Shape("what:N", **named))
     )
     most = max(v["size"] for v in values)
     work = alt.Chart(alt.Data(values=[{"size": 1, "seconds": 1}, {"size": most, "seconds": most}]))
