@@ -34,6 +34,11 @@ def table(head: list[str], rows: list[list[str]]) -> list[str]:
     return ["| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows)]
 
 
+def in_order(names: list[str]) -> dict[str, Any]:
+    """For a colour and a shape that mean the same names: one legend for both."""
+    return {"title": None, "sort": names, "scale": alt.Scale(domain=names)}
+
+
 def race() -> None:
     rows, where = newest("race")
     models = {(r["model"], r["batch"]): f"{r['model']}, batch {r['batch']}" for r in rows}
@@ -68,15 +73,14 @@ def race() -> None:
     shown = [r | {"kind": KINDS[r["ours"], r["theirs"]], "net": models[r["model"], r["batch"]]} for r in rows]
     title, nets = "times as many images a second", list(models.values())
     scale, axis = alt.Scale(type="log", domain=[1, 16]), alt.Axis(values=[1, 2, 4, 8, 16])
-    named = {"title": None, "scale": alt.Scale(domain=nets)}  # one legend for colour and shape
     base = alt.Chart().encode(
         y=alt.Y("rival:N", title=None, sort=None),
         yOffset=alt.YOffset("net:N", sort=nets),
-        color=alt.Color("net:N", sort=nets, **named),
+        color=alt.Color("net:N", **in_order(nets)),
     )
     bars = base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q", title=title, scale=scale, axis=axis), x2="high:Q")
     dots = base.mark_point(filled=True, size=55, opacity=1).encode(
-        x=alt.X("ratio:Q", title=title, scale=scale, axis=axis), shape=alt.Shape("net:N", sort=nets, **named)
+        x=alt.X("ratio:Q", title=title, scale=scale, axis=axis), shape=alt.Shape("net:N", **in_order(nets))
     )
     chart = (
         alt.layer(bars, dots)
@@ -138,11 +142,7 @@ def growth() -> None:
         for r in rows
         for x, m in zip(r["sizes"], r["measured"], strict=True)
     ]
-    named = {
-        "title": None,
-        "sort": None,
-        "scale": alt.Scale(domain=[r["what"] for r in rows]),
-    }  # one legend for colour and shape
+    named = in_order([r["what"] for r in rows])
     ticks = [1, 2, 5, 10, 20, 50, 100, 200]
     x = alt.X(
         "size:Q",

@@ -60,10 +60,11 @@ def bench(recipes: Sequence[Recipe], device: str = "auto", home_dir: Path | None
     """
     chosen, threads = choose_device(device), threads_each()
     jobs = [plan(recipe, load(recipe.data.name, home_dir), 0, chosen, threads) for recipe in recipes]
-    tops, speeds = [apart(partial(_ceiling, chosen, threads), threads)], []
+    ceiling = partial(_ceiling, chosen, threads)
+    tops, speeds = [apart(ceiling, threads)], []
     for job in jobs:
         facts = apart(partial(_speed, job), threads)
-        tops.append(apart(partial(_ceiling, chosen, threads), threads))
+        tops.append(apart(ceiling, threads))
         top = _mean(tops[-2:])
         share = facts["flops_per_s"] / getattr(top, facts["precision"])
         speeds.append(Speed(**facts, ceiling=top, share=share))

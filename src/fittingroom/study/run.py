@@ -93,12 +93,12 @@ def plan_trials(
     planned = [(plan(trial.recipe, loaded[trial.dataset], 0, chosen, 1, score_test), trial.seeds) for trial in trials]
     granted = [(job, granted_seeds(job.work) if seeds is None else seeds) for job, seeds in planned]
     total = sum(len(seeds) for _, seeds in granted)
-    threads = threads_each(min(total, at_once or (total if chosen == "cpu" else 1)))
+    together = min(total, at_once or (cores() if chosen == "cpu" else 1))
+    threads = threads_each(together)
     jobs = tuple(replace(job, seed=seed, threads=threads) for job, seeds in granted for seed in seeds)
     waiting = [job for job in jobs if not is_finished(job.folder(runs), job)]
     told = dict.fromkeys(line for trial in trials for line in cautions(trial.recipe, loaded[trial.dataset]))
-    workers = at_once or (max(1, cores() // threads) if chosen == "cpu" else 1)
-    return Plan(jobs, tuple(sorted(waiting, key=lambda j: -j.work)), tuple(told), min(workers, max(1, len(waiting))))
+    return Plan(jobs, tuple(sorted(waiting, key=lambda j: -j.work)), tuple(told), min(together, max(1, len(waiting))))
 
 
 def granted_seeds(work: float) -> range:
