@@ -70,7 +70,7 @@ def audit(
     elsewhere = [story.data.name for story in compared if story.data.digest != loaded.digest]
     if elsewhere:
         raise FittingroomError(f"--score names runs on {elsewhere[0]}, but the audit is of {data}")
-    trials = room.auditors(auditor, loaded.name, folds)
+    trials = room.auditors(auditor, data, folds)
     study = plan_trials(
         trials, folder, device=device, at_once=at_once, home_dir=home, say=source.append, score_test=False
     )

@@ -170,7 +170,7 @@ def stress(
     from fittingroom.augment.corruptions import CORRUPTIONS
     from fittingroom.cli import show
     from fittingroom.cli.board import share_of
-    from fittingroom.data import load
+    from fittingroom.data import reload
     from fittingroom.report.gather import gather, robustness
     from fittingroom.report.stress_page import write_stress_page
     from fittingroom.report.tables import robust_tables
@@ -187,7 +187,7 @@ def stress(
     pages = []
     for story in stories:
         assert story.robust
-        train = load(story.data.name, home).train
+        train = reload(story.data.name, story.data.digest, home).train
         harmed = examples(train.take(np.arange(min(500, len(train)))))[:, :, :3]
         name = out or runs / "stress.html"
         if len(stories) > 1:

@@ -1,6 +1,7 @@
-"""Turns data set names into resident arrays: acquire, verify, load, split, inspect. Never augments."""
+"""Turns data set names and paths of pictures into arrays: acquire, verify, load, split, inspect. Never augments."""
 
-from fittingroom.data.dataset import Dataset, Images, LockedTest, load
-from fittingroom.data.split import carve, folds, prepare
+from fittingroom.data.dataset import Dataset, Images, LockedTest, load, reload
+from fittingroom.data.split import carve, prepare
+from fittingroom.data.strata import folds
 
-__all__ = ["Dataset", "Images", "LockedTest", "carve", "folds", "load", "prepare"]
+__all__ = ["Dataset", "Images", "LockedTest", "carve", "folds", "load", "prepare", "reload"]

@@ -37,6 +37,7 @@ from fittingroom.store.atomic import atomic, explained, write
 CLIENT_TIMEOUT_S = 900  # of apt-get and npm
 TIMEOUT_S = 30  # of one read from a mirror, not of the whole download
 Say = Callable[[str], None]
+Tick = Callable[[float], None]  # the share (0 … 1) that is done
 Readable = IO[bytes] | gzip.GzipFile
 
 

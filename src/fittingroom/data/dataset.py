@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from fittingroom.data.acquire import Say, acquire, provenance, read_payload
-from fittingroom.data.catalog import DatasetEntry, entry, home
+from fittingroom.data import own
+from fittingroom.data.acquire import Say, Tick, acquire, provenance, read_payload
+from fittingroom.data.catalog import DatasetEntry, catalog, entry, home
 from fittingroom.data.idx import parse_idx
-from fittingroom.spec.errors import FittingroomError
+from fittingroom.data.pixels import Pixels, take
+from fittingroom.spec.errors import FittingroomError, unknown
+from fittingroom.spec.recipe import ShapeSpec
+
+AS_THEY_CAME = ShapeSpec()
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Images:
-    """Labelled images in memory: `images_NCHW` uint8 (0–255), `labels_N` int64 (0 … K-1), K class names.
+    """Labelled images: `images_NCHW` uint8 (0–255), `labels_N` int64 (0 … K-1), K class names.
+
+    The images are in memory, or rows of a mapped file where that would be too large (`pixels.Rows`): take what you need.
 
     >>> tiny = Images(np.zeros((3, 1, 2, 2), np.uint8), np.array([0, 1, 1]), ("a", "b"))
     >>> len(tiny), tiny.take(np.array([2])).labels_N.tolist()
     (3, [1])
     """
 
-    images_NCHW: np.ndarray
+    images_NCHW: Pixels
     labels_N: np.ndarray
     classes: tuple[str, ...]
 
@@ -44,7 +51,7 @@ class Images:
         return c, h, w
 
     def take(self, rows: np.ndarray) -> Images:
-        return Images(self.images_NCHW[rows], self.labels_N[rows], self.classes)
+        return Images(take(self.images_NCHW, rows), self.labels_N[rows], self.classes)
 
 
 class LockedTest:
@@ -79,6 +86,8 @@ class Dataset:
     test: LockedTest
     acquired: str  # from where, in words
     home_dir: Path
+    val: Images | None = None  # where it came along; else it is carved from train
+    shape: ShapeSpec = AS_THEY_CAME  # what pictures were made into; nothing where they are as they came
 
     def __repr__(self) -> str:
         shape = "×".join(map(str, self.train.shape))
@@ -100,17 +109,59 @@ class Dataset:
         )
 
 
-def load(name: str, home_dir: Path | str | None = None, say: Say = lambda line: None) -> Dataset:
-    """The data set called `name`, fetched and verified if it is not in the cache yet.
+def load(
+    name: str,
+    home_dir: Path | str | None = None,
+    say: Say = lambda line: None,
+    *,
+    shape: ShapeSpec | None = None,
+    strict: bool = False,
+    tick: Tick = lambda share: None,
+) -> Dataset:
+    """The data set called `name`, or the pictures at the path `name`: fetched, verified, decoded if need be.
 
+    `shape` is what pictures are made into; `strict` refuses pictures that cannot be used, which are told and left out
+    otherwise; `say` hears what a person should know, `tick` the share (0 … 1) that is decoded.
     Raises `FittingroomError` for an unknown name, files that are not what they must be, or when no source delivers.
 
     >>> data = load("fashion-mnist")
     >>> data.train.images_NCHW.shape
     (60000, 1, 28, 28)
     """
+    where, wanted = home(home_dir), shape or ShapeSpec()
+    path = Path(name).expanduser()
+    if name in catalog(where):
+        return _reshaped(_shipped(entry(name, where), where, say), wanted, where, tick)
+    if path.exists():
+        path = path.resolve()
+        listing = own.list_pictures(path)
+        return _own(own.bring(path, listing, wanted, where, say=say, tick=tick, strict=strict), where)
+    before = [(about, source) for about, source in own.known(where) if about.name == name]
+    if before and Path(before[-1][1]).exists():
+        return load(before[-1][1], where, say, shape=wanted, strict=strict, tick=tick)
+    if path.suffix or len(path.parts) > 1:
+        raise FittingroomError(
+            f"there is nothing at {path}; a data set is a name or a path; see: fittingroom data list"
+        )
+    raise unknown("data set", name, catalog(where), "fittingroom data list (or give the path of a folder of pictures)")
+
+
+def reload(name: str, digest: str, home_dir: Path | str | None = None) -> Dataset:
+    """The data set of this name and content that a run was made with. Raises `FittingroomError` if it is not here any more."""
     where = home(home_dir)
-    found = entry(name, where)
+    about = own.reopen(digest, where)
+    if about is not None:
+        return _own(about, where, name)
+    data = load(name, where)
+    if data.digest != digest:
+        raise FittingroomError(
+            f"the images of {name} (digest {digest[:10]}) are not in {where / 'images'} any more, and those that are called "
+            f"{name} now are others; give the path of the pictures with --data to train on them"
+        )
+    return data
+
+
+def _shipped(found: DatasetEntry, where: Path, say: Say) -> Dataset:
     folder = acquire(found, where, say)
     files = found.files
     return Dataset(
@@ -125,6 +176,56 @@ def load(name: str, home_dir: Path | str | None = None, say: Say = lambda line: 
         test=LockedTest(files.test_labels.size_bytes - 8, lambda: _read_images(found, folder, "test")),
         acquired=provenance(found, where),
         home_dir=where,
+    )
+
+
+def _reshaped(data: Dataset, wanted: ShapeSpec, where: Path, tick: Tick) -> Dataset:
+    """A shipped data set with images of another shape; by way of the cache, like pictures of one's own."""
+    c, h, w = data.train.shape
+    size = (wanted.image_size,) * 2 if isinstance(wanted.image_size, int) else wanted.image_size
+    if (size or (h, w)) == (h, w) and (wanted.channels or c) == c:
+        return data
+    folder = where / "data" / data.name
+    parts = {"train": data.train, "test": data.test.unlock(announce=lambda: None)}  # to resize them: nothing is scored
+    listing = own.Listing(
+        name=data.name,
+        labels=[data.classes[label] for part in parts.values() for label in part.labels_N],
+        splits=[split for split, part in parts.items() for _ in range(len(part))],
+        names=[f"{split} {i}" for split, part in parts.items() for i in range(len(part))],
+        pictures=lambda: (image for part in parts.values() for image in part.images_NCHW[:].transpose(0, 2, 3, 1)),
+        files=sorted(folder.glob("*ubyte")),
+        classes=data.classes,
+    )
+    silent = {"say": lambda line: None, "strict": True}
+    made = _own(own.bring(folder, listing, wanted, where, tick=tick, **silent), where)  # type: ignore[arg-type]
+    return replace(data, digest=made.digest, train=made.train, test=made.test, shape=made.shape)
+
+
+def _own(about: own.Own, where: Path, name: str = "") -> Dataset:
+    """Pictures out of the cache, in memory if they are few enough."""
+    rows, labels_N, splits = own.pixels(about, where)
+
+    def part(split: str) -> Images:
+        mine = rows.take(splits[split])
+        small = rows.file.nbytes <= own.RESIDENT_BYTES
+        return Images(mine[:] if small else mine, labels_N[splits[split]], about.classes)
+
+    c, h, w = about.shape
+    called = name or (f"own-{about.name}" if about.name in catalog(where) else about.name)
+    return Dataset(
+        name=called,
+        title=called,
+        digest=about.digest,
+        classes=about.classes,
+        may_flip=True,  # assumption: most pictures show the same thing mirrored; `fittingroom new` says so
+        licence="your own",
+        about=f"{sum(map(sum, about.counts.values())):,} pictures of your own.",
+        train=part("train"),
+        test=LockedTest(len(splits["test"]), lambda: part("test")),
+        acquired=own.source_words(about),
+        home_dir=where,
+        val=part("val") if "val" in splits else None,
+        shape=ShapeSpec(image_size=h if h == w else (h, w), channels=1 if c == 1 else 3, resize=about.resize),
     )
 
 

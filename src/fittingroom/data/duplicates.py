@@ -7,11 +7,12 @@ in the projection. A k-d tree finds those candidates, the full pixels decide.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from pathlib import Path
 
 import numpy as np
 
-from fittingroom.data.pixels import flattened, leading_directions
+from fittingroom.data.pixels import CHUNK_BYTES, Pixels, chunks, flattened, leading_directions, take
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.store.atomic import atomic
 from fittingroom.store.runs import load_npz
@@ -19,7 +20,7 @@ from fittingroom.store.runs import load_npz
 NEAR_RMS = 8.0  # grey levels of 255; judged on the pairs that `data show` prints: docs/log.md 2026-11-20
 
 
-def near_pairs(images_NCHW: np.ndarray, rms: float = NEAR_RMS) -> tuple[np.ndarray, np.ndarray]:
+def near_pairs(images_NCHW: Pixels, rms: float = NEAR_RMS) -> tuple[np.ndarray, np.ndarray]:
     """Pairs (P,2) of rows i < j whose pixels differ by at most `rms` (root mean square, grey levels), and that distance (P,).
 
     Exact duplicates have distance 0. Sorted by distance.
@@ -30,24 +31,35 @@ def near_pairs(images_NCHW: np.ndarray, rms: float = NEAR_RMS) -> tuple[np.ndarr
     """
     from scipy.spatial import cKDTree
 
-    flat = flattened(images_NCHW)
-    if len(flat) < 2:
+    if len(images_NCHW) < 2:
         return np.zeros((0, 2), np.int64), np.zeros(0, np.float32)
+    flat = flattened(images_NCHW)
     centred = flat - flat.mean(0)
     tree = cKDTree(centred @ leading_directions(centred))
+    values = int(np.prod(images_NCHW.shape[1:]))
     slack = 1e-3  # rounding of the projection must not lose a pair
-    candidates = tree.query_pairs(rms * np.sqrt(flat.shape[1]) + slack, output_type="ndarray")
-    distances = np.concatenate(
-        [np.zeros(0, np.float32)]
-        + [
-            np.sqrt(np.mean((flat[block[:, 0]] - flat[block[:, 1]]) ** 2, axis=1))
-            for block in np.array_split(candidates, len(candidates) // 20_000 + 1)
-        ]
-    )
+    candidates = tree.query_pairs(rms * np.sqrt(values) + slack, output_type="ndarray")
+    if flat.shape[1] < values:  # sums of blocks: they rule most pairs out before any pixel is read
+        limit = rms * np.sqrt(values) * (1 + 1e-5)
+        candidates = candidates[_distances(flat, candidates) * np.sqrt(flat.shape[1]) <= limit]
+        distances = _distances(images_NCHW, candidates)
+    else:
+        distances = _distances(flat, candidates)
     near = distances <= rms
     pairs, distances = np.sort(candidates[near].astype(np.int64), axis=1), distances[near]
     order = np.lexsort((pairs[:, 1], pairs[:, 0], distances))
     return pairs[order], distances[order]
+
+
+def _distances(points: Pixels, pairs: np.ndarray) -> np.ndarray:
+    """The root mean square difference (P,) of each of `pairs` of rows."""
+    size = max(1, CHUNK_BYTES // (4 * int(np.prod(points.shape[1:]))))
+    found = [np.zeros(0, np.float32)]
+    for first in range(0, len(pairs), size):
+        block = pairs[first : first + size]
+        a, b = (points[block[:, i]].reshape(len(block), -1).astype(np.float32, copy=False) for i in (0, 1))
+        found.append(np.sqrt(np.mean((a - b) ** 2, axis=1)))
+    return np.concatenate(found)
 
 
 def groups(n: int, pairs: np.ndarray) -> np.ndarray:
@@ -64,13 +76,29 @@ def groups(n: int, pairs: np.ndarray) -> np.ndarray:
     return np.asarray(connected_components(graph, directed=False)[1])
 
 
-def cached_groups(images_NCHW: np.ndarray, digest: str, home_dir: Path) -> np.ndarray:
+def near_links(images_NCHW: Pixels) -> np.ndarray:
+    """Pairs (P,2) that join the same images as `near_pairs` does, without every pair among the exact copies of one."""
+    first_of: dict[bytes, int] = {}
+    row = 0
+    copies = []
+    for part in chunks(images_NCHW):
+        for image in part:
+            first = first_of.setdefault(hashlib.sha256(image.tobytes()).digest(), row)
+            if first != row:
+                copies.append((first, row))
+            row += 1
+    kept = np.array(list(first_of.values()), np.int64)
+    pairs, _ = near_pairs(take(images_NCHW, kept) if copies else images_NCHW)
+    return np.concatenate([kept[pairs], np.array(copies, np.int64).reshape(-1, 2)])
+
+
+def cached_groups(images_NCHW: Pixels, digest: str, home_dir: Path) -> np.ndarray:
     """`groups` of a data set's training images, computed once a data set and kept beside it."""
     file = home_dir / "duplicates" / f"{digest[:16]}-rms{NEAR_RMS:g}.npz"
     with contextlib.suppress(FittingroomError):  # damaged: it is made again
         if file.exists():
             return groups(len(images_NCHW), load_npz(file)["pairs"])
-    pairs, _ = near_pairs(images_NCHW)
+    pairs = near_links(images_NCHW)
     with contextlib.suppress(FittingroomError), atomic(file) as out:  # a shared home may be read-only
         np.savez_compressed(out, pairs=pairs)
     return groups(len(images_NCHW), pairs)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
 from fittingroom.data.dataset import Dataset, Images
 from fittingroom.data.duplicates import near_pairs
+from fittingroom.data.pixels import chunks
+from fittingroom.data.split import joined
 
 
 @dataclass(frozen=True)
@@ -39,39 +42,55 @@ class Inspection:
 
 
 def inspect(data: Dataset, per_class: int = 12) -> Inspection:
-    """Inspect both splits of `data`."""
+    """Inspect all splits of `data`."""
     test = data.test.unlock(announce=lambda: None)  # nothing is scored, so it is not a reading in the log's sense
-    splits = {"train": data.train, "test": test}
+    splits = {"train": data.train, **({"val": data.val} if data.val else {}), "test": test}
     k = len(data.classes)
     rng = np.random.default_rng(0)
     rows = [rng.permutation(np.flatnonzero(data.train.labels_N == c))[:per_class] for c in range(k)]
-    sums = [data.train.images_NCHW[data.train.labels_N == c].sum(0, dtype=np.float64) for c in range(k)]
-    counts = np.bincount(data.train.labels_N, minlength=k)
+    of_level = {name: _levels(part) for name, part in splits.items()}
+    mean = {name: float(np.average(np.arange(256), weights=n)) for name, n in of_level.items()}
     return Inspection(
         counts={name: np.bincount(part.labels_N, minlength=k) for name, part in splits.items()},
         samples=[data.train.images_NCHW[r] for r in rows],
-        mean_images=np.stack([s / max(1, n) for s, n in zip(sums, counts, strict=True)]).round().astype(np.uint8),
-        histogram={name: _histogram(part) for name, part in splits.items()},
-        pixel_mean={name: float(part.images_NCHW.mean(dtype=np.float64)) for name, part in splits.items()},
-        pixel_sd={name: float(part.images_NCHW.std(dtype=np.float64)) for name, part in splits.items()},
-        pairs=_duplicates(data.train, test),
+        mean_images=_mean_images(data.train),
+        histogram={name: n.reshape(32, 8).sum(1) / n.sum() for name, n in of_level.items()},
+        pixel_mean=mean,
+        pixel_sd={
+            s: float(np.sqrt(np.average((np.arange(256) - mean[s]) ** 2, weights=n))) for s, n in of_level.items()
+        },
+        pairs=_duplicates(splits),
     )
 
 
-def _histogram(images: Images) -> np.ndarray:
-    counts = np.bincount(images.images_NCHW.reshape(-1), minlength=256).reshape(32, 8).sum(1)
-    return np.asarray(counts / counts.sum())
+def _levels(images: Images) -> np.ndarray:
+    """How many values of each grey level 0 … 255 there are (256,)."""
+    return np.asarray(
+        np.sum([np.bincount(part.reshape(-1), minlength=256) for part in chunks(images.images_NCHW)], axis=0)
+    )
 
 
-def _duplicates(train: Images, test: Images) -> list[DuplicatePair]:
-    together = np.concatenate([train.images_NCHW, test.images_NCHW])
-    labels = np.concatenate([train.labels_N, test.labels_N])
-    pairs, distances = near_pairs(together)
+def _mean_images(images: Images) -> np.ndarray:
+    """The mean image of each class (K,C,H,W) uint8; black for a class without images."""
+    sums, first = np.zeros((len(images.classes), *images.shape)), 0
+    for part in chunks(images.images_NCHW):
+        labels = images.labels_N[first : first + len(part)]
+        for label in np.unique(labels):
+            sums[label] += part[labels == label].sum(0, dtype=np.float64)
+        first += len(part)
+    counts = np.bincount(images.labels_N, minlength=len(sums))
+    return np.asarray((sums / np.maximum(1, counts)[:, None, None, None]).round().astype(np.uint8))
 
-    def place(i: int) -> tuple[str, int]:
-        return ("train", i) if i < len(train) else ("test", i - len(train))
 
-    return [
-        DuplicatePair(*place(i), *place(j), float(rms), together[i], together[j], int(labels[i]), int(labels[j]))
-        for (i, j), rms in zip(pairs.tolist(), distances, strict=True)
-    ]
+def _duplicates(splits: dict[str, Images]) -> list[DuplicatePair]:
+    together = reduce(joined, splits.values())
+    pairs, distances = near_pairs(together.images_NCHW)
+    places = [(name, row) for name, part in splits.items() for row in range(len(part))]
+
+    def pair(i: int, j: int, rms: float) -> DuplicatePair:
+        (split_a, row_a), (split_b, row_b) = places[i], places[j]
+        a, b = (np.asarray(together.images_NCHW[k]) for k in (i, j))
+        labels = together.labels_N
+        return DuplicatePair(split_a, row_a, split_b, row_b, rms, a, b, int(labels[i]), int(labels[j]))
+
+    return [pair(i, j, float(rms)) for (i, j), rms in zip(pairs.tolist(), distances, strict=True)]

@@ -22,5 +22,5 @@ def outliers(images: Images, among: Images | None = None, neighbours: int = 10) 
     tree = cKDTree((space - mean) @ basis)
     distance_Nk, _ = tree.query((flat - mean) @ basis, k=neighbours + (among is None))
     own = distance_Nk[:, 1:] if among is None else distance_Nk
-    far_N = own.mean(1) / np.sqrt(flat.shape[1])
+    far_N = own.mean(1) / np.sqrt(np.prod(images.shape))
     return np.argsort(-far_N, kind="stable"), far_N

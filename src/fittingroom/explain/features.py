@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fittingroom.data.pixels import Pixels
 from fittingroom.training.predict import BATCH, to_float, to_tensor
 
 FILTERS = 64  # shown
@@ -55,19 +56,19 @@ def feature_maps(model: nn.Module, image_CHW: np.ndarray) -> dict[str, np.ndarra
 
 
 @torch.inference_mode()
-def last_features(model: nn.Module, images_NCHW: np.ndarray) -> np.ndarray:
+def last_features(model: nn.Module, images_NCHW: Pixels) -> np.ndarray:
     """What the last dense layer is given (N,D) float32: the space in which the classes are told apart by planes.
 
     The flat images themselves if there is no dense layer but the input.
     """
     dense = [m for m in model.modules() if isinstance(m, nn.Linear)]
     if not dense:
-        return images_NCHW.reshape(len(images_NCHW), -1).astype(np.float32) / 255
+        return np.asarray(images_NCHW[:].reshape(len(images_NCHW), -1).astype(np.float32) / 255)
     parts: list[Tensor] = []
     handle = dense[-1].register_forward_pre_hook(lambda module, inputs: parts.append(inputs[0].float()))
     try:
-        for batch in to_tensor(images_NCHW).split(BATCH):
-            model(to_float(batch).contiguous(memory_format=torch.channels_last))
+        for first in range(0, len(images_NCHW), BATCH):
+            model(to_float(to_tensor(images_NCHW[first : first + BATCH])).contiguous(memory_format=torch.channels_last))
     finally:
         handle.remove()
     return torch.cat(parts).numpy()

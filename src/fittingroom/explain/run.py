@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from scipy.special import softmax
 
-from fittingroom.data import load, prepare
+from fittingroom.data import prepare, reload
 from fittingroom.data.acquire import Say
 from fittingroom.explain.attributions import attributions, deletion
 from fittingroom.explain.features import feature_maps, filters, last_features
@@ -47,8 +47,12 @@ def explain(
     tests_NCHW = runs.thumbnails(run.data.digest)
     if predictions is None or tests_NCHW is None:
         raise FittingroomError(f"{run.path} is not finished, or was not scored on test; see: fittingroom runs")
+    if tests_NCHW.shape[1:] != run.data.shape:
+        raise FittingroomError(
+            f"the test images of {run.data.name} are too many to be kept at full size, which explain needs"
+        )
     prepare_process(threads)
-    data = load(run.data.name, home_dir)
+    data = reload(run.data.name, run.data.digest, home_dir)
     train, _ = prepare(data, run.recipe.data)
     model = restore(run.recipe, run.arrays("weights"), train)
     p_NK, labels_N = softmax(predictions[0].astype(np.float64), axis=1), predictions[1]

@@ -146,10 +146,18 @@ class ModelSpec(Strict):
         return self
 
 
-class DataSpec(Strict):
+class ShapeSpec(Strict):
+    """What pictures are made into; what is not given is chosen from the pictures, and said."""
+
+    image_size: Count | tuple[Count, Count] | None = None  # the side of a square, or [height, width]
+    channels: Literal[1, 3] | None = None  # grey or colour
+    resize: Literal["pad", "crop", "stretch"] | None = None  # how a picture of another aspect comes to that size
+
+
+class DataSpec(ShapeSpec):
     """Which images, and how much of train is held out for validation."""
 
-    name: str = "fashion-mnist"
+    name: str = "fashion-mnist"  # of a data set, or the path of pictures of your own
     val_fraction: Fraction = 0.1
     split_seed: Annotated[int, Field(ge=0)] = 0  # the same for every run seed, so that runs share one validation set
     limit: Count | None = None  # use only so many training images (stratified), for quick looks
@@ -364,4 +372,7 @@ class Recipe(Strict):
         tree = self.model_dump(mode="json", exclude={"name", "description", "source", "claims", "measured"})
         if not self.data.folds:  # a run of before there were folds is the same run
             del tree["data"]["folds"], tree["data"]["fold"]
+        for key in ShapeSpec.model_fields:  # and so is one of before pictures had a shape to choose
+            if tree["data"][key] is None:
+                del tree["data"][key]
         return tree

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from fittingroom.data import load, prepare
+from fittingroom.data import load, prepare, reload
 from fittingroom.models import build, describe
 from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.records import Record
@@ -59,7 +59,7 @@ def bench(recipes: Sequence[Recipe], device: str = "auto", home_dir: Path | None
     Raises `FittingroomError` as `plan` does, before anything is measured.
     """
     chosen, threads = choose_device(device), threads_each()
-    jobs = [plan(recipe, load(recipe.data.name, home_dir), 0, chosen, threads) for recipe in recipes]
+    jobs = [plan(recipe, load(recipe.data.name, home_dir, shape=recipe.data), 0, chosen, threads) for recipe in recipes]
     ceiling = partial(_ceiling, chosen, threads)
     tops, speeds = [apart(ceiling, threads)], []
     for job in jobs:
@@ -94,7 +94,7 @@ def _ceiling(device: str, threads: int) -> Ceiling:
 def _speed(job: Job) -> dict[str, Any]:
     prepare_process(job.threads)
     quiet, recipe = Quiet(), job.recipe
-    train, _ = prepare(load(recipe.data.name, job.home_dir), recipe.data)
+    train, _ = prepare(reload(recipe.data.name, job.data_digest, job.home_dir), recipe.data)
     few = recipe.model_copy(update={"train": recipe.train.model_copy(update={"batch_size": FEW})})
     forget_peak(job.device)
     step = step_s(recipe, train, job.device)

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from fittingroom.augment import pipeline
-from fittingroom.data import Dataset, Images, load, prepare
+from fittingroom.data import Dataset, Images, prepare, reload
+from fittingroom.data.pixels import shrunk
 from fittingroom.metrics.scores import scores
 from fittingroom.models import build, describe
 from fittingroom.spec.recipe import Recipe
@@ -28,6 +29,7 @@ from fittingroom.training.fit import Tick, clean_sample, restore, scored_weights
 from fittingroom.training.predict import to_float
 
 TICK_S = 0.1  # between two signs of life inside an epoch
+THUMBNAIL_BYTES = 512 << 20  # of test images that are kept beside the runs; more are kept smaller
 VIEWS = 5  # augmented views of each sample image
 
 
@@ -61,8 +63,7 @@ def execute(
             run.clear()
         if not is_finished(run, job):  # another process may have been faster
             prepare_process(run.environment.threads if run.epochs else job.threads)
-            data = load(job.recipe.data.name, job.home_dir)
-            assert data.digest == job.data_digest
+            data = reload(job.recipe.data.name, job.data_digest, job.home_dir)
             if not run.done:
                 _train(job, run, data, at_once, listen)
             if job.score_test and run.metrics.test is None:
@@ -131,7 +132,7 @@ def _score_test(job: Job, run: RunFolder, runs: Runs, data: Dataset) -> None:
     for split, values in logits.items():
         arrays |= {f"{split}_logits": values, f"{split}_labels": test.labels_N}
     run.write_npz("predictions", arrays)
-    runs.write_thumbnails(data.digest, test.images_NCHW)
+    runs.write_thumbnails(data.digest, shrunk(test.images_NCHW, THUMBNAIL_BYTES))
     run.write_metrics(
         run.metrics.model_copy(update={name: scores(values, test.labels_N) for name, values in logits.items()})
     )
@@ -152,7 +153,7 @@ def stops_early(recipe: Recipe, epochs: list[Epoch]) -> bool:
 def samples(recipe: Recipe, train: Images) -> dict[str, np.ndarray]:
     """One image of each class (K,C,H,W), and `VIEWS` views of each as training sees them (K·VIEWS,C,H,W), all uint8."""
     _, first = np.unique(train.labels_N, return_index=True)
-    plain = train.take(first).images_NCHW
+    plain = train.take(first).images_NCHW[:]
     views = to_float(torch.from_numpy(np.repeat(plain, VIEWS, axis=0)))
     targets = torch.nn.functional.one_hot(torch.from_numpy(np.repeat(train.labels_N[first], VIEWS))).float()
     augmented, _ = pipeline(recipe.augment)(views, targets, torch.Generator().manual_seed(0))

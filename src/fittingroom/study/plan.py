@@ -84,7 +84,7 @@ def plan(recipe: Recipe, data: Dataset, seed: int, device: str, threads: int, sc
     """
     resolved = recipe.model_copy(
         update={
-            "data": recipe.data.model_copy(update={"name": data.name}),
+            "data": recipe.data.model_copy(update={"name": data.name, **dict(data.shape)}),
             "train": recipe.train.model_copy(update={"precision": choose_precision(recipe.train.precision, device)}),
         }
     )

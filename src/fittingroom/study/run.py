@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fittingroom.data import load
-from fittingroom.data.acquire import Say
+from fittingroom.data import Dataset, load
+from fittingroom.data.acquire import Say, Tick
 from fittingroom.spec.errors import FittingroomError
-from fittingroom.spec.recipe import Recipe
+from fittingroom.spec.recipe import Recipe, ShapeSpec
 from fittingroom.store import RunFolder, Runs
 from fittingroom.study.cost import measured_cost
 from fittingroom.study.execute import Progress, is_finished
@@ -34,11 +34,16 @@ class Plan:
 
 @dataclass(frozen=True)
 class Trial:
-    """A recipe on a data set (by name), with these seeds; None: as many as `SEEDS` grants for its length."""
+    """A recipe on a data set (by name or path), with these seeds; None: as many as `SEEDS` grants for its length."""
 
     recipe: Recipe
     dataset: str
     seeds: Sequence[int] | None
+
+    @property
+    def pictures(self) -> tuple[str, ShapeSpec]:
+        """Which images, in which shape."""
+        return self.dataset, ShapeSpec(**{key: getattr(self.recipe.data, key) for key in ShapeSpec.model_fields})
 
 
 def plan_study(
@@ -50,7 +55,9 @@ def plan_study(
     device: str = "auto",
     at_once: int | None = None,
     home_dir: Path | None = None,
+    strict: bool = False,
     say: Say = lambda line: None,
+    tick: Tick = lambda share: None,
 ) -> Plan:
     """Plan every recipe × data set × seed. Without `datasets`, each recipe goes with its own.
 
@@ -61,7 +68,9 @@ def plan_study(
         for recipe in recipes
         for name in dict.fromkeys(datasets or [recipe.data.name])
     ]
-    return plan_trials(trials, runs, device=device, at_once=at_once, home_dir=home_dir, say=say)
+    return plan_trials(
+        trials, runs, device=device, at_once=at_once, home_dir=home_dir, strict=strict, say=say, tick=tick
+    )
 
 
 def plan_trials(
@@ -71,7 +80,9 @@ def plan_trials(
     device: str = "auto",
     at_once: int | None = None,
     home_dir: Path | None = None,
+    strict: bool = False,
     say: Say = lambda line: None,
+    tick: Tick = lambda share: None,
     score_test: bool = True,
 ) -> Plan:
     """Resolve every seed of every trial. Raises `FittingroomError` as `plan_study` does.
@@ -89,15 +100,20 @@ def plan_trials(
             f"at_once: got {at_once}; give a number of at least 1, or None for what fits this machine"
         )
     chosen = choose_device(device)
-    loaded = {name: load(name, home_dir, say) for name in dict.fromkeys(trial.dataset for trial in trials)}
-    planned = [(plan(trial.recipe, loaded[trial.dataset], 0, chosen, 1, score_test), trial.seeds) for trial in trials]
+    loaded: dict[tuple[str, ShapeSpec], Dataset] = {}
+    for trial in trials:
+        if trial.pictures not in loaded:
+            loaded[trial.pictures] = load(
+                trial.dataset, home_dir, say, shape=trial.recipe.data, strict=strict, tick=tick
+            )
+    planned = [(plan(trial.recipe, loaded[trial.pictures], 0, chosen, 1, score_test), trial.seeds) for trial in trials]
     granted = [(job, granted_seeds(job.work) if seeds is None else seeds) for job, seeds in planned]
     total = sum(len(seeds) for _, seeds in granted)
     together = min(total, at_once or (cores() if chosen == "cpu" else 1))
     threads = threads_each(together)
     jobs = tuple(replace(job, seed=seed, threads=threads) for job, seeds in granted for seed in seeds)
     waiting = [job for job in jobs if not is_finished(job.folder(runs), job)]
-    told = dict.fromkeys(line for trial in trials for line in cautions(trial.recipe, loaded[trial.dataset]))
+    told = dict.fromkeys(line for trial in trials for line in cautions(trial.recipe, loaded[trial.pictures]))
     return Plan(jobs, tuple(sorted(waiting, key=lambda j: -j.work)), tuple(told), min(together, max(1, len(waiting))))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from fittingroom.augment.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from fittingroom.data import Dataset, Images, load
-from fittingroom.spec.errors import FittingroomError
+from fittingroom.data import Dataset, Images, reload
+from fittingroom.data.acquire import Tick
 from fittingroom.store import RunFolder, Runs
 from fittingroom.study.plan import threads_each
 from fittingroom.training import choose_device, predict, prepare_process
@@ -20,7 +20,6 @@ from fittingroom.training.predict import to_tensor
 
 CHUNK = 1000  # images that are corrupted at once; part of what they suffer, since each chunk draws its own numbers
 VERSION = 1  # raised when the corruptions change
-Tick = Callable[[float], None]  # the share that is done
 
 
 def stress(
@@ -38,19 +37,17 @@ def stress(
     for folder in folders:
         folder.refuse_unfinished()
     waiting = [f for f in folders if (old := f.stressed()) is None or int(old["version"]) != VERSION]
-    by_data: dict[str, list[RunFolder]] = {}
+    by_data: dict[tuple[str, str], list[RunFolder]] = {}
     for folder in waiting:
-        by_data.setdefault(folder.data.name, []).append(folder)
+        by_data.setdefault((folder.data.name, folder.data.digest), []).append(folder)
     prepare_process(threads_each())
-    for number, (name, mine) in enumerate(by_data.items()):
-        _stress(mine, load(name, home_dir), runs, choose_device(device), partial(_part, tick, number, len(by_data)))
+    for number, ((name, digest), mine) in enumerate(by_data.items()):
+        data = reload(name, digest, home_dir)
+        _stress(mine, data, runs, choose_device(device), partial(_part, tick, number, len(by_data)))
 
 
 def _stress(folders: Sequence[RunFolder], data: Dataset, runs: Runs, device: str, tick: Tick) -> None:
     """All runs on one data set, together."""
-    for folder in folders:
-        if folder.data.digest != data.digest:
-            raise FittingroomError(f"{folder.path} was trained on other data called {data.name} than those here")
     images = data.test.unlock(partial(_announce, runs, [f.name for f in folders], data))
     kinds = np.array(list(CORRUPTIONS))
     for folder, said_CSN in zip(folders, _said(folders, data.train, images, device, tick), strict=True):
@@ -72,13 +69,14 @@ def _said(folders: Sequence[RunFolder], like: Images, images: Images, device: st
     models = [restore(f.recipe, f.arrays("weights"), like, device) for f in folders]
     small = np.uint8 if len(like.classes) <= 256 else np.uint16
     out = [np.zeros((len(CORRUPTIONS), len(SEVERITIES), len(images)), small) for _ in folders]
-    pixels = to_tensor(images.images_NCHW)
     done, total = 0, len(CORRUPTIONS) * len(SEVERITIES) * len(images)
     for c, kind in enumerate(CORRUPTIONS):
         for s, severity in enumerate(SEVERITIES):
             for first in range(0, len(images), CHUNK):
                 with torch.inference_mode():
-                    harmed = corrupt(pixels[first : first + CHUNK], kind, severity, first).numpy()
+                    harmed = corrupt(
+                        to_tensor(images.images_NCHW[first : first + CHUNK]), kind, severity, first
+                    ).numpy()
                 for model, said in zip(models, out, strict=True):
                     said[c, s, first : first + CHUNK] = predict(model, harmed, device).argmax(1)
                 done += len(harmed)
@@ -89,5 +87,5 @@ def _said(folders: Sequence[RunFolder], like: Images, images: Images, device: st
 def examples(images: Images, severities: Sequence[int] = SEVERITIES) -> np.ndarray:
     """One image of each class, harmed by every corruption at every severity: (C, S, K, channels, H, W) uint8."""
     _, first = np.unique(images.labels_N, return_index=True)
-    plain = to_tensor(images.take(first).images_NCHW)
+    plain = to_tensor(images.take(first).images_NCHW[:])
     return np.stack([np.stack([corrupt(plain, kind, s).numpy() for s in severities]) for kind in CORRUPTIONS])

@@ -21,13 +21,14 @@ from torch import Tensor, nn
 
 from fittingroom.augment import pipeline
 from fittingroom.data import Images
+from fittingroom.data.pixels import chunks
 from fittingroom.metrics.metric import ACCURACY, LOG_LOSS
 from fittingroom.models import build
 from fittingroom.spec.errors import NotFinite
 from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.records import Epoch
 from fittingroom.training.optim import Optimizer
-from fittingroom.training.predict import predict, to_float, to_tensor
+from fittingroom.training.predict import batches, predict, to_float
 from fittingroom.training.schedule import lr_factor
 
 CLEAN_N = (
@@ -82,7 +83,7 @@ def fit(
     parameters = list(model.parameters())
     optimizer = Optimizer(recipe.optimizer, parameters)
     augment = pipeline(recipe.augment)
-    pixels = to_tensor(train.images_NCHW).to(device)
+    batch_of = batches(train.images_NCHW, device)
     labels = torch.from_numpy(train.labels_N).to(device)
     clean = clean_sample(train)
     steps_per_epoch = math.ceil(n / spec.batch_size)
@@ -108,7 +109,7 @@ def fit(
             if len(rows) == 1 < min(n, spec.batch_size):
                 break  # a last image alone has no variance for BatchNorm
             target_N = labels[rows]
-            images, targets = augment(to_float(pixels[rows]), F.one_hot(target_N, k).float(), generator)
+            images, targets = augment(to_float(batch_of(rows)), F.one_hot(target_N, k).float(), generator)
             with torch.autocast(device, torch.bfloat16, enabled=spec.precision == "bf16"):
                 logits = model(images.contiguous(memory_format=torch.channels_last))
             loss = F.cross_entropy(logits.float(), targets, label_smoothing=spec.label_smoothing)
@@ -168,9 +169,18 @@ def shuffled(n: int, seed: int, epoch: int, device: str = "cpu") -> tuple[Tensor
 
 def network(recipe: Recipe, train: Images, seed: int) -> nn.Module:
     """The untrained network of a recipe, with the training images' mean and deviation inside."""
-    values = train.images_NCHW.reshape(len(train), train.shape[0], -1)
-    mean_C = values.mean((0, 2), dtype=np.float64) / 255
-    square_C = np.einsum("nci,nci->c", values, values, dtype=np.float64) / (255.0**2 * values[:, 0].size)
+    channels, height, width = train.shape
+    each = len(train) * height * width
+    sum_C, sum_of_squares_C = (
+        np.zeros(channels),
+        np.zeros(channels),
+    )  # of whole numbers below 2**53, so without rounding
+    for part in chunks(train.images_NCHW):
+        values = part.reshape(len(part), channels, -1)
+        sum_C += values.sum((0, 2), dtype=np.float64)
+        sum_of_squares_C += np.einsum("nci,nci->c", values, values, dtype=np.float64)
+    mean_C = sum_C / each / 255
+    square_C = sum_of_squares_C / (255.0**2 * each)
     sd_C = np.sqrt(np.maximum(square_C - mean_C**2, 0))
     sd_C[sd_C < 1e-3] = 1.0  # a constant channel is left as it is
     return build(recipe.model, train.shape, len(train.classes), seed=seed, mean_C=mean_C, sd_C=sd_C)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from fittingroom.data import Images
+from fittingroom.data.pixels import Pixels, Rows, chunks
 from fittingroom.spec.recipe import ScoreSpec
 
 BATCH = 250  # larger is no faster and takes more memory (measured: docs/log.md 2026-11-20)
@@ -19,6 +20,17 @@ def to_tensor(images_NCHW: np.ndarray) -> Tensor:
     return torch.from_numpy(np.require(images_NCHW, requirements=["C", "W"]))
 
 
+def batches(pixels: Pixels, device: str) -> Callable[[Tensor], Tensor]:
+    """A function from rows to a batch (n,C,H,W) uint8 on the device. All pixels move there now if they fit."""
+    if isinstance(pixels, Rows):
+        if not (device == "cuda" and pixels.nbytes < torch.cuda.mem_get_info()[0] / 2):
+            return lambda rows: to_tensor(pixels[rows.cpu().numpy()]).to(device)
+        resident = torch.cat([to_tensor(part).to(device) for part in chunks(pixels)])
+    else:
+        resident = to_tensor(pixels).to(device)
+    return lambda rows: resident[rows]
+
+
 def to_float(images_NCHW: Tensor) -> Tensor:
     """uint8 (0 … 255) to float32 (0 … 1)."""
     return images_NCHW.to(torch.float32) / 255
@@ -26,7 +38,7 @@ def to_float(images_NCHW: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def predict(
-    model: nn.Module, images: Images | np.ndarray, device: str = "cpu", score: ScoreSpec | None = None
+    model: nn.Module, images: Images | Pixels, device: str = "cpu", score: ScoreSpec | None = None
 ) -> np.ndarray:
     """Logits (N,K) float32 of uint8 images (N,C,H,W), averaged over the views of `score` if given.
 
@@ -38,12 +50,12 @@ def predict(
     >>> predict(model, np.zeros((5, 1, 8, 8), np.uint8)).shape
     (5, 3)
     """
-    pixels = to_tensor(images.images_NCHW if isinstance(images, Images) else images)
+    pixels = images.images_NCHW if isinstance(images, Images) else images
     was_training = model.training
     model.eval()
     parts = []
-    for batch in pixels.split(BATCH):
-        x = to_float(batch.to(device)).contiguous(memory_format=torch.channels_last)
+    for first in range(0, len(pixels), BATCH):
+        x = to_float(to_tensor(pixels[first : first + BATCH]).to(device)).contiguous(memory_format=torch.channels_last)
         views = [model(view) for view in _views(x, score.average if score else "none")]
         parts.append((sum(views[1:], views[0]) / len(views)).float())
     model.train(was_training)

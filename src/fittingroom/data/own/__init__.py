@@ -1,0 +1,16 @@
+"""Pictures of one's own: whatever a path holds becomes one verified tensor file in the cache."""
+
+from fittingroom.data.own.bring import RESIDENT_BYTES, Own, bring, known, pixels, reopen, source_words
+from fittingroom.data.own.listing import Listing, list_pictures
+
+__all__ = [
+    "RESIDENT_BYTES",
+    "Listing",
+    "Own",
+    "bring",
+    "known",
+    "list_pictures",
+    "pixels",
+    "reopen",
+    "source_words",
+]

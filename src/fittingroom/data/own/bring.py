@@ -1,0 +1,378 @@
+"""Brings pictures into the cache: decoded once by all cores, into one tensor file that is named by its content.
+
+HOME/images/DIGEST/  images.npy (N,C,H,W) uint8   labels.npy   splits.npz (rows of train, val, test)   about.json
+HOME/images/index/   which digest a source had, when its files had these sizes and times
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import filelock
+import numpy as np
+from PIL import Image
+
+from fittingroom.data.acquire import Say, Tick
+from fittingroom.data.duplicates import groups, near_links
+from fittingroom.data.own.decode import Unreadable, decode, is_grey
+from fittingroom.data.own.listing import Fault, Listing, Picture, shown
+from fittingroom.data.own.shape import Target, choose
+from fittingroom.data.pixels import Pixels, Rows
+from fittingroom.data.strata import draw
+from fittingroom.spec.digest import digest
+from fittingroom.spec.errors import FittingroomError
+from fittingroom.spec.recipe import ShapeSpec
+from fittingroom.spec.records import Record
+from fittingroom.store.atomic import explained, write
+
+VERSION = 1  # raised when the same pictures become other tensors
+TEST_FRACTION = 0.2  # carved where a source brings no test split
+SAMPLED = 400  # pictures that are looked at to choose a shape, spread over all
+CHUNK = 32  # pictures that a core decodes in one go
+RESIDENT_BYTES = 2 << 30  # a larger tensor file is mapped instead of read
+IMBALANCED = 3.0  # times as many images in the largest class as in the smallest are told
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Own(Record):
+    """`about.json`: what was made of a source."""
+
+    name: str
+    digest: str
+    sha256: str  # of images.npy
+    classes: tuple[str, ...]
+    shape: tuple[int, int, int]
+    resize: Literal["pad", "crop", "stretch"]
+    counts: dict[str, tuple[int, ...]]  # split → images of each class
+    carved: bool  # whether the test split is ours
+    remarks: tuple[str, ...]
+    faults: tuple[tuple[str, str], ...]  # what was left out: where, why
+
+
+def bring(path: Path, listing: Listing, spec: ShapeSpec, home_dir: Path, *, say: Say, tick: Tick, strict: bool) -> Own:
+    """Turn the `listing` of what is at `path` into a tensor file, unless the cache has it; what was made of it.
+
+    Raises `FittingroomError` for a source that cannot be used; with `strict`, for any picture that cannot.
+    """
+    _refuse_too_little(listing, path)
+    index = home_dir / "images" / "index" / f"{_stamp(path, listing, spec)[:24]}.json"
+    about = _indexed(index, home_dir)
+    if about is None:
+        with explained(index):
+            index.parent.mkdir(parents=True, exist_ok=True)
+            lock = filelock.FileLock(index.with_suffix(".lock"))
+            lock.acquire()
+        try:
+            about = _indexed(index, home_dir)  # another process may have been faster
+            if about is None:
+                about = _make(path, listing, spec, home_dir, tick)
+                write(index, json.dumps({"digest": about.digest, "path": str(path)}) + "\n")
+        finally:
+            lock.release()
+    _tell(about, say)
+    if strict and about.faults:
+        raise FittingroomError(
+            f"{path}: {len(about.faults):,} pictures cannot be used (--strict):\n"
+            + "\n".join(f"  {where}: {reason}" for where, reason in about.faults)
+        )
+    return about
+
+
+def known(home_dir: Path) -> list[tuple[Own, str]]:
+    """What the cache holds, with the path that each came from, the latest last."""
+    files = sorted((home_dir / "images" / "index").glob("*.json"), key=lambda f: f.stat().st_mtime)
+    found = [(_indexed(file, home_dir), json.loads(file.read_text(encoding="utf-8"))["path"]) for file in files]
+    return [(about, path) for about, path in found if about is not None]
+
+
+def reopen(content: str, home_dir: Path) -> Own | None:
+    """What the cache holds under this digest, or None."""
+    file = home_dir / "images" / content[:16] / "about.json"
+    return Own.model_validate_json(file.read_bytes()) if file.is_file() else None
+
+
+def pixels(about: Own, home_dir: Path) -> tuple[Rows, np.ndarray, dict[str, np.ndarray]]:
+    """All images (mapped), all labels, and the rows of each split. Raises `FittingroomError` for a damaged file."""
+    folder = home_dir / "images" / about.digest[:16]
+    try:
+        images = np.load(folder / "images.npy", mmap_mode="c")  # copy on write: torch takes no read-only memory
+        labels = np.load(folder / "labels.npy")
+        with np.load(folder / "splits.npz") as file:
+            splits = {key: file[key] for key in file}
+    except (OSError, ValueError, EOFError) as error:
+        raise FittingroomError(f"{folder} is damaged ({error}); delete it and give the pictures' path again") from None
+    if images.nbytes <= RESIDENT_BYTES and _sha256(folder / "images.npy") != about.sha256:
+        raise FittingroomError(
+            f"{folder / 'images.npy'} has changed; delete {folder} and give the pictures' path again"
+        )
+    return Rows(images, np.arange(len(images))), labels, splits
+
+
+def source_words(about: Own) -> str:
+    """How the splits came about, in words."""
+    if not about.carved:
+        return "train and test as they came" + (", validation too" if "val" in about.counts else "")
+    return f"test ({TEST_FRACTION:.0%}) carved by fittingroom: stratified, near duplicates on one side"
+
+
+# ---------------------------------------------------------------- making it
+
+
+def _refuse_too_little(listing: Listing, path: Path) -> None:
+    if not listing.labels:
+        reasons = "\n".join(f"  {fault}" for fault in listing.faults[:5])
+        raise FittingroomError(f"{path} has no picture with a label" + (f":\n{reasons}" if reasons else ""))
+    if len(set(listing.labels)) < 2:
+        raise FittingroomError(
+            f'{path} has one class only ("{listing.labels[0]}"); a classifier needs two: a folder for each class'
+        )
+    if set(listing.splits) - {""} and "train" not in listing.splits:
+        raise FittingroomError(f"{path} has {shown(sorted(set(listing.splits)))} but no train")
+
+
+def _stamp(path: Path, listing: Listing, spec: ShapeSpec) -> str:
+    """Changes whenever a file's name, size or time does, or what it is to become."""
+    facts = [os.stat(file) for file in listing.files]
+    files = [(str(file), f.st_size, f.st_mtime_ns) for file, f in zip(listing.files, facts, strict=True)]
+    shape = {key: getattr(spec, key) for key in ShapeSpec.model_fields}
+    text = digest({"version": VERSION, "root": str(path), "shape": shape, "splits": Counter(listing.splits)})
+    return hashlib.sha256((text + repr(files)).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _indexed(index: Path, home_dir: Path) -> Own | None:
+    if not index.is_file():
+        return None
+    return reopen(json.loads(index.read_text(encoding="utf-8"))["digest"], home_dir)
+
+
+def _make(path: Path, listing: Listing, spec: ShapeSpec, home_dir: Path, tick: Tick) -> Own:
+    target, remarks = _target(path, listing, spec)
+    remarks = [*listing.remarks, *remarks]
+    classes = listing.in_order()
+    number = {name: i for i, name in enumerate(classes)}
+    folder = home_dir / "images"
+    with explained(folder), tempfile.TemporaryDirectory(dir=folder, prefix=".making-") as scratch:
+        here = Path(scratch) / "set"
+        here.mkdir()
+        kept, bad, paled = _write_images(listing, target, here / "images.npy", tick)
+        faults = [*listing.faults, *bad]
+        if paled:
+            remarks.append(f"{paled:,} pictures with colour became grey; data.channels = 3 keeps it")
+        labels_N = np.array([number[listing.labels[i]] for i in kept], np.int64)
+        if len(np.unique(labels_N)) < 2:
+            reasons = "\n".join(f"  {fault}" for fault in faults[:5])
+            raise FittingroomError(f"{path}: the pictures that can be read are of fewer than two classes:\n{reasons}")
+        images = Rows(np.load(here / "images.npy", mmap_mode="c"), np.arange(len(kept)))
+        rows, carved = _splits([listing.splits[i] for i in kept], labels_N, images, len(classes), path)
+        counts = {s: tuple(np.bincount(labels_N[r], minlength=len(classes)).tolist()) for s, r in rows.items()}
+        np.save(here / "labels.npy", labels_N)
+        np.savez(here / "splits.npz", **rows)  # type: ignore[arg-type]
+        sha256 = _sha256(here / "images.npy")
+        content = digest(
+            {
+                "images": sha256,
+                "labels": hashlib.sha256(labels_N.tobytes()).hexdigest(),
+                "splits": {s: hashlib.sha256(r.tobytes()).hexdigest() for s, r in rows.items()},
+                "classes": classes,
+            }
+        )
+        about = Own(
+            name=listing.name,
+            digest=content,
+            sha256=sha256,
+            classes=classes,
+            shape=target.shape,
+            resize=target.resize,
+            counts=counts,
+            carved=carved,
+            remarks=(*remarks, *_about_classes(classes, counts), *_about_copies(images, rows, carved)),
+            faults=tuple((fault.where, fault.reason) for fault in faults),
+        )
+        write(here / "about.json", about.model_dump_json(indent=2) + "\n")
+        final = folder / content[:16]
+        if final.exists():  # the same content from elsewhere; what is told about it is this source's now
+            shutil.copy(here / "about.json", final / "about.json")
+        else:
+            here.rename(final)
+    return about
+
+
+def _target(path: Path, listing: Listing, spec: ShapeSpec) -> tuple[Target, list[str]]:
+    """The shape for these pictures, from a sample of them."""
+    step = max(1, len(listing.labels) // SAMPLED)
+
+    def looked_at(picture: Picture) -> Image.Image | None:
+        try:
+            return decode(picture)
+        except Unreadable:
+            return None
+
+    with ThreadPoolExecutor(_cores()) as pool:
+        sampled = islice(listing.pictures(), 0, None, step)
+        sample = [found for found in _in_order(pool, looked_at, sampled) if found is not None]
+    if not sample:
+        sample = [found for found in map(looked_at, listing.pictures()) if found is not None][:SAMPLED]
+    if not sample:
+        reasons = "\n".join(f"  {fault}" for fault in [*listing.faults, *_first_faults(listing)][:5])
+        raise FittingroomError(f"{path}: none of {len(listing.labels):,} pictures can be read:\n{reasons}")
+    return choose(spec, sample)
+
+
+def _first_faults(listing: Listing) -> Iterator[Fault]:
+    for name, picture in islice(zip(listing.names, listing.pictures(), strict=True), 5):
+        try:
+            decode(picture)
+        except Unreadable as error:
+            yield Fault(name, str(error))
+
+
+def _write_images(listing: Listing, target: Target, path: Path, tick: Tick) -> tuple[list[int], list[Fault], int]:
+    """Decode every picture into an .npy file: the numbers of those kept, the faults, and how many lost colour."""
+    n = len(listing.labels)
+    kept: list[int] = []
+    faults: list[Fault] = []
+    paled = 0
+
+    def decoded(chunk: list[tuple[int, Picture]]) -> list[tuple[int, np.ndarray | str, bool]]:
+        out: list[tuple[int, np.ndarray | str, bool]] = []
+        for i, picture in chunk:
+            try:
+                image = decode(picture)
+                out.append((i, target.fit(image), target.channels == 1 and not is_grey(image)))
+            except Unreadable as error:
+                out.append((i, str(error), False))
+        return out
+
+    with path.open("wb") as file, ThreadPoolExecutor(_cores()) as pool:
+        head = _write_head(file, (n, *target.shape))
+        for chunk in _in_order(pool, decoded, _chunked(enumerate(listing.pictures()), CHUNK)):
+            for i, result, lost in chunk:
+                if isinstance(result, str):
+                    faults.append(Fault(listing.names[i], result))
+                else:
+                    file.write(result.tobytes())
+                    kept.append(i)
+                    paled += lost
+            tick((chunk[-1][0] + 1) / n)
+        file.seek(0)
+        assert _write_head(file, (len(kept), *target.shape)) == head
+        file.flush()
+        os.fsync(file.fileno())
+    return kept, faults, paled
+
+
+def _write_head(file: object, shape: tuple[int, ...]) -> int:
+    """The head of an .npy file; NumPy leaves it room, so that another number of images needs as many bytes."""
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})  # type: ignore[arg-type]
+    return int(file.tell())  # type: ignore[attr-defined]
+
+
+def _in_order(pool: ThreadPoolExecutor, work: Callable[[T], R], todo: Iterable[T]) -> Iterator[R]:
+    """What `work` makes of each, in order, with no more begun than the pool can chew. Pillow works outside the GIL."""
+    begun: deque[Future[R]] = deque()
+    for item in todo:
+        begun.append(pool.submit(work, item))
+        if len(begun) > 2 * _cores():
+            yield begun.popleft().result()
+    while begun:
+        yield begun.popleft().result()
+
+
+def _chunked(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+
+
+def _splits(
+    splits: list[str], labels_N: np.ndarray, images: Pixels, k: int, path: Path
+) -> tuple[dict[str, np.ndarray], bool]:
+    """The rows of train, test and, where it came along, val; and whether test had to be carved out of train."""
+    given = np.array(splits)
+    rows = {split: np.flatnonzero(given == split) for split in ("train", "val", "test") if (given == split).any()}
+    rest = rows.pop("train", np.flatnonzero(given == ""))
+    if "test" in rows:
+        return {"train": rest, **rows}, False
+    mine = images.take(rest) if isinstance(images, Rows) else images[rest]
+    group_N = groups(len(rest), near_links(mine))
+    in_test = draw(labels_N[rest], k, TEST_FRACTION, np.random.default_rng(0), group_N)
+    if not in_test.any():
+        raise FittingroomError(
+            f"{path} has {len(rest)} pictures to train on, too few to carve a test set of {TEST_FRACTION:.0%} from; "
+            "add pictures, or a test/ folder"
+        )
+    return {"train": rest[~in_test], **rows, "test": rest[in_test]}, True
+
+
+def _about_classes(classes: tuple[str, ...], counts: dict[str, tuple[int, ...]]) -> list[str]:
+    """What a careful colleague would say about the sizes of the classes."""
+    said = []
+    for split, of_class in counts.items():
+        none = [name for name, n in zip(classes, of_class, strict=True) if n == 0]
+        if none:
+            hint = ", and what is never trained is never predicted" if split == "train" else ""
+            said.append(f"no picture in {split} of: {shown(none)}{hint}")
+    train = {name: n for name, n in zip(classes, counts["train"], strict=True) if n}
+    small, large = min(train, key=lambda c: train[c]), max(train, key=lambda c: train[c])
+    if train[large] > IMBALANCED * train[small]:
+        said.append(
+            f'the classes are not balanced: {train[small]:,} training pictures of "{small}", {train[large]:,} of "{large}"; '
+            "look at balanced accuracy, and try train.balance=loss or train.balance=sampling"
+        )
+    folded = Counter(name.casefold() for name in classes)
+    twins = [name for name in classes if folded[name.casefold()] > 1]
+    if twins:
+        said.append(f"classes whose names differ in capitals only: {shown(twins)}")
+    return said
+
+
+def _about_copies(images: Rows, rows: dict[str, np.ndarray], carved: bool) -> list[str]:
+    """How many held-out pictures are copies of training pictures, pixel by pixel. Carved ones never are."""
+
+    def prints(split: str) -> list[bytes]:
+        mine = images.take(rows[split])
+        return [hashlib.sha256(mine[i : i + 1].tobytes()).digest() for i in range(len(mine))]
+
+    told = [split for split in ("val", "test") if split in rows and not (carved and split == "test")]
+    seen = set(prints("train")) if told else set()
+    found = {split: sum(p in seen for p in prints(split)) for split in told}
+    return [
+        f"{n:,} of {len(rows[split]):,} {split} pictures are in train, too, pixel by pixel: scores will flatter"
+        for split, n in found.items()
+        if n
+    ]
+
+
+def _tell(about: Own, say: Say) -> None:
+    total = {split: sum(of_class) for split, of_class in about.counts.items()}
+    c, h, w = about.shape
+    parts = ", ".join(f"{n:,} {split}" for split, n in total.items())
+    say(f"{about.name}: {parts}, {len(about.classes)} classes, as {c}×{h}×{w} ({about.resize}); {source_words(about)}")
+    for remark in about.remarks:
+        say(f"note: {remark}")
+    reasons: dict[str, list[str]] = {}
+    for where, reason in about.faults:
+        reasons.setdefault(reason, []).append(where)
+    for reason, places in sorted(reasons.items(), key=lambda item: -len(item[1])):
+        say(f"left out: {shown(places)}: {reason}")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,135 @@
+"""A folder of class folders, with train/ val/ test/ above them or without."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from fittingroom.data.own.listing import Fault, Listing, clean, natural, shown, split_of
+from fittingroom.spec.errors import FittingroomError
+
+READ = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+NOT_READ = (".heic", ".heif", ".avif", ".svg", ".psd", ".jp2", ".jxl", ".dng", ".cr2", ".nef", ".arw", ".raw", ".ico")
+NOT_CLASSES = (
+    "__macosx",
+    "@eadir",
+    "$recycle.bin",
+    "lost+found",
+)  # what systems leave behind; hidden ones begin with a dot
+
+
+def list_folder(path: Path) -> Listing:
+    """The pictures of a folder. A class is a folder; pictures may lie deeper inside it. Links are followed, once each.
+
+    Raises `FittingroomError` where it is no folder of class folders.
+    """
+    walk = _Walk(path)
+    tops = [child for child in walk.children(path) if child.is_dir()]
+    loose = [c for c in walk.children(path) if not c.is_dir() and c.suffix.casefold() in READ]
+    split_dirs = {split: [d for d in tops if split_of(d.name) == split] for split in ("train", "val", "test")}
+    above = bool(split_dirs["train"]) and any(c.is_dir() for d in split_dirs["train"] for c in walk.children(d))
+    class_dirs: list[tuple[str, Path]] = []
+    if above:
+        twice = [dirs for dirs in split_dirs.values() if len(dirs) > 1]
+        if twice:
+            raise FittingroomError(f"{path} has {shown(d.name for d in twice[0])}, which mean the same; keep one")
+        beside = [d.name for d in tops if split_of(d.name) is None and any(True for _ in walk.pictures(d))]
+        if beside:
+            raise FittingroomError(
+                f"{path} has train/ and beside it other folders with pictures: {shown(map(clean, beside))}; "
+                "move them into train/, or out of the way"
+            )
+        for split, dirs in split_dirs.items():
+            for folder in dirs:
+                class_dirs += [(split, child) for child in walk.children(folder) if child.is_dir()]
+                loose += [c for c in walk.children(folder) if not c.is_dir() and c.suffix.casefold() in READ]
+    else:
+        lone = [d.name for d in tops if split_of(d.name) and any(c.is_dir() for c in walk.children(d))]
+        if lone:
+            raise FittingroomError(f"{path} has {shown(lone)} with folders inside, but no train/ with class folders")
+        class_dirs = [("", child) for child in tops]
+    if not class_dirs:
+        found = f"{len(loose):,} pictures but no class folders" if loose else "no class folders"
+        raise FittingroomError(
+            f"{path} has {found}; put the pictures of each class into a folder of its own, or give a CSV of path and label"
+        )
+    walk.start_over()
+    labels, splits, files, empty = [], [], [], []
+    for split, folder in class_dirs:
+        mine = list(walk.pictures(folder))
+        if not mine:
+            empty.append(str(folder.relative_to(path)))
+        labels += [clean(folder.name)] * len(mine)
+        splits += [split] * len(mine)
+        files += mine
+    faults = [*walk.faults, *(Fault(clean(str(f.relative_to(path))), "lies in no class folder") for f in loose)]
+    remarks = []
+    if empty:
+        remarks.append(f"without a picture, so no class: {shown(map(clean, empty))}")
+    if walk.others:
+        kinds = ", ".join(f"{n:,} {suffix or 'without a suffix'}" for suffix, n in walk.others.most_common(5))
+        remarks.append(f"files that are no pictures are passed over: {kinds}")
+    return Listing(
+        name=clean(path.name),
+        labels=labels,
+        splits=splits,
+        names=[clean(str(f.relative_to(path))) for f in files],
+        pictures=lambda: iter(files),
+        files=files,
+        faults=faults,
+        remarks=remarks,
+    )
+
+
+class _Walk:
+    """A walk that enters each real folder once, so that no loop of links can hold it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.start_over()
+
+    def start_over(self) -> None:
+        self.entered: set[tuple[int, int]] = set()
+        self.faults: list[Fault] = []
+        self.others: Counter[str] = Counter()
+
+    def children(self, folder: Path) -> list[Path]:
+        """What is visible in `folder`, in natural order."""
+        try:
+            found = [Path(entry.path) for entry in os.scandir(folder)]
+        except OSError as error:
+            self._fault(folder, error.strerror or "cannot be read")
+            return []
+        seen = [p for p in found if not p.name.startswith(".") and p.name.casefold() not in NOT_CLASSES]
+        return sorted(seen, key=lambda p: natural(clean(p.name)))
+
+    def pictures(self, folder: Path) -> Iterator[Path]:
+        """The picture files in `folder` and below."""
+        place = folder.stat()
+        if (place.st_dev, place.st_ino) in self.entered:
+            self._fault(folder, "a link to a folder that is read already")
+            return
+        self.entered.add((place.st_dev, place.st_ino))
+        for child in self.children(folder):
+            suffix = child.suffix.casefold()
+            try:
+                mode = child.stat().st_mode
+            except OSError as error:
+                self._fault(child, "a broken link" if child.is_symlink() else error.strerror or "cannot be read")
+                continue
+            if stat.S_ISDIR(mode):
+                yield from self.pictures(child)
+            elif suffix in READ and stat.S_ISREG(mode):
+                yield child
+            elif suffix in NOT_READ:
+                self._fault(child, f"{suffix} is not read; convert it to PNG or JPEG")
+            else:
+                self.others[suffix] += 1
+
+    def _fault(self, path: Path, reason: str) -> None:
+        fault = Fault(clean(str(path.relative_to(self.root))), reason)
+        if fault not in self.faults:
+            self.faults.append(fault)

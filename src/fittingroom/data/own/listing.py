@@ -1,0 +1,120 @@
+"""What a path holds: pictures, each with a label, a split and a name to report it by. Reads no pixels."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from fittingroom.spec.errors import FittingroomError
+
+Picture = Path | bytes | np.ndarray  # a file, an encoded picture, or pixels (H,W) or (H,W,C)
+SPLITS = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing"),
+}
+ARCHIVES = (".zip", ".tar", ".tgz", ".tbz2", ".txz", ".gz", ".bz2", ".xz", ".7z", ".rar", ".zst")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A picture (or a folder) that is left out, and why."""
+
+    where: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Pictures in a fixed order. `labels`, `splits` and `names` have one entry for each of `pictures()`."""
+
+    name: str  # of the data set
+    labels: Sequence[str]
+    splits: Sequence[str]  # train, val, test; all "" where the source has none
+    names: Sequence[str]  # a path below the source, or a row in a file
+    pictures: Callable[[], Iterator[Picture]]  # a fresh pass over them
+    files: Sequence[Path]  # whose sizes and times tell whether anything has changed
+    classes: tuple[str, ...] = ()  # in the source's own order, where it has one
+    faults: Sequence[Fault] = ()
+    remarks: Sequence[str] = field(default_factory=tuple)
+
+    def in_order(self) -> tuple[str, ...]:
+        """The classes: the source's own list, else the union over all splits in natural order."""
+        return self.classes or tuple(sorted(set(self.labels), key=natural))
+
+
+def natural(name: str) -> tuple[list[tuple[int, int, str]], str]:
+    """A sorting key under which "10" comes after "2".
+
+    >>> sorted(["10", "b", "2", "B2", "b10"], key=natural)
+    ['2', '10', 'b', 'B2', 'b10']
+    """
+    parts = [part for part in re.split(r"([0-9]+)", name.casefold()) if part]
+    return [(0, int(part), "") if re.fullmatch("[0-9]+", part) else (1, 0, part) for part in parts], name
+
+
+def clean(name: str) -> str:
+    """A name from outside as text that is safe to show: one Unicode form, no control or direction characters.
+
+    >>> clean("e\\u0301\\x1b[31m"), clean("a\\udcffb")
+    ('é\ufffd[31m', 'a\ufffdb')
+    """
+    text = unicodedata.normalize("NFC", name.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
+    return "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cf", "Cs") and c != "\u200d" else c for c in text)
+
+
+def split_of(name: str) -> str | None:
+    """`train`, `val` or `test` if `name` is one of the words for it, else None.
+
+    >>> split_of("Validation"), split_of("cats")
+    ('val', None)
+    """
+    return next((split for split, words in SPLITS.items() if name.casefold() in words), None)
+
+
+def shown(names: Iterable[str], most: int = 6) -> str:
+    """A few of many names, for a message.
+
+    >>> shown("abcdefgh")
+    'a, b, c, d, e, f and 2 more'
+    """
+    listed = list(names)
+    return ", ".join(listed[:most]) + (f" and {len(listed) - most:,} more" if len(listed) > most else "")
+
+
+def list_pictures(path: Path) -> Listing:
+    """The listing of whatever `path` is. Raises `FittingroomError` that says what was found and what is accepted."""
+    from fittingroom.data.own import arrays, folders, tables
+
+    suffixes = "".join(path.suffixes[-2:]).casefold()
+    if not path.exists():
+        raise FittingroomError(f"there is nothing at {path}")
+    if path.is_dir():
+        if tables.in_folder(path):
+            return tables.list_tables(path)
+        if arrays.idx_in_folder(path):
+            return arrays.list_idx(path)
+        return folders.list_folder(path)
+    if "idx" in path.name and "ubyte" in path.name:
+        return arrays.list_idx(path)
+    if suffixes.endswith(ARCHIVES):
+        raise FittingroomError(f"{path} is an archive, which is not accepted; unpack it and give the folder")
+    match path.suffix.casefold():
+        case ".csv" | ".tsv":
+            return tables.list_csv(path)
+        case ".parquet" | ".arrow":
+            return tables.list_tables(path)
+        case ".npz":
+            return arrays.list_npz(path)
+    raise FittingroomError(
+        f"{path} is none of what is accepted: a folder of class folders, a .csv or .parquet of path and label, "
+        "an .npz of images and labels, IDX files, a Hugging Face image data set on disk; see: docs/data.md"
+    )

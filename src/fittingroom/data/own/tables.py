@@ -1,0 +1,225 @@
+"""Tables of pictures: a CSV or Parquet of path and label, and Parquet or Arrow files with the pictures inside (Hugging Face)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from fittingroom.data.own.listing import Fault, Listing, Picture, clean, shown, split_of
+from fittingroom.spec.errors import FittingroomError, need
+
+COLUMNS = {
+    "picture": ("image", "img", "picture", "path", "file", "filename", "file_name", "filepath", "image_path"),
+    "label": ("label", "labels", "class", "target", "category", "fine_label"),
+    "split": ("split", "subset", "fold", "partition"),
+}
+SUFFIXES = (".parquet", ".arrow")
+BATCH_ROWS = 256
+
+
+def list_csv(path: Path) -> Listing:
+    """The pictures that a CSV names: columns `path` and `label`, and `split` if there is one. Paths are relative to it."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise FittingroomError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start:,})") from None
+    except OSError as error:
+        raise FittingroomError(f"cannot read {path}: {error.strerror}") from None
+    head = text.partition("\n")[0]
+    rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=head.count)))
+    if not rows:
+        raise FittingroomError(f"{path} is empty; its first line names the columns: path,label")
+    column = _columns([name.strip() for name in rows[0]], path)
+    table = {what: [row[i].strip() if i < len(row) else "" for row in rows[1:]] for what, i in column.items()}
+    return _of_paths(path, [f"line {i + 2}" for i in range(len(rows) - 1)], table)
+
+
+def in_folder(folder: Path) -> bool:
+    """Whether `folder` is a Hugging Face data set on disk: Parquet or Arrow files."""
+    return bool(_files(folder))
+
+
+def list_tables(path: Path) -> Listing:
+    """The pictures of Parquet or Arrow files: paths, or the encoded pictures themselves. Needs pyarrow.
+
+    The split is in the file's or the folder's name (`train-00000-of-00002.parquet`), or in a column.
+    """
+    need("pyarrow", f"reading {path.name}", "parquet")
+    files = _files(path) if path.is_dir() else [path]
+    root = path if path.is_dir() else path.parent
+    configurations = sorted({str(f.parent.relative_to(root)) for f in files if not _split_in(f, root)})
+    if len(configurations) > 1:
+        raise FittingroomError(f"{path} holds several data sets: {shown(configurations)}; give the path of one of them")
+    schema = _schema(files[0])
+    column = _columns(schema.names, path)
+    names = {what: schema.names[i] for what, i in column.items()}
+    classes = _class_names(schema, names["label"])
+    labels: list[str] = []
+    splits: list[str] = []
+    where: list[str] = []
+    inside = not _is_text(schema.field(names["picture"]).type)
+    paths: list[str] = []
+    for file in files:
+        wanted = [names["label"], *([names["split"]] if "split" in names else [])]
+        wanted += [] if inside else [names["picture"]]
+        row = 0
+        for batch in _batches(file, wanted):
+            table = batch.to_pydict()
+            labels += [_label(value, classes) for value in table[names["label"]]]
+            splits += table[names["split"]] if "split" in names else [_split_in(file, root)] * batch.num_rows
+            where += [f"{file.relative_to(root)} row {row + i}" for i in range(batch.num_rows)]
+            paths += [] if inside else [str(value) for value in table[names["picture"]]]
+            row += batch.num_rows
+    if not inside:
+        return _of_paths(path, where, {"picture": paths, "label": labels, "split": splits}, files, classes)
+    keep, faults = _labelled(labels, where)
+    chosen = set(keep)
+
+    def pictures() -> Iterator[Picture]:
+        number = 0
+        for file in files:
+            for batch in _batches(file, [names["picture"]]):
+                for value in batch.column(0).to_pylist():
+                    if number in chosen:
+                        yield _encoded(value, root)
+                    number += 1
+
+    return Listing(
+        name=clean(path.stem if path.is_file() else path.name),
+        labels=[labels[i] for i in keep],
+        splits=_split_words([splits[i] for i in keep], path),
+        names=[clean(where[i]) for i in keep],
+        pictures=pictures,
+        files=files,
+        classes=classes,
+        faults=faults,
+    )
+
+
+def _of_paths(
+    path: Path, where: list[str], table: dict[str, list[str]], files: Sequence[Path] = (), classes: tuple[str, ...] = ()
+) -> Listing:
+    keep, faults = _labelled(table["label"], where)
+    root = path if path.is_dir() else path.parent
+    paths = [root / table["picture"][i] for i in keep]
+    return Listing(
+        name=clean(path.stem if path.is_file() else path.name),
+        labels=[clean(table["label"][i]) for i in keep],
+        splits=_split_words([table["split"][i] for i in keep] if "split" in table else [""] * len(keep), path),
+        names=[clean(table["picture"][i]) for i in keep],
+        pictures=lambda: iter(paths),
+        files=[*(files or [path]), *(p for p in paths if p.is_file())],
+        classes=classes,
+        faults=faults,
+    )
+
+
+def _labelled(labels: Sequence[str], where: Sequence[str]) -> tuple[list[int], list[Fault]]:
+    keep = [i for i, label in enumerate(labels) if label]
+    return keep, [Fault(clean(where[i]), "has no label") for i, label in enumerate(labels) if not label]
+
+
+def _split_words(words: Sequence[str], path: Path) -> list[str]:
+    unknown = sorted({word for word in words if word and split_of(word) is None})
+    if unknown:
+        raise FittingroomError(f"{path}: unknown split {shown(map(clean, unknown))}; it is one of: train, val, test")
+    if any(words) and not all(words):
+        raise FittingroomError(f"{path}: some rows have a split and some have none; give every row one, or no row")
+    return [split_of(word) or "" for word in words]
+
+
+def _columns(names: Sequence[str], path: Path) -> dict[str, int]:
+    found = {}
+    for what, accepted in COLUMNS.items():
+        fitting = [i for word in accepted for i, name in enumerate(names) if name.casefold() == word]
+        if fitting:
+            found[what] = fitting[0]
+    for what, example in (("picture", "path"), ("label", "label")):
+        if what not in found:
+            raise FittingroomError(
+                f"{path} has no column for the {what}; it has: {shown(map(clean, names))}; name one of them {example}"
+            )
+    return found
+
+
+# ---------------------------------------------------------------- Parquet and Arrow
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(
+        p
+        for p in folder.rglob("*")
+        if p.suffix in SUFFIXES and not any(part.startswith((".", "cache-")) for part in p.relative_to(folder).parts)
+    )
+
+
+def _split_in(file: Path, root: Path) -> str:
+    """The split that a file's own name or a folder above it says, the nearest first; "" for none."""
+    parts = [re.split(r"[-_.]", file.name)[0], *(part for part in reversed(file.parent.relative_to(root).parts))]
+    return next((split for part in parts if (split := split_of(part))), "")
+
+
+def _schema(file: Path) -> Any:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_schema(file) if file.suffix == ".parquet" else _arrow(file).schema
+    except (pa.ArrowException, OSError) as error:
+        raise FittingroomError(f"{file} is not readable: {str(error).splitlines()[0]}") from None
+
+
+def _batches(file: Path, columns: list[str]) -> Iterator[Any]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        if file.suffix == ".parquet":
+            yield from pq.ParquetFile(file).iter_batches(BATCH_ROWS, columns=columns)
+        else:
+            for batch in _arrow(file):
+                yield batch.select(columns)
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise FittingroomError(f"{file} is not readable: {str(error).splitlines()[0]}") from None
+
+
+def _arrow(file: Path) -> Any:
+    import pyarrow as pa
+
+    return pa.ipc.open_stream(pa.memory_map(str(file)))
+
+
+def _is_text(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _class_names(schema: Any, label: str) -> tuple[str, ...]:
+    """The names of integer labels that Hugging Face keeps in the schema's metadata; () where there are none."""
+    content = (schema.metadata or {}).get(b"huggingface")
+    try:
+        feature = json.loads(content)["info"]["features"][label] if content else {}
+        return tuple(clean(str(name)) for name in feature.get("names", ()))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return ()
+
+
+def _label(value: Any, classes: tuple[str, ...]) -> str:
+    """A label as its class's name; "" for none (Hugging Face marks a withheld label with -1)."""
+    if value is None or value == -1:
+        return ""
+    if classes and isinstance(value, int):
+        return classes[value] if value < len(classes) else ""
+    return clean(str(value))
+
+
+def _encoded(value: Any, root: Path) -> Picture:
+    if isinstance(value, dict):  # Hugging Face's Image: the bytes, or the path of a file
+        value = value.get("bytes") or root / str(value.get("path"))
+    return value if isinstance(value, bytes | Path) else b""
