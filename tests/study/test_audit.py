@@ -44,7 +44,7 @@ def test_planted_errors_are_found_in_train_and_test(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     data, bad_train, bad_test = planted
-    for place in ("fittingroom.study.run.load", "fittingroom.study.execute.load"):
+    for place in ("fittingroom.study.run.load", "fittingroom.study.execute.reload"):
         monkeypatch.setattr(place, lambda *args, **kwargs: data)
     runs = Runs(tmp_path / "runs")
     recipe = quick("readme-004-cnn", "train.epochs=4")

@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from fittingroom.cli.options import AtOnce, Device, Home, Json, Quiet, RunsDir
+from fittingroom.cli.options import AtOnce, Device, Home, Json, Quiet, RefuseFaults, RunsDir
 
 AUDITORS = {"mnist": "fast-mnist"}  # the recipe whose models audit a data set, unless --recipe names another
 OTHER_AUDITOR = "fast-fashion"
 
 
 def audit(
-    data: Annotated[str, typer.Argument(help="A data set's name.")],
+    data: Annotated[str, typer.Argument(help="A data set's name, or a path of pictures.")],
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="For the auditing recipe.")
     ] = None,
@@ -30,6 +30,7 @@ def audit(
     at_once: AtOnce = None,
     runs: RunsDir = Path("runs"),
     home: Home = None,
+    strict: RefuseFaults = False,
     out: Annotated[
         Path | None, typer.Option(help="The page (default: audit-DATA-SPLIT.html in the runs folder).")
     ] = None,
@@ -38,8 +39,8 @@ def audit(
 ) -> None:
     """Find suspect labels, duplicates and outliers, and say what they do to the scores."""
     from fittingroom.cli import show
-    from fittingroom.cli.board import train_missing
-    from fittingroom.data import load
+    from fittingroom.cli.board import share_of, train_missing
+    from fittingroom.data import load, not_test
     from fittingroom.report.audit_page import describe, score_cells, write_audit_page
     from fittingroom.report.gather import gather
     from fittingroom.spec.errors import FittingroomError, need
@@ -66,21 +67,20 @@ def audit(
             "dropped: audit with another, --recipe NAME"
         )
     source: list[str] = []
-    loaded = load(data, home, source.append)
+    with share_of("reading pictures", quiet or as_json) as tick:
+        loaded = load(data, home, source.append, shape=auditor.data, strict=strict, tick=tick)
     elsewhere = [story.data.name for story in compared if story.data.digest != loaded.digest]
     if elsewhere:
         raise FittingroomError(f"--score names runs on {elsewhere[0]}, but the audit is of {data}")
     trials = room.auditors(auditor, data, folds)
-    study = plan_trials(
-        trials, folder, device=device, at_once=at_once, home_dir=home, say=source.append, score_test=False
-    )
+    study = plan_trials(trials, folder, device=device, at_once=at_once, home_dir=home, score_test=False)
     finished = train_missing(study, folder, source, quiet or as_json)
     if split == "train":
-        suspects, images = room.of_train(loaded, finished), loaded.train
+        suspects, images = room.of_train(loaded, finished), not_test(loaded)
     else:
         suspects, images = room.of_test(loaded, finished, folder, device)
     names = {"dataset": loaded.name, "title": loaded.title, "auditor": auditor.name, "folds": folds}
-    found = describe(names, suspects, images, loaded.train, compared, most)
+    found = describe(names, suspects, images, not_test(loaded), compared, most)
     page = write_audit_page(found, images, out or runs / f"audit-{safe_name(loaded.name)}-{split}.html")
     if as_json:
         show.as_json(found.model_dump(mode="json") | {"page": str(page)})

@@ -107,7 +107,7 @@ def _loss(value: float) -> str:
 
 @contextmanager
 def share_of(what: str, quiet: bool) -> Iterator[Callable[[float], None]]:
-    """A bar for work whose done share (0 … 1) is told to the function that this gives."""
+    """A bar for work whose done share (0 … 1) is told to the function that this gives; no bar before it is."""
     console = Console(stderr=True, highlight=False)
     bar = Progress(
         SpinnerColumn(),
@@ -119,9 +119,16 @@ def share_of(what: str, quiet: bool) -> Iterator[Callable[[float], None]]:
         transient=True,
         disable=quiet or not console.is_terminal,
     )
-    with bar:
-        task = bar.add_task(what, total=1.0)
-        yield lambda share: bar.update(task, completed=share)
+    task = bar.add_task(what, total=1.0)
+
+    def tell(share: float) -> None:
+        bar.start()  # does nothing when it has begun
+        bar.update(task, completed=share)
+
+    try:
+        yield tell
+    finally:
+        bar.stop()
 
 
 def train_missing(study: Plan, runs: Runs, source: Sequence[str], quiet: bool) -> list[RunFolder]:

@@ -11,6 +11,7 @@ import typer
 
 from fittingroom.cli.options import (
     AtOnce,
+    Data,
     Device,
     Effect,
     Home,
@@ -19,6 +20,7 @@ from fittingroom.cli.options import (
     Overrides,
     Png,
     Quiet,
+    RefuseFaults,
     Report,
     RunsDir,
     Seeds,
@@ -38,7 +40,7 @@ DEMO_EPOCHS = 4  # of fast-fashion, so that the demo ends in time on two cores; 
 def train(
     recipe: Annotated[str, typer.Argument(help="A recipe's name (see: fittingroom recipes) or its TOML file.")],
     overrides: Overrides = None,
-    data: Annotated[str, typer.Option(help="A data set's name instead of the recipe's.")] = "",
+    data: Data = "",
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Decides weights, order, augmentation, dropout.")] = 0,
     device: Device = "auto",
     runs: RunsDir = Path("runs"),
@@ -48,12 +50,13 @@ def train(
     ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget what this run has done and start over.")] = False,
     no_test: Annotated[bool, typer.Option("--no-test", help="Do not read the test set.")] = False,
+    strict: RefuseFaults = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Train one recipe with one seed. An interrupted run goes on where it stopped, to the same bytes."""
     from fittingroom.cli import show
-    from fittingroom.cli.board import Board, resumable
+    from fittingroom.cli.board import Board, resumable, share_of
     from fittingroom.data import load
     from fittingroom.spec.errors import FittingroomError
     from fittingroom.spec.read import read_recipe
@@ -68,7 +71,8 @@ def train(
         raise FittingroomError("--resume goes on, --fresh starts over; give one of them")
     folder = Runs(runs)
     source: list[str] = []
-    loaded = load(data or read.data.name, home, say=source.append)
+    with share_of("reading pictures", quiet or as_json) as tick:
+        loaded = load(data or read.data.name, home, source.append, shape=read.data, strict=strict, tick=tick)
     job = plan(read, loaded, seed, choose_device(device), threads_each(), score_test=not no_test)
     run = job.folder(folder)
     if resume and not (run.path / "run.json").exists():
@@ -95,7 +99,9 @@ def compare(
         list[str],
         typer.Argument(metavar="RECIPE...|STUDY.toml [KEY=VALUE]...", help="Names or files; or one study file."),
     ],
-    data: Annotated[list[str] | None, typer.Option(help="A data set's name; may be given several times.")] = None,
+    data: Annotated[
+        list[str] | None, typer.Option(help="A data set's name, or a path of pictures; may be given several times.")
+    ] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Seeds 0 … N-1 for each recipe (default 3).")] = None,
     metric: MetricName = "accuracy",
     effect: Effect = None,
@@ -103,6 +109,7 @@ def compare(
     at_once: AtOnce = None,
     runs: RunsDir = Path("runs"),
     home: Home = None,
+    strict: RefuseFaults = False,
     report: Report = None,
     png: Png = None,
     quiet: Quiet = False,
@@ -129,9 +136,10 @@ def compare(
     if studies:
         name = Path(names[0]).stem
     else:  # another question gets another file
-        about = [*(r.name for r in read), *(sets or dict.fromkeys(r.data.name for r in read)), f"{len(chosen)}-seeds"]
+        on = dict.fromkeys(Path(d).name for d in sets or [r.data.name for r in read])  # of a path, the last part
+        about = [*(r.name for r in read), *on, f"{len(chosen)}-seeds"]
         name = "-".join(about)[:90] + (f"-{digest(sorted(overrides))[:4]}" if overrides else "")
-    _compare(name, read, sets, chosen, device, at_once, runs, home, question, report, png, quiet, as_json)
+    _compare(name, read, sets, chosen, device, at_once, runs, home, strict, question, report, png, quiet, as_json)
 
 
 def demo(
@@ -152,7 +160,20 @@ def demo(
         print(f"{DEMO[2]} trains {DEMO_EPOCHS} epochs here instead of its {full}, to end in time", file=sys.stderr)
     read = [*map(read_recipe, DEMO[:2]), read_recipe(DEMO[2], [f"train.epochs={DEMO_EPOCHS}"])]
     _compare(
-        "demo", read, ["fashion-mnist"], range(seeds), "auto", None, runs, home, Question(), None, None, quiet, as_json
+        "demo",
+        read,
+        ["fashion-mnist"],
+        range(seeds),
+        "auto",
+        None,
+        runs,
+        home,
+        False,
+        Question(),
+        None,
+        None,
+        quiet,
+        as_json,
     )
 
 
@@ -283,16 +304,20 @@ ALL = (demo, train, compare, report, runs, recipes, models, augmentations)
 
 def _compare(
     name: str, read: list[Recipe], data: list[str], seeds: range, device: str, at_once: int | None, runs_dir: Path,
-    home: Path | None, question: Question, report: Path | None, png: Path | None, quiet: bool, as_json: bool,
+    home: Path | None, strict: bool, question: Question, report: Path | None, png: Path | None, quiet: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    from fittingroom.cli.board import train_missing
+    from fittingroom.cli.board import share_of, train_missing
     from fittingroom.store import Runs
     from fittingroom.store.runs import safe_name
     from fittingroom.study.run import plan_study
 
     folder = Runs(runs_dir)
     source: list[str] = []
-    study = plan_study(read, data, seeds, folder, device=device, at_once=at_once, home_dir=home, say=source.append)
+    with share_of("reading pictures", quiet or as_json) as tick:
+        study = plan_study(
+            read, data, seeds, folder,
+            device=device, at_once=at_once, home_dir=home, strict=strict, say=source.append, tick=tick,
+        )  # fmt: skip
     finished = train_missing(study, folder, source, quiet or as_json)
     folder.write_study(name, finished)
     _tell(finished, folder, question, report or runs_dir / f"{safe_name(name)}.html", png, as_json, name)

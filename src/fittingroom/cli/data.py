@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fittingroom.cli.options import Home, Json
+from fittingroom.cli.options import Home, Json, RefuseFaults
+
+if TYPE_CHECKING:
+    from fittingroom.data import Dataset
+
+Which = Annotated[str, typer.Argument(metavar="NAME|PATH", help="A data set's name, or a path of pictures.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY=VALUE]...", help="data.image_size=64, data.channels=1, data.resize=crop."),
+]
 
 app = typer.Typer(help="Data sets: list them, fetch and verify them, look at them.", no_args_is_help=True)
 
@@ -16,14 +25,19 @@ app = typer.Typer(help="Data sets: list them, fetch and verify them, look at the
 def list_(home: Home = None, as_json: Json = False) -> None:
     """The data sets that are known, and whether they are here."""
     from fittingroom.cli import show
-    from fittingroom.data import catalog
+    from fittingroom.data import catalog, own
 
     where = catalog.home(home)
     entries = [catalog.entry(name, where) for name in catalog.catalog(where)]
+    mine = own.known(where)
     here = {e.name: (where / "data" / e.name / e.files.test_labels.name).exists() for e in entries}
     if as_json:
         show.as_json(
-            {"home": str(where), "datasets": [e.model_dump(mode="json") | {"here": here[e.name]} for e in entries]}
+            {
+                "home": str(where),
+                "datasets": [e.model_dump(mode="json") | {"here": here[e.name]} for e in entries],
+                "own": [about.model_dump(mode="json") | {"path": path} for about, path in mine],
+            }
         )
         return
     show.table(
@@ -31,17 +45,41 @@ def list_(home: Home = None, as_json: Json = False) -> None:
         [[e.name, e.title, str(len(e.classes)), "yes" if here[e.name] else "no", e.licence] for e in entries],
         left=5,
     )
-    print(f"\nin {where}; another data set is a TOML file in {where / 'datasets'} (docs/data.md)")
+    if mine:
+        print("\nyour own, decoded:")
+        lines = [
+            [a.name, f"{sum(map(sum, a.counts.values())):,}", str(len(a.classes)), "×".join(map(str, a.shape)), path]
+            for a, path in mine
+        ]
+        show.table(["name", "images", "classes", "shape", "path"], lines, left=5)
+    print(f"\nin {where}; give --data a folder of pictures, or add a TOML file to {where / 'datasets'} (docs/data.md)")
 
 
 @app.command()
-def get(name: str, home: Home = None, as_json: Json = False) -> None:
-    """Fetch and verify a data set; says which source delivered."""
+def get(
+    name: Which, overrides: Overrides = None, strict: RefuseFaults = False, home: Home = None, as_json: Json = False
+) -> None:
+    """Fetch and verify a data set, or decode your own pictures; says where they came from and what was left out."""
     from fittingroom.cli import show
     from fittingroom.data import catalog
     from fittingroom.data.acquire import acquire, provenance, verify
 
     where = catalog.home(home)
+    if name not in catalog.catalog(where):
+        data = _loaded(name, overrides, strict, home, as_json)
+        if as_json:
+            show.as_json(
+                {
+                    "name": data.name,
+                    "digest": data.digest,
+                    "classes": data.classes,
+                    "shape": data.train.shape,
+                    "images": {"train": len(data.train), "val": len(data.val or ()), "test": data.test.n},
+                    "remarks": data.remarks,
+                    "left_out": [{"where": where, "reason": reason} for where, reason in data.faults],
+                }
+            )
+        return
     entry = catalog.entry(name, where)
     folder = acquire(entry, where, (lambda line: None) if as_json else print)
     verify(entry, folder)
@@ -54,17 +92,18 @@ def get(name: str, home: Home = None, as_json: Json = False) -> None:
 
 @app.command(name="show")
 def show_(
-    name: str,
+    name: Which,
+    overrides: Overrides = None,
+    strict: RefuseFaults = False,
     out: Annotated[Path | None, typer.Option(help="The page to write (default: runs/data-NAME.html).")] = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
     """Write one HTML page about a data set: samples, balance, pixels, mean images, duplicates."""
     from fittingroom.cli import show
-    from fittingroom.data import load
     from fittingroom.report.data_page import write_data_page
 
-    data = load(name, home, say=(lambda line: None) if as_json else print)
+    data = _loaded(name, overrides, strict, home, as_json)
     path, facts = write_data_page(data, out or Path("runs") / f"data-{data.name}.html")
     if as_json:
         show.as_json(facts | {"page": str(path)})
@@ -72,3 +111,16 @@ def show_(
     for key, value in facts.items():
         print(f"{key.replace('_', ' ')}: {value}")
     print(f"page: {path}")
+
+
+def _loaded(name: str, overrides: list[str] | None, strict: bool, home: Path | None, silent: bool) -> Dataset:
+    from fittingroom.cli.board import share_of
+    from fittingroom.data import load
+    from fittingroom.spec.overrides import apply_overrides
+    from fittingroom.spec.read import parse
+    from fittingroom.spec.recipe import ShapeSpec
+
+    tree = apply_overrides({"data": {}}, overrides or [])["data"]
+    shape = parse(ShapeSpec, tree, "data", "docs/data.md")
+    with share_of("reading pictures", silent) as tick:
+        return load(name, home, (lambda line: None) if silent else print, shape=shape, strict=strict, tick=tick)

@@ -10,6 +10,7 @@ import typer
 
 from fittingroom.cli.options import (
     AtOnce,
+    Data,
     Device,
     Effect,
     Home,
@@ -17,6 +18,7 @@ from fittingroom.cli.options import (
     MetricName,
     Overrides,
     Quiet,
+    RefuseFaults,
     Report,
     RunsDir,
     Seeds,
@@ -91,7 +93,7 @@ def ablate(
             "may be given several times. Default: every part it has."
         ),
     ] = None,
-    data: Annotated[str, typer.Option(help="A data set's name instead of the recipe's.")] = "",
+    data: Data = "",
     seeds: Seeds = 3,
     metric: MetricName = "accuracy",
     effect: Effect = None,
@@ -99,13 +101,14 @@ def ablate(
     at_once: AtOnce = None,
     runs: RunsDir = Path("runs"),
     home: Home = None,
+    strict: RefuseFaults = False,
     report: Report = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Measure what each part of a recipe does: the recipe against itself without the part, on the same seeds."""
     from fittingroom.cli import show
-    from fittingroom.cli.board import train_missing
+    from fittingroom.cli.board import share_of, train_missing
     from fittingroom.metrics.effects import effects
     from fittingroom.metrics.metric import METRICS
     from fittingroom.metrics.verdict import Question
@@ -127,10 +130,11 @@ def ablate(
     variants = {part: without(whole, part) for part in dropped}
     folder = Runs(runs)
     source: list[str] = []
-    study = plan_study(
-        [whole, *variants.values()], [data] if data else [], range(seeds), folder,
-        device=device, at_once=at_once, home_dir=home, say=source.append,
-    )  # fmt: skip
+    with share_of("reading pictures", quiet or as_json) as tick:
+        study = plan_study(
+            [whole, *variants.values()], [data] if data else [], range(seeds), folder,
+            device=device, at_once=at_once, home_dir=home, strict=strict, say=source.append, tick=tick,
+        )  # fmt: skip
     finished = train_missing(study, folder, source, quiet or as_json)
     name = f"ablate-{whole.name}"
     folder.write_study(name, finished)

@@ -86,7 +86,10 @@ class Dataset:
     test: LockedTest
     acquired: str  # from where, in words
     home_dir: Path
+    own: bool = False  # pictures of one's own
     val: Images | None = None  # where it came along; else it is carved from train
+    remarks: tuple[str, ...] = ()  # what a careful colleague would say
+    faults: tuple[tuple[str, str], ...] = ()  # pictures that were left out: where, why
     shape: ShapeSpec = AS_THEY_CAME  # what pictures were made into; nothing where they are as they came
 
     def __repr__(self) -> str:
@@ -225,6 +228,9 @@ def _own(about: own.Own, where: Path, name: str = "") -> Dataset:
         acquired=own.source_words(about),
         home_dir=where,
         val=part("val") if "val" in splits else None,
+        own=True,
+        remarks=about.remarks,
+        faults=about.faults,
         shape=ShapeSpec(image_size=h if h == w else (h, w), channels=1 if c == 1 else 3, resize=about.resize),
     )
 

@@ -38,8 +38,8 @@ def prepare(data: Dataset, spec: DataSpec) -> tuple[Images, Images | None]:
     Raises `FittingroomError` if too little is left to train on.
     """
     images, val, group_N = data.train, data.val, None
-    if spec.folds and val is not None:
-        images, val = joined(images, val), None
+    if spec.folds:
+        images, val = not_test(data), None
     if spec.folds or (spec.val_fraction and val is None):
         group_N = cached_groups(images.images_NCHW, data.digest, data.home_dir)
     if spec.limit is not None and spec.limit < len(images):
@@ -65,6 +65,11 @@ def prepare(data: Dataset, spec: DataSpec) -> tuple[Images, Images | None]:
             )
         )
     return train, val
+
+
+def not_test(data: Dataset) -> Images:
+    """All images but the test set: train, with the validation images that came along."""
+    return joined(data.train, data.val) if data.val is not None else data.train
 
 
 def joined(a: Images, b: Images) -> Images:

@@ -13,12 +13,14 @@ from pydantic import computed_field
 from fittingroom.metrics.crossed import detectable, estimate, seeds_needed
 from fittingroom.metrics.intervals import wilson
 from fittingroom.metrics.mcnemar import McNemar, mcnemar
-from fittingroom.metrics.metric import ACCURACY, Metric, metric
+from fittingroom.metrics.metric import ACCURACY, METRICS, Metric, metric
 from fittingroom.metrics.pairs import Judged, judge_pairs
 from fittingroom.metrics.statistic import Trained
 from fittingroom.metrics.words import sentences, table
 from fittingroom.spec.errors import FittingroomError, unknown
 from fittingroom.spec.records import Cost, Environment, Record
+
+UNEVEN = 1.5  # times as many test images in the largest class as in the smallest: balanced accuracy is told, too
 
 
 class Row(Record):
@@ -31,6 +33,7 @@ class Row(Record):
     score_low: float
     score_high: float
     test: float  # accuracy, whatever decides
+    balanced: float | None  # mean recall of the classes, where the test classes differ much in size
     train: float
     val: float | None
     ece: float
@@ -181,6 +184,7 @@ def _row(name: str, runs: Sequence[Evidence], values_SN: np.ndarray, by: Metric)
         score_low=low,
         score_high=high,
         test=float(np.mean([ACCURACY.score(e.logits_NK, e.labels_N) for e in runs])),
+        balanced=_balanced(runs),
         train=train,
         val=mean([m.val.accuracy if m.val else None for m in metrics]),
         ece=ece,
@@ -193,6 +197,13 @@ def _row(name: str, runs: Sequence[Evidence], values_SN: np.ndarray, by: Metric)
         threads=runs[0].environment.threads,
         cost=next((run.cost for run in reversed(runs) if run.cost), None),
     )
+
+
+def _balanced(runs: Sequence[Evidence]) -> float | None:
+    count_K = np.bincount(runs[0].labels_N)
+    if count_K.max() <= UNEVEN * count_K[count_K > 0].min():
+        return None
+    return float(np.mean([METRICS["balanced_accuracy"].score(e.logits_NK, e.labels_N) for e in runs]))
 
 
 def _pair(judged: Judged, runs: Mapping[str, Sequence[Evidence]], effect: float) -> Pair:

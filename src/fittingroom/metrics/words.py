@@ -108,7 +108,7 @@ def table(comparison: Comparison) -> list[list[str]]:
     plain = by.name == ACCURACY.name
     head = [
         "recipe", f"{by.name.replace('_', ' ') if not plain else 'test'}{by.unit}", "± sd", "95 % interval",
-        *([] if plain else ["test %"]), "train %", "val %", "gap", "parameters", "FLOPs/image",
+        *([] if plain else ["test %"]), "balanced %", "train %", "val %", "gap", "parameters", "FLOPs/image",
         "train s", "images/s", "1 image ms", "250 images ms", "memory MB", "ECE %",
     ]  # fmt: skip
     lines = [head]
@@ -120,6 +120,7 @@ def table(comparison: Comparison) -> list[list[str]]:
             by.show(r.score_sd),
             f"{by.show(r.score_low)} – {by.show(r.score_high)}",
             *([] if plain else [percent(r.test)]),
+            percent(None if by.name == "balanced_accuracy" else r.balanced),
             percent(r.train),
             percent(r.val),
             percent(None if r.val is None else r.train - r.val),

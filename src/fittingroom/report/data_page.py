@@ -12,6 +12,7 @@ import numpy as np
 from fittingroom.data import Dataset
 from fittingroom.data.duplicates import NEAR_RMS
 from fittingroom.data.inspect import DuplicatePair, inspect
+from fittingroom.data.own import by_reason
 from fittingroom.report import charts
 from fittingroom.report.pictures import data_uri, png_bytes, sheet
 from fittingroom.report.render import both_modes, render
@@ -28,11 +29,13 @@ def write_data_page(data: Dataset, path: Path) -> tuple[Path, dict[str, Any]]:
     facts: dict[str, Any] = {
         "name": data.name,
         "training_images": int(seen.counts["train"].sum()),
+        **({"validation_images": int(seen.counts["val"].sum())} if data.val else {}),
         "test_images": int(seen.counts["test"].sum()),
         "exact_duplicate_pairs": sum(p.rms == 0 for p in seen.pairs),
         "near_duplicate_pairs": len(seen.pairs),
         "near_duplicate_pairs_across_train_and_test": len(across),
         "near_duplicate_pairs_with_different_labels": sum(p.label_a != p.label_b for p in seen.pairs),
+        "left_out": len(data.faults),
         "digest": data.digest,
         "acquired": data.acquired,
     }
@@ -46,8 +49,7 @@ def write_data_page(data: Dataset, path: Path) -> tuple[Path, dict[str, Any]]:
                 "name": name,
                 "samples": data_uri(png_bytes(sheet(seen.samples[c], PER_CLASS))),
                 "mean": data_uri(png_bytes(seen.mean_images[c])),
-                "train": f"{seen.counts['train'][c]:,}",
-                "test": f"{seen.counts['test'][c]:,}",
+                "counts": [f"{of_class[c]:,}" for of_class in seen.counts.values()],
             }
             for c, name in enumerate(data.classes)
         ],
@@ -62,6 +64,8 @@ def write_data_page(data: Dataset, path: Path) -> tuple[Path, dict[str, Any]]:
             ]
             for split in seen.counts
         ],
+        splits=list(seen.counts),
+        left_out=by_reason(data.faults),
         pages=pages_about(data.name, path.parent),
         pairs=[_pair(p, data) for p in [*across, *(p for p in seen.pairs if p.split_a == p.split_b)][:MOST_PAIRS]],
     )

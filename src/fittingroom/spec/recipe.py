@@ -233,6 +233,10 @@ class TrainSpec(Strict):
     clip_norm: NotNegative = 0.0  # 0 = off
     patience: Annotated[int, Field(ge=0)] = 0  # stop after so many epochs without a better validation loss; 0 = off
     select: Literal["last", "best_val"] = "last"  # which epoch's weights are scored on test
+    balance: Literal["none", "loss", "sampling"] = (
+        "none"  # rare classes count as much as frequent ones: in the loss, or by
+    )
+    # drawing each epoch's images so that all classes come equally often
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # of the training forward and backward; scoring is float32
 
 
@@ -323,6 +327,10 @@ class Measured(Strict):
     date: str
 
 
+LATER = (*(("data", key, None) for key in ShapeSpec.model_fields), ("train", "balance", "none"))
+# keys that came after runs were made; with these values a run of before is the same run
+
+
 class Recipe(Strict):
     """A whole experiment but for its seed and its machine.
 
@@ -372,7 +380,7 @@ class Recipe(Strict):
         tree = self.model_dump(mode="json", exclude={"name", "description", "source", "claims", "measured"})
         if not self.data.folds:  # a run of before there were folds is the same run
             del tree["data"]["folds"], tree["data"]["fold"]
-        for key in ShapeSpec.model_fields:  # and so is one of before pictures had a shape to choose
-            if tree["data"][key] is None:
-                del tree["data"][key]
+        for table, key, default in LATER:
+            if tree[table][key] == default:
+                del tree[table][key]
         return tree

@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 from scipy.special import softmax
 
-from fittingroom.data import Dataset, Images, folds
+from fittingroom.data import Dataset, Images, folds, not_test
 from fittingroom.data.duplicates import cached_groups
 from fittingroom.metrics.calibration import temperature
 from fittingroom.metrics.suspects import Suspects, find_suspects
@@ -41,14 +41,15 @@ def of_train(data: Dataset, runs: Sequence[RunFolder]) -> Suspects:
     """Judge the training labels from the fold runs' stored validation predictions."""
     spec = runs[0].recipe.data
     assert spec.limit is None  # else the folds are not of all images
-    group_N = cached_groups(data.train.images_NCHW, data.digest, data.home_dir)
-    fold_N = folds(data.train.labels_N, spec.folds, spec.split_seed, group_N)
-    p_NK = np.zeros((len(data.train), len(data.classes)))
+    images = not_test(data)
+    group_N = cached_groups(images.images_NCHW, data.digest, data.home_dir)
+    fold_N = folds(images.labels_N, spec.folds, spec.split_seed, group_N)
+    p_NK = np.zeros((len(images), len(data.classes)))
     for run in runs:
         held_out = run.predictions("val")
         assert held_out is not None
         p_NK[fold_N == run.recipe.data.fold] = probabilities(held_out[0], temperature(*held_out))
-    return find_suspects("train", p_NK, data.train.labels_N)
+    return find_suspects("train", p_NK, images.labels_N)
 
 
 def probabilities(logits_NK: np.ndarray, t: float) -> np.ndarray:

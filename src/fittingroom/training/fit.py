@@ -86,6 +86,9 @@ def fit(
     batch_of = batches(train.images_NCHW, device)
     labels = torch.from_numpy(train.labels_N).to(device)
     clean = clean_sample(train)
+    inverse_K = class_weights(labels, k)
+    weight_K = inverse_K if spec.balance == "loss" else None
+    weight_N = inverse_K[labels] if spec.balance == "sampling" else None
     steps_per_epoch = math.ceil(n / spec.batch_size)
     first_epoch = 1
     if resume is not None:
@@ -102,7 +105,7 @@ def fit(
     model.train()
     for number in range(first_epoch, spec.epochs + 1):
         started = time.perf_counter()
-        order, generator = shuffled(n, seed, number, device)
+        order, generator = shuffled(n, seed, number, device, weight_N)
         loss_sum = torch.zeros((), device=device)
         correct = torch.zeros((), dtype=torch.int64, device=device)
         for i, rows in enumerate(order.split(spec.batch_size)):
@@ -112,7 +115,7 @@ def fit(
             images, targets = augment(to_float(batch_of(rows)), F.one_hot(target_N, k).float(), generator)
             with torch.autocast(device, torch.bfloat16, enabled=spec.precision == "bf16"):
                 logits = model(images.contiguous(memory_format=torch.channels_last))
-            loss = F.cross_entropy(logits.float(), targets, label_smoothing=spec.label_smoothing)
+            loss = F.cross_entropy(logits.float(), targets, weight_K, label_smoothing=spec.label_smoothing)
             if device == "cpu" and not math.isfinite(loss.item()):
                 raise _not_finite(number, i + 1, recipe)
             loss.backward()
@@ -156,14 +159,30 @@ def fit(
         )
 
 
-def shuffled(n: int, seed: int, epoch: int, device: str = "cpu") -> tuple[Tensor, torch.Generator]:
+def class_weights(labels_N: Tensor, k: int) -> Tensor:
+    """What an image of each of `k` classes counts (K,) float32: the less, the more images its class has; 1 on average.
+
+    >>> class_weights(torch.tensor([0, 0, 0, 1]), 2).tolist()
+    [0.6666666865348816, 2.0]
+    """
+    count_K = torch.bincount(labels_N, minlength=k)
+    return len(labels_N) / ((count_K > 0).sum() * count_K.clamp(min=1))
+
+
+def shuffled(
+    n: int, seed: int, epoch: int, device: str = "cpu", weight_N: Tensor | None = None
+) -> tuple[Tensor, torch.Generator]:
     """The order of an epoch's `n` images, and the generator for its augmentation; torch's own, for dropout, is seeded, too.
+
+    With weights, `n` images are drawn with replacement, each with a chance in proportion to its weight.
 
     The two numbers are mixed as in SplitMix, so that neighbours don't share streams.
     """
     mixed = (seed * 0x9E3779B97F4A7C15 + epoch * 0xBF58476D1CE4E5B9) % (1 << 62)
     generator = torch.Generator(device).manual_seed(mixed)
     torch.manual_seed(mixed + 1)
+    if weight_N is not None:
+        return torch.multinomial(weight_N, n, replacement=True, generator=generator), generator
     return torch.randperm(n, generator=generator, device=device), generator
 
 

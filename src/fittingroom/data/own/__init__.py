@@ -1,6 +1,6 @@
 """Pictures of one's own: whatever a path holds becomes one verified tensor file in the cache."""
 
-from fittingroom.data.own.bring import RESIDENT_BYTES, Own, bring, known, pixels, reopen, source_words
+from fittingroom.data.own.bring import RESIDENT_BYTES, Own, bring, by_reason, known, pixels, reopen, source_words
 from fittingroom.data.own.listing import Listing, list_pictures
 
 __all__ = [
@@ -8,6 +8,7 @@ __all__ = [
     "Listing",
     "Own",
     "bring",
+    "by_reason",
     "known",
     "list_pictures",
     "pixels",

@@ -94,7 +94,7 @@ def known(home_dir: Path) -> list[tuple[Own, str]]:
     """What the cache holds, with the path that each came from, the latest last."""
     files = sorted((home_dir / "images" / "index").glob("*.json"), key=lambda f: f.stat().st_mtime)
     found = [(_indexed(file, home_dir), json.loads(file.read_text(encoding="utf-8"))["path"]) for file in files]
-    return [(about, path) for about, path in found if about is not None]
+    return list({(about.digest, path): (about, path) for about, path in found if about is not None}.values())
 
 
 def reopen(content: str, home_dir: Path) -> Own | None:
@@ -144,7 +144,7 @@ def _refuse_too_little(listing: Listing, path: Path) -> None:
 
 def _stamp(path: Path, listing: Listing, spec: ShapeSpec) -> str:
     """Changes whenever a file's name, size or time does, or what it is to become."""
-    facts = [os.stat(file) for file in listing.files]
+    facts = [file.stat() for file in listing.files]
     files = [(str(file), f.st_size, f.st_mtime_ns) for file, f in zip(listing.files, facts, strict=True)]
     shape = {key: getattr(spec, key) for key in ShapeSpec.model_fields}
     text = digest({"version": VERSION, "root": str(path), "shape": shape, "splits": Counter(listing.splits)})
@@ -362,11 +362,16 @@ def _tell(about: Own, say: Say) -> None:
     say(f"{about.name}: {parts}, {len(about.classes)} classes, as {c}×{h}×{w} ({about.resize}); {source_words(about)}")
     for remark in about.remarks:
         say(f"note: {remark}")
-    reasons: dict[str, list[str]] = {}
-    for where, reason in about.faults:
-        reasons.setdefault(reason, []).append(where)
-    for reason, places in sorted(reasons.items(), key=lambda item: -len(item[1])):
+    for reason, places in by_reason(about.faults).items():
         say(f"left out: {shown(places)}: {reason}")
+
+
+def by_reason(faults: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """The places of each reason, the most frequent reason first."""
+    found: dict[str, list[str]] = {}
+    for where, reason in faults:
+        found.setdefault(reason, []).append(where)
+    return dict(sorted(found.items(), key=lambda item: -len(item[1])))
 
 
 def _sha256(path: Path) -> str:
