@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,9 +28,9 @@ from fittingroom.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from fittingroom.metrics.verdict import Comparison, Question
+    from fittingroom.metrics.verdict import Question
     from fittingroom.spec.recipe import Recipe
-    from fittingroom.store import RunFolder, Runs
+    from fittingroom.store import RunFolder
 
 DEMO = ("readme-004-mlp", "readme-004-cnn", "fast-fashion")
 DEMO_EPOCHS = 4  # of fast-fashion, so that the demo ends in time on two cores; said aloud
@@ -92,6 +91,50 @@ def train(
         show.as_json(_run_facts(run))
     else:
         _print_run(run)
+
+
+def new(
+    name: Annotated[str, typer.Argument(help="What to call the recipe.")],
+    data: Annotated[str, typer.Option(help="A data set's name, or a path of pictures.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="data.image_size=96, data.resize=crop …")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The file to write (default: NAME.toml).")] = None,
+    home: Home = None,
+    strict: RefuseFaults = False,
+    as_json: Json = False,
+) -> None:
+    """Write a first recipe for your pictures, with a reason beside every line; it trains well as it is."""
+    import numpy as np
+
+    from fittingroom.cli import show
+    from fittingroom.cli.data import loaded
+    from fittingroom.spec.errors import FittingroomError
+    from fittingroom.spec.first import first_recipe
+    from fittingroom.store.atomic import write
+
+    path = out or Path(f"{name}.toml")
+    if path.exists():
+        raise FittingroomError(f"{path} is there already; give another place with --out, or delete it")
+    found = loaded(data, overrides, strict, home, as_json)
+    counts = np.bincount(found.train.labels_N, minlength=len(found.classes)).tolist()
+    there = Path(data).expanduser()
+    source = str(there.resolve()) if found.own and there.exists() else data
+    text = first_recipe(
+        name,
+        source,
+        found.train.shape,
+        found.shape.resize or "",
+        dict(zip(found.classes, counts, strict=True)),
+        found.own,
+        found.may_flip,
+    )
+    write(path, text)
+    if as_json:
+        show.as_json({"recipe": str(path), "toml": text})
+    else:
+        print(f"wrote {path}\nto train it:    fittingroom train {path}")
+        print(f"to compare it:  fittingroom compare {path} readme-004-cnn --data {source}")
 
 
 def compare(
@@ -187,11 +230,13 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Write one HTML file about finished runs. Needs neither torch nor the data."""
+    from fittingroom.cli.verdict import tell
     from fittingroom.metrics.verdict import Question
+    from fittingroom.report.gather import gather
     from fittingroom.store import Runs
 
     chosen, folder = Runs(runs).select(which)
-    _tell(chosen, folder, Question(metric, effect), out or runs / "report.html", png, as_json)
+    tell(gather(chosen, folder, Question(metric, effect)), folder, out or runs / "report.html", png, as_json)
 
 
 def runs(
@@ -296,7 +341,7 @@ def augmentations(as_json: Json = False) -> None:
     _print_registry("parameters", AUGMENTATIONS.functions, {}, as_json)
 
 
-ALL = (demo, train, compare, report, runs, recipes, models, augmentations)
+ALL = (demo, new, train, compare, report, runs, recipes, models, augmentations)
 
 
 # ---------------------------------------------------------------- shared by commands
@@ -307,6 +352,8 @@ def _compare(
     home: Path | None, strict: bool, question: Question, report: Path | None, png: Path | None, quiet: bool, as_json: bool,
 ) -> None:  # fmt: skip
     from fittingroom.cli.board import share_of, train_missing
+    from fittingroom.cli.verdict import tell
+    from fittingroom.report.gather import gather
     from fittingroom.store import Runs
     from fittingroom.store.runs import safe_name
     from fittingroom.study.run import plan_study
@@ -320,58 +367,8 @@ def _compare(
         )  # fmt: skip
     finished = train_missing(study, folder, source, quiet or as_json)
     folder.write_study(name, finished)
-    _tell(finished, folder, question, report or runs_dir / f"{safe_name(name)}.html", png, as_json, name)
-
-
-def _tell(
-    finished: Sequence[RunFolder],
-    folder: Runs,
-    question: Question,
-    path: Path,
-    png: Path | None,
-    as_json: bool,
-    study: str = "",
-) -> None:
-    """Write the report, then print tables and verdicts, or the same as JSON."""
-    from fittingroom.cli import show
-    from fittingroom.report.gather import gather
-    from fittingroom.report.page import write_report
-
-    stories = gather(finished, folder, question)
-    written = write_report(stories, folder, path, png)
-    if as_json:
-        comparisons = [s.comparison.model_dump(mode="json") for s in stories]
-        show.as_json({"comparisons": comparisons, "report": str(written), "test_reads": folder.test_reads()})
-        return
-    for story in stories:
-        _print_comparison(story.comparison)
-    if study:
-        print(f"study: {study}")  # the name that `report` and `stress` take
-    print(f"report: {written}")
-
-
-def _print_comparison(comparison: Comparison) -> None:
-    from rich.panel import Panel
-    from rich.text import Text
-
-    from fittingroom.cli import show
-    from fittingroom.metrics import words
-
-    screen = show.console()
-    head, *lines = words.table(comparison)
-    wide = 170
-    if screen.is_terminal and screen.width < wide:  # a narrow terminal gets two tables instead of torn cells
-        show.table(head[:7], [line[:7] for line in lines])
-        show.table([head[0], *head[7:]], [[line[0], *line[7:]] for line in lines])
-    else:
-        show.table(head, lines)
-    screen.print()
-    if screen.is_terminal:
-        screen.print(
-            Panel(Text("\n".join(comparison.sentences)), title="verdict", title_align="left", border_style="green")
-        )
-    else:
-        print("verdict: " + "\n".join(comparison.sentences))
+    path = report or runs_dir / f"{safe_name(name)}.html"
+    tell(gather(finished, folder, question), folder, path, png, as_json, name)
 
 
 def _run_line(run: RunFolder) -> list[str]:

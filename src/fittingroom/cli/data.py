@@ -66,7 +66,7 @@ def get(
 
     where = catalog.home(home)
     if name not in catalog.catalog(where):
-        data = _loaded(name, overrides, strict, home, as_json)
+        data = loaded(name, overrides, strict, home, as_json)
         if as_json:
             show.as_json(
                 {
@@ -103,7 +103,7 @@ def show_(
     from fittingroom.cli import show
     from fittingroom.report.data_page import write_data_page
 
-    data = _loaded(name, overrides, strict, home, as_json)
+    data = loaded(name, overrides, strict, home, as_json)
     path, facts = write_data_page(data, out or Path("runs") / f"data-{data.name}.html")
     if as_json:
         show.as_json(facts | {"page": str(path)})
@@ -113,7 +113,8 @@ def show_(
     print(f"page: {path}")
 
 
-def _loaded(name: str, overrides: list[str] | None, strict: bool, home: Path | None, silent: bool) -> Dataset:
+def loaded(name: str, overrides: list[str] | None, strict: bool, home: Path | None, silent: bool) -> Dataset:
+    """A data set for a command that only looks: with a bar while pictures are decoded, and what there is to say."""
     from fittingroom.cli.board import share_of
     from fittingroom.data import load
     from fittingroom.spec.overrides import apply_overrides

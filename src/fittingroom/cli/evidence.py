@@ -157,6 +157,64 @@ def ablate(
     print("\n" + "\n".join(e.text for e in found) + f"\nreport: {page}")
 
 
+def cv(
+    recipes: Annotated[
+        list[str], typer.Argument(metavar="RECIPE... [KEY=VALUE]...", help="Names or files, and overrides for all.")
+    ],
+    folds: Annotated[int, typer.Option(min=2, max=100, help="Parts; each image is held out once.")] = 5,
+    data: Data = "",
+    seeds: Seeds = 3,
+    metric: MetricName = "accuracy",
+    effect: Effect = None,
+    device: Device = "auto",
+    at_once: AtOnce = None,
+    runs: RunsDir = Path("runs"),
+    home: Home = None,
+    strict: RefuseFaults = False,
+    report: Report = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Cross-validate recipes: stratified parts, near duplicates undivided, the same verdict. The test set stays locked."""
+    from fittingroom.cli.board import share_of, train_missing
+    from fittingroom.cli.verdict import tell
+    from fittingroom.data import reload
+    from fittingroom.metrics.verdict import Question
+    from fittingroom.report.gather import stories
+    from fittingroom.spec.errors import FittingroomError
+    from fittingroom.spec.read import read_recipe
+    from fittingroom.store import Runs
+    from fittingroom.store.runs import safe_name
+    from fittingroom.study.crossval import folded, pooled
+    from fittingroom.study.run import plan_trials
+
+    question = Question(metric, effect)
+    names, changes = names_and_changes(recipes)
+    read = [read_recipe(name, changes) for name in names]
+    if not read:
+        raise FittingroomError("name at least one recipe; see: fittingroom recipes")
+    sets = {data or r.data.name for r in read}
+    if len(sets) > 1:
+        raise FittingroomError(f"the recipes name several data sets ({', '.join(sorted(sets))}); give one with --data")
+    dataset = sets.pop()
+    folder = Runs(runs)
+    source: list[str] = []
+    trials = [t for r in read for t in folded(r, dataset, folds, "test", range(seeds))]
+    with share_of("reading pictures", quiet or as_json) as tick:
+        study = plan_trials(
+            trials, folder,
+            device=device, at_once=at_once, home_dir=home, strict=strict, say=source.append, tick=tick,
+        )  # fmt: skip
+    if len({(job.data_digest, job.recipe.data.split_seed) for job in study.jobs}) > 1:
+        raise FittingroomError("the recipes make other pictures or parts of these data; cross-validate them apart")
+    finished = train_missing(study, folder, source, quiet or as_json)
+    images = reload(study.jobs[0].recipe.data.name, study.jobs[0].data_digest, home)
+    pools = pooled(finished, images, folder)
+    name = f"cv-{'-'.join(names)}-{folds}-folds"[:90]
+    path = report or runs / f"{safe_name(name)}.html"
+    tell(stories(pools, folder, question, "held-out"), folder, path, None, as_json)
+
+
 def stress(
     which: Which,
     device: Device = "auto",
@@ -265,4 +323,4 @@ def explain(
     print(f"{found.name}: {deletion_words([curve])}\npage: {page}")
 
 
-ALL = (replicate, ablate, stress, explain)
+ALL = (replicate, ablate, cv, stress, explain)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from fittingroom.data.dataset import Dataset, Images
+from fittingroom.data.dataset import Dataset, Images, LockedTest
 from fittingroom.data.duplicates import cached_groups
 from fittingroom.data.pixels import Pixels, Rows
 from fittingroom.data.strata import draw, folds
+from fittingroom.spec.digest import digest
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import DataSpec
 
@@ -38,15 +41,16 @@ def prepare(data: Dataset, spec: DataSpec) -> tuple[Images, Images | None]:
     Raises `FittingroomError` if too little is left to train on.
     """
     images, val, group_N = data.train, data.val, None
-    if spec.folds:
+    by_fold = spec.folds and spec.fold_is == "val"
+    if by_fold:
         images, val = not_test(data), None
-    if spec.folds or (spec.val_fraction and val is None):
+    if by_fold or (spec.val_fraction and val is None):
         group_N = cached_groups(images.images_NCHW, data.digest, data.home_dir)
     if spec.limit is not None and spec.limit < len(images):
         rng = np.random.default_rng(spec.split_seed)
         chosen = draw(images.labels_N, len(images.classes), spec.limit / len(images), rng, None)
         images, group_N = images.take(np.flatnonzero(chosen)), group_N[chosen] if group_N is not None else None
-    if spec.folds:
+    if by_fold:
         held_out = folds(images.labels_N, spec.folds, spec.split_seed, group_N) == spec.fold
         train, val = images.take(np.flatnonzero(~held_out)), images.take(np.flatnonzero(held_out))
     elif val is not None:
@@ -65,6 +69,34 @@ def prepare(data: Dataset, spec: DataSpec) -> tuple[Images, Images | None]:
             )
         )
     return train, val
+
+
+def fold_of(data: Dataset, spec: DataSpec) -> Dataset:
+    """For `fold_is = "test"`: the data set whose test set is part `fold` of all images but the real test set, which stays out.
+
+    Any other `spec` gets `data` back.
+    """
+    if not spec.folds or spec.fold_is == "val":
+        return data
+    images = not_test(data)
+    held_out = fold_numbers(data, spec) == spec.fold
+    part = f"{data.name}, part {spec.fold + 1} of {spec.folds}"
+    return replace(
+        data,
+        title=part,
+        digest=digest({"of": data.digest, "folds": spec.folds, "fold": spec.fold, "seed": spec.split_seed}),
+        train=images.take(np.flatnonzero(~held_out)),
+        val=None,
+        test=LockedTest(int(held_out.sum()), lambda: images.take(np.flatnonzero(held_out))),
+        acquired=f"{data.acquired}; the test images are held-out training images",
+    )
+
+
+def fold_numbers(data: Dataset, spec: DataSpec) -> np.ndarray:
+    """The part (N,), 0 … `spec.folds` - 1, of each image of `not_test(data)`."""
+    images = not_test(data)
+    group_N = cached_groups(images.images_NCHW, data.digest, data.home_dir)
+    return folds(images.labels_N, spec.folds, spec.split_seed, group_N)
 
 
 def not_test(data: Dataset) -> Images:

@@ -79,6 +79,7 @@ class Comparison(Record):
     rows: tuple[Row, ...]
     pairs: tuple[Pair, ...]
     sentences: tuple[str, ...]  # of the verdict
+    on: str = "test"  # which images were scored: "test", or "held-out" ones of a cross-validation
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -129,8 +130,10 @@ class Question:
             raise FittingroomError(f"effect: got {self.effect:g}; give a difference above 0 (0.005 = half a point)")
 
 
-def compare(dataset: str, evidence: Sequence[Evidence], question: Question = Question()) -> Comparison:
-    """Judge the recipes of `evidence`, which were all scored on the same test images of `dataset`.
+def compare(
+    dataset: str, evidence: Sequence[Evidence], question: Question = Question(), on: str = "test"
+) -> Comparison:
+    """Judge the recipes of `evidence`, which were all scored on the same images (`on`: test or held-out) of `dataset`.
 
     Raises `FittingroomError` if there is nothing to judge.
     """
@@ -157,7 +160,8 @@ def compare(dataset: str, evidence: Sequence[Evidence], question: Question = Que
         images=len(evidence[0].labels_N),
         rows=tuple(rows),
         pairs=pairs,
-        sentences=sentences(dataset, rows, pairs, by, question.against),
+        sentences=sentences(dataset, rows, pairs, by, question.against, on),
+        on=on,
     )
 
 

@@ -20,27 +20,27 @@ def percent(fraction: float | None, digits: int = 2) -> str:
     return "–" if fraction is None or fraction != fraction else f"{100 * fraction:.{digits}f}"
 
 
-def in_words(row: Row, by: Metric) -> str:
+def in_words(row: Row, by: Metric, on: str = "test") -> str:
     """A row's score: "93.61 ± 0.11 % of the test images right"."""
     spread = f" ± {by.show(row.score_sd)}" if row.score_sd is not None else ""
     score = f"{by.show(row.score)}{spread}{by.unit}"
-    return f"{score} of the test images right" if by.name == ACCURACY.name else f"a {by.title} of {score}"
+    return f"{score} of the {on} images right" if by.name == ACCURACY.name else f"a {by.title} of {score}"
 
 
 def sentences(
-    dataset: str, rows: Sequence[Row], pairs: Sequence[Pair], by: Metric, against: str = ""
+    dataset: str, rows: Sequence[Row], pairs: Sequence[Pair], by: Metric, against: str = "", on: str = "test"
 ) -> tuple[str, ...]:
     """The verdict: how the best (or the recipe `against`) stands, then how it stands against each other."""
     best = rows[0]
-    score = f"{in_words(best, by)} ({_seeds(len(best.seeds))})"
+    score = f"{in_words(best, by, on)} ({_seeds(len(best.seeds))})"
     if len(rows) == 1:
         interval = f"95 % interval {by.show(best.score_low)} to {by.show(best.score_high)}{by.unit}"
-        scope = "" if len(best.seeds) > 1 else ", which covers other test images but not other seeds"
+        scope = "" if len(best.seeds) > 1 else f", which covers other {on} images but not other seeds"
         return (f"{best.recipe} gets {score} on {dataset}; {interval}{scope}.",)
     if against:
         own = next(row for row in rows if row.recipe == against)
-        opening = f"{against} gets {in_words(own, by)} on {dataset} ({_seeds(len(own.seeds))})."
-        return (opening, *(pair_sentence(pair, by) for pair in pairs))
+        opening = f"{against} gets {in_words(own, by, on)} on {dataset} ({_seeds(len(own.seeds))})."
+        return (opening, *(pair_sentence(pair, by, on) for pair in pairs))
     with_best = [p for p in pairs if best.recipe in (p.better, p.worse)]
     beaten = [p for p in with_best if p.resolved and p.better == best.recipe]
     if len(beaten) == len(with_best):
@@ -49,10 +49,10 @@ def sentences(
         opening = f"No winner is established on {dataset}; {best.recipe} leads with {score}."
     else:
         opening = f"{best.recipe} leads on {dataset} with {score}, but not every other is clearly behind."
-    return (opening, *(pair_sentence(pair, by) for pair in with_best))
+    return (opening, *(pair_sentence(pair, by, on) for pair in with_best))
 
 
-def pair_sentence(pair: Pair, by: Metric = ACCURACY) -> str:
+def pair_sentence(pair: Pair, by: Metric = ACCURACY, on: str = "test") -> str:
     """One pair in words: by how much, is it real, and if that is open, what would settle it."""
 
     def steps(value: float) -> str:
@@ -60,7 +60,7 @@ def pair_sentence(pair: Pair, by: Metric = ACCURACY) -> str:
 
     interval = f"[{by.signed(pair.low)}, {by.signed(pair.high)}]"
     images = (
-        f"{pair.only_better:,.0f} of the {pair.images:,} test images only {pair.better} gets right, "
+        f"{pair.only_better:,.0f} of the {pair.images:,} {on} images only {pair.better} gets right, "
         f"{pair.only_worse:,.0f} only {pair.worse}"
     )
     if pair.resolved:
@@ -72,11 +72,11 @@ def pair_sentence(pair: Pair, by: Metric = ACCURACY) -> str:
             "which speaks of these two runs only)."
         )
     if pair.limit == "test set":
-        settle = "no number of seeds would settle it: the test set is too small for a difference of this size"
+        settle = f"no number of seeds would settle it: there are too few {on} images for a difference of this size"
     elif pair.seeds_needed is None:
         settle = (
             f"{pair.seeds} seeds are too few to say anything; "
-            "should the difference really be this small, this test set could not show it with any number"
+            f"should the difference really be this small, these {on} images could not show it with any number"
         )
     else:
         settle = f"{_many(pair.seeds_needed)} seeds would be needed to settle it (80 % power)"
@@ -85,7 +85,7 @@ def pair_sentence(pair: Pair, by: Metric = ACCURACY) -> str:
         for_it = (
             f"{wanted} would take {_many(pair.seeds_for_effect)}"
             if pair.seeds_for_effect
-            else f"{wanted} is finer than this test set can show"
+            else f"{wanted} is finer than these {on} images can show"
         )
         settle += f"; {pair.seeds} seeds show a difference from {steps(pair.detectable)} on, {for_it}"
     return (
@@ -107,8 +107,8 @@ def table(comparison: Comparison) -> list[list[str]]:
     by = METRICS[comparison.metric]
     plain = by.name == ACCURACY.name
     head = [
-        "recipe", f"{by.name.replace('_', ' ') if not plain else 'test'}{by.unit}", "± sd", "95 % interval",
-        *([] if plain else ["test %"]), "balanced %", "train %", "val %", "gap", "parameters", "FLOPs/image",
+        "recipe", f"{by.name.replace('_', ' ') if not plain else comparison.on}{by.unit}", "± sd", "95 % interval",
+        *([] if plain else [f"{comparison.on} %"]), "balanced %", "train %", "val %", "gap", "parameters", "FLOPs/image",
         "train s", "images/s", "1 image ms", "250 images ms", "memory MB", "ECE %",
     ]  # fmt: skip
     lines = [head]

@@ -61,18 +61,22 @@ def gather(folders: Sequence[RunFolder], runs: Runs, question: Question = Questi
     Unfinished runs and runs without a test score are refused, and so are runs of one recipe name that differ in more
     than their seed. Raises `FittingroomError`.
     """
-    loaded = [load_run(folder) for folder in folders]
-    stories = []
+    return stories([load_run(folder) for folder in folders], runs, question)
+
+
+def stories(loaded: Sequence[LoadedRun], runs: Runs, question: Question = Question(), on: str = "test") -> list[Story]:
+    """`gather` for runs in memory, which were scored on the images that `on` says."""
+    found = []
     for digest in dict.fromkeys(run.data.digest for run in loaded):
         mine = [run for run in loaded if run.data.digest == digest]
         _refuse_mixtures(mine)
-        comparison = compare(mine[0].data.name, mine, question)
+        comparison = compare(mine[0].data.name, mine, question, on)
         by_recipe = {
             row.recipe: sorted((r for r in mine if r.name == row.recipe), key=lambda r: r.seed)
             for row in comparison.rows
         }
-        stories.append(Story(comparison, by_recipe, runs.thumbnails(digest), robustness(by_recipe)))
-    return stories
+        found.append(Story(comparison, by_recipe, runs.thumbnails(digest), robustness(by_recipe)))
+    return found
 
 
 def robustness(runs: dict[str, list[LoadedRun]]) -> tuple[list[Robust], list[RobustPair]] | None:

@@ -104,6 +104,7 @@ def _context(story: Story, runs: Runs, folder: Path) -> dict[str, Any]:
     return {
         "data": story.data,
         "verdict": story.comparison.sentences,
+        "on": story.comparison.on,
         "metric": METRICS[story.comparison.metric].title.capitalize(),
         "answers": _answers(story),
         "who": [{"recipe": recipe, "words": _who(r[0])} for recipe, r in story.runs.items()],
@@ -146,7 +147,8 @@ def _answers(story: Story) -> list[dict[str, str]]:
         {
             "question": "Which is best?" if len(rows) > 1 else "How good is it?",
             "answer": (best.recipe if clear else "no clear winner") if len(rows) > 1 else by.show(best.score) + by.unit,
-            "detail": ("" if clear else f"{best.recipe} leads: ") + f"{in_words(best, by)}, {seeds}",
+            "detail": ("" if clear else f"{best.recipe} leads: ")
+            + f"{in_words(best, by, story.comparison.on)}, {seeds}",
         }
     ]
     if pairs:
@@ -276,8 +278,8 @@ def _sizes(story: Story) -> str:
 def _covers(story: Story) -> str:
     """What the intervals speak about."""
     if min(len(row.seeds) for row in story.comparison.rows) > 1:
-        return "The 95 % intervals cover other seeds and other test images."
-    return "The intervals of a single seed cover other test images, but not other seeds."
+        return f"The 95 % intervals cover other seeds and other {story.comparison.on} images."
+    return f"The intervals of a single seed cover other {story.comparison.on} images, but not other seeds."
 
 
 def _model(recipe: str, run: LoadedRun, drawn: Mapping[str, str]) -> dict[str, Any]:
@@ -316,6 +318,8 @@ def _samples(story: Story) -> list[dict[str, str]]:
 
 
 def _reads(story: Story, runs: Runs) -> str:
+    if story.comparison.on != "test":
+        return "A cross-validation: each image but those of the test set was held out once. The test set was not read."
     reads = runs.test_reads().get(story.data.name, 0)
     used = sum(len(r) for r in story.runs.values())
     return (

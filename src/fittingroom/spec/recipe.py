@@ -163,6 +163,7 @@ class DataSpec(ShapeSpec):
     limit: Count | None = None  # use only so many training images (stratified), for quick looks
     folds: Annotated[int, Field(ge=0, le=100)] = 0  # cross-validation: hold out part `fold` of so many instead; 0 = off
     fold: Annotated[int, Field(ge=0)] = 0
+    fold_is: Literal["val", "test"] = "val"  # what the part stands for; "test": validation comes out of the other parts
 
     @model_validator(mode="after")
     def _fold_is_one_of_them(self) -> DataSpec:
@@ -237,6 +238,9 @@ class TrainSpec(Strict):
         "none"  # rare classes count as much as frequent ones: in the loss, or by
     )
     # drawing each epoch's images so that all classes come equally often
+    balance_power: Annotated[float, Field(gt=0, le=1)] = (
+        0.5  # 1: fully; ½ (by the square root) is calmer where a class is tiny
+    )
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # of the training forward and backward; scoring is float32
 
 
@@ -327,7 +331,12 @@ class Measured(Strict):
     date: str
 
 
-LATER = (*(("data", key, None) for key in ShapeSpec.model_fields), ("train", "balance", "none"))
+LATER = (
+    *(("data", key, None) for key in ShapeSpec.model_fields),
+    ("data", "fold_is", "val"),
+    ("train", "balance", "none"),
+    ("train", "balance_power", 0.5),
+)
 # keys that came after runs were made; with these values a run of before is the same run
 
 
@@ -364,9 +373,10 @@ class Recipe(Strict):
 
     @model_validator(mode="after")
     def _selection_has_data(self) -> Recipe:
+        fold_to_select_on = self.data.folds and self.data.fold_is == "val"
         if (
             self.data.val_fraction == 0
-            and not self.data.folds
+            and not fold_to_select_on
             and (self.train.select == "best_val" or self.train.patience)
         ):
             raise ValueError(

@@ -13,12 +13,12 @@ from functools import partial
 import numpy as np
 from scipy.special import softmax
 
-from fittingroom.data import Dataset, Images, folds, not_test
-from fittingroom.data.duplicates import cached_groups
+from fittingroom.data import Dataset, Images, fold_numbers, not_test
 from fittingroom.metrics.calibration import temperature
 from fittingroom.metrics.suspects import Suspects, find_suspects
 from fittingroom.spec.recipe import Recipe
 from fittingroom.store import RunFolder, Runs
+from fittingroom.study.crossval import folded
 from fittingroom.study.plan import threads_each
 from fittingroom.study.run import Trial
 from fittingroom.training import choose_device, predict, prepare_process
@@ -27,23 +27,17 @@ from fittingroom.training.fit import restore
 
 def auditors(recipe: Recipe, dataset: str, k: int) -> list[Trial]:
     """One training for each of `k` folds of all images, whatever the recipe's limit; its validation part is the fold."""
-    found = []
-    for fold in range(k):
-        part = recipe.data.model_copy(update={"folds": k, "fold": fold, "limit": None})
-        name = f"{recipe.name} fold {fold + 1} of {k}"
-        # the last epoch's weights: choosing an epoch by the fold would make its predictions less out-of-sample
-        train = recipe.train.model_copy(update={"select": "last", "patience": 0})
-        found.append(Trial(recipe.model_copy(update={"name": name, "data": part, "train": train}), dataset, (0,)))
-    return found
+    # the last epoch's weights: choosing an epoch by the fold would make its predictions less out-of-sample
+    train = recipe.train.model_copy(update={"select": "last", "patience": 0})
+    whole = recipe.model_copy(update={"data": recipe.data.model_copy(update={"limit": None}), "train": train})
+    return folded(whole, dataset, k, "val", (0,))
 
 
 def of_train(data: Dataset, runs: Sequence[RunFolder]) -> Suspects:
     """Judge the training labels from the fold runs' stored validation predictions."""
     spec = runs[0].recipe.data
     assert spec.limit is None  # else the folds are not of all images
-    images = not_test(data)
-    group_N = cached_groups(images.images_NCHW, data.digest, data.home_dir)
-    fold_N = folds(images.labels_N, spec.folds, spec.split_seed, group_N)
+    images, fold_N = not_test(data), fold_numbers(data, spec)
     p_NK = np.zeros((len(images), len(data.classes)))
     for run in runs:
         held_out = run.predictions("val")

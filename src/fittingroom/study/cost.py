@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from fittingroom.data import prepare, reload
+from fittingroom.data import fold_of, prepare, reload
 from fittingroom.data.acquire import Say
 from fittingroom.spec.records import Cost
 from fittingroom.store import RunFolder
@@ -48,7 +48,7 @@ def machine() -> str:
 
 def _measure(job: Job, run: RunFolder, threads: int) -> Cost | None:
     prepare_process(threads)
-    data = reload(job.recipe.data.name, job.data_digest, job.home_dir)
+    data = fold_of(reload(job.recipe.data.name, job.data_digest, job.home_dir), job.recipe.data)
     train, _ = prepare(data, job.recipe.data)
 
     def latency_s(batch: int) -> float:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from fittingroom.augment import pipeline
-from fittingroom.data import Dataset, Images, prepare, reload
+from fittingroom.data import Dataset, Images, fold_of, prepare, reload
 from fittingroom.data.pixels import shrunk
 from fittingroom.metrics.scores import scores
 from fittingroom.models import build, describe
@@ -63,7 +63,7 @@ def execute(
             run.clear()
         if not is_finished(run, job):  # another process may have been faster
             prepare_process(run.environment.threads if run.epochs else job.threads)
-            data = reload(job.recipe.data.name, job.data_digest, job.home_dir)
+            data = fold_of(reload(job.recipe.data.name, job.data_digest, job.home_dir), job.recipe.data)
             if not run.done:
                 _train(job, run, data, at_once, listen)
             if job.score_test and run.metrics.test is None:
@@ -123,7 +123,9 @@ def _train(job: Job, run: RunFolder, data: Dataset, at_once: int, listen: Listen
 def _score_test(job: Job, run: RunFolder, runs: Runs, data: Dataset) -> None:
     """Score the chosen weights on the test set, once: the reading is logged before it happens."""
     model = restore(job.recipe, run.arrays("weights"), data.train, job.device)
-    test = data.test.unlock(announce=partial(runs.log_test_read, run.name, data.name, data.digest))
+    held_out = bool(job.recipe.data.folds)  # training images that stand in for a test set, which is not read
+    announce = partial(runs.log_test_read, run.name, data.name, data.digest)
+    test = data.test.unlock((lambda: None) if held_out else announce)
     logits = {"test": predict(model, test, job.device)}
     if job.recipe.score.average != "none":
         logits["test_averaged"] = predict(model, test, job.device, job.recipe.score)
@@ -178,7 +180,8 @@ def environment(device: str, threads: int, at_once: int) -> Environment:
 
 
 def data_facts(data: Dataset, recipe: Recipe, n_train: int, n_val: int) -> DataFacts:
-    part = f"part {recipe.data.fold + 1} of {recipe.data.folds}, " if recipe.data.folds else ""
+    by_fold = recipe.data.folds and recipe.data.fold_is == "val"
+    part = f"part {recipe.data.fold + 1} of {recipe.data.folds}, " if by_fold else ""
     held_out = (
         f"{n_val:,} of train held out for validation, {part}stratified, near duplicates on one side, "
         f"split seed {recipe.data.split_seed}"

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from fittingroom.augment import AUGMENTATIONS, pipeline
-from fittingroom.data import Dataset
+from fittingroom.data import Dataset, fold_of
 from fittingroom.models import MODELS, build, describe
 from fittingroom.models.build import source_of
 from fittingroom.spec.digest import NUMERICS, digest
@@ -77,22 +77,23 @@ class Job:
         return runs.folder(self.recipe.name, self.recipe.data.name, self.seed, self.identity["digest"])
 
 
-def plan(recipe: Recipe, data: Dataset, seed: int, device: str, threads: int, score_test: bool = True) -> Job:
-    """Resolve `recipe` for `data` and this machine, and refuse before training what could not be trained.
+def plan(recipe: Recipe, whole: Dataset, seed: int, device: str, threads: int, score_test: bool = True) -> Job:
+    """Resolve `recipe` for the data set `whole` and this machine, and refuse before training what could not be trained.
 
     Raises `FittingroomError` for a model or an augmentation that does not fit.
     """
     resolved = recipe.model_copy(
         update={
-            "data": recipe.data.model_copy(update={"name": data.name, **dict(data.shape)}),
+            "data": recipe.data.model_copy(update={"name": whole.name, **dict(whole.shape)}),
             "train": recipe.train.model_copy(update={"precision": choose_precision(recipe.train.precision, device)}),
         }
     )
+    data = fold_of(whole, resolved.data)
     model = build(resolved.model, data.train.shape, len(data.classes))
     flops = describe(model, data.train.shape).flops
     _try(model, resolved, data)
     work = float(3 * flops * resolved.train.epochs * (resolved.data.limit or len(data.train)))
-    return Job(resolved, seed, device, threads, data.digest, data.home_dir, work, score_test)
+    return Job(resolved, seed, device, threads, whole.digest, data.home_dir, work, score_test)
 
 
 def _try(model: nn.Module, recipe: Recipe, data: Dataset) -> None:

@@ -140,7 +140,7 @@ def run_study(
     launch(study.waiting, runs, study.workers, listen)
     trials: dict[tuple[str, str], list[Job]] = {}
     for job in study.jobs:
-        if job.score_test:
+        if job.score_test and not job.recipe.data.fold:  # one part of a cross-validation costs like another
             trials.setdefault((job.recipe.name, job.data_digest), []).append(job)
     for jobs in trials.values():
         if measured_cost(jobs[0], [job.folder(runs) for job in jobs], say) is None:

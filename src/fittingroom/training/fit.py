@@ -86,7 +86,7 @@ def fit(
     batch_of = batches(train.images_NCHW, device)
     labels = torch.from_numpy(train.labels_N).to(device)
     clean = clean_sample(train)
-    inverse_K = class_weights(labels, k)
+    inverse_K = class_weights(labels, k, spec.balance_power)
     weight_K = inverse_K if spec.balance == "loss" else None
     weight_N = inverse_K[labels] if spec.balance == "sampling" else None
     steps_per_epoch = math.ceil(n / spec.batch_size)
@@ -159,14 +159,16 @@ def fit(
         )
 
 
-def class_weights(labels_N: Tensor, k: int) -> Tensor:
+def class_weights(labels_N: Tensor, k: int, power: float) -> Tensor:
     """What an image of each of `k` classes counts (K,) float32: the less, the more images its class has; 1 on average.
 
-    >>> class_weights(torch.tensor([0, 0, 0, 1]), 2).tolist()
+    With `power` 1 all classes count the same as a whole; with less, the rare ones count less than that.
+
+    >>> class_weights(torch.tensor([0, 0, 0, 1]), 2, 1.0).tolist()
     [0.6666666865348816, 2.0]
     """
-    count_K = torch.bincount(labels_N, minlength=k)
-    return len(labels_N) / ((count_K > 0).sum() * count_K.clamp(min=1))
+    raw_K = torch.bincount(labels_N, minlength=k).clamp(min=1).float() ** -power
+    return raw_K / raw_K[labels_N].mean()
 
 
 def shuffled(
