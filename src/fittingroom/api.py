@@ -139,10 +139,11 @@ def train(
     from fittingroom.training import choose_device
 
     read = _recipe(recipe, overrides)
-    loaded = load(data or read.data.name, home)
+    loaded = load(data or read.data.name, home, shape=read.data)
     _warn(cautions(read, loaded))
-    job = plan(read, loaded, seed, choose_device(device), threads_each(), score_test=test)
-    return Run(execute(job, Runs(Path(runs))).path)
+    folder = Runs(Path(runs))
+    job = plan(read, loaded, seed, choose_device(device), threads_each(), test, folder)
+    return Run(execute(job, folder).path)
 
 
 def compare(

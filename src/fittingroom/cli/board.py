@@ -131,7 +131,7 @@ def share_of(what: str, quiet: bool) -> Iterator[Callable[[float], None]]:
         bar.stop()
 
 
-def train_missing(study: Plan, runs: Runs, source: Sequence[str], quiet: bool) -> list[RunFolder]:
+def train_missing(study: Plan, runs: Runs, source: Sequence[str], quiet: bool, costs: bool = True) -> list[RunFolder]:
     """Train what `study` still needs, before a person's eyes; `source` says where the data came from."""
     from fittingroom.study.run import run_study
 
@@ -146,7 +146,7 @@ def train_missing(study: Plan, runs: Runs, source: Sequence[str], quiet: bool) -
             f"{len(study.jobs)} runs: {here} finished, {len(study.waiting)} to train"
             + (f", {study.workers} at a time" if study.workers > 1 else "")
         )
-        return run_study(study, runs, board.listen, board.say)
+        return run_study(study, runs, board.listen, board.say, costs)
 
 
 @contextmanager

@@ -72,7 +72,7 @@ def train(
     source: list[str] = []
     with share_of("reading pictures", quiet or as_json) as tick:
         loaded = load(data or read.data.name, home, source.append, shape=read.data, strict=strict, tick=tick)
-    job = plan(read, loaded, seed, choose_device(device), threads_each(), score_test=not no_test)
+    job = plan(read, loaded, seed, choose_device(device), threads_each(), not no_test, folder)
     run = job.folder(folder)
     if resume and not (run.path / "run.json").exists():
         raise FittingroomError(f"there is nothing to resume at {run.path}; leave --resume away to start")

@@ -215,6 +215,73 @@ def cv(
     tell(stories(pools, folder, question, "held-out"), folder, path, None, as_json)
 
 
+def transfer(
+    run: Annotated[str, typer.Argument(help="A finished run: its folder, or the beginning of its name.")],
+    overrides: Overrides = None,
+    data: Data = "",
+    per_class: Annotated[
+        list[int] | None,
+        typer.Option(min=1, help="Training images a class; several times (default: 10, 100, 1000; then all)."),
+    ] = None,
+    seeds: Seeds = 3,
+    metric: MetricName = "accuracy",
+    device: Device = "auto",
+    at_once: AtOnce = None,
+    runs: RunsDir = Path("runs"),
+    home: Home = None,
+    strict: RefuseFaults = False,
+    report: Report = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Is it worth starting from a run's weights? The same recipe from them and from scratch, on more and more images.
+
+    model.freeze=body keeps all layers but the last; optimizer.layer_decay=0.5 lets early layers learn more slowly.
+    """
+    from fittingroom.cli import show
+    from fittingroom.cli.board import share_of, train_missing
+    from fittingroom.data import load
+    from fittingroom.metrics.verdict import Question
+    from fittingroom.report.gather import gather
+    from fittingroom.report.transfer_page import cells, sentences, step, write_transfer_page
+    from fittingroom.spec.errors import FittingroomError
+    from fittingroom.store import Runs
+    from fittingroom.store.runs import safe_name
+    from fittingroom.study.run import plan_trials
+    from fittingroom.study.transfer import SIZES, both, sized
+
+    if not data:
+        raise FittingroomError("say which data the weights should help on: --data NAME or --data PATH")
+    question = Question(metric)
+    folder = Runs(runs)
+    begun = folder.find(run)
+    begun.refuse_unfinished()
+    scratch, tuned = both(begun, overrides or [])
+    source: list[str] = []
+    with share_of("reading pictures", quiet or as_json) as tick:
+        loaded = load(data, home, source.append, shape=scratch.data, strict=strict, tick=tick)
+    steps = sized(scratch, tuned, loaded, per_class or SIZES)
+    asked = [trial for size in steps for trial in size.trials(data, range(seeds))]
+    study = plan_trials(asked, folder, device=device, at_once=at_once, home_dir=home)
+    finished = train_missing(study, folder, source, quiet or as_json, costs=False)
+    found = [
+        step(
+            size.images,
+            size.label,
+            gather(finished[2 * seeds * i : 2 * seeds * (i + 1)], folder, question)[0].comparison,
+        )
+        for i, size in enumerate(steps)
+    ]
+    path = report or runs / f"transfer-{safe_name(begun.recipe.name)}-{safe_name(loaded.name)}.html"
+    page = write_transfer_page(found, begun.recipe.name, loaded.title, path)
+    if as_json:
+        show.as_json({"steps": [s.model_dump(mode="json") for s in found], "report": str(page)})
+        return
+    head, *lines = cells(found)
+    show.table(head, lines)
+    print("\n" + "\n".join(sentences(found)) + f"\nreport: {page}")
+
+
 def stress(
     which: Which,
     device: Device = "auto",
@@ -323,4 +390,4 @@ def explain(
     print(f"{found.name}: {deletion_words([curve])}\npage: {page}")
 
 
-ALL = (replicate, ablate, cv, stress, explain)
+ALL = (replicate, ablate, cv, transfer, stress, explain)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import altair as alt
 import numpy as np
@@ -18,6 +18,9 @@ from fittingroom.metrics.words import human
 from fittingroom.report.gather import Story
 from fittingroom.report.theme import COLOURS, WIDTH, Chart
 from fittingroom.spec.records import DataFacts, Structure
+
+if TYPE_CHECKING:
+    from fittingroom.report.transfer_page import Step
 
 
 def _recipes(story: Story) -> list[str]:
@@ -289,6 +292,45 @@ def robustness(story: Story) -> Chart:
     return drawn.facet(facet=alt.Facet("kind:N", sort=kinds, title=None), columns=4, spacing=14).resolve_axis(
         x="independent"
     )
+
+
+def transfer(steps: Sequence[Step]) -> Chart:
+    """The score (with its interval) over the number of training images, from scratch and from trained weights."""
+    by = METRICS[steps[0].comparison.metric]
+    names = ["from scratch", "from trained weights"]
+    rows = [
+        {
+            "start": name,
+            "images": s.images * (0.97 if name == names[0] else 1.03),  # beside each other
+            "mean": by.scale * row.score,
+            "low": by.scale * row.score_low,
+            "high": by.scale * row.score_high,
+        }
+        for s in steps
+        for name, row in zip(names, (s.scratch, s.tuned), strict=True)
+    ]
+    colour = alt.Color(
+        "start:N", sort=names, title=None, scale=alt.Scale(domain=names), legend=alt.Legend(orient="bottom")
+    )
+    base = alt.Chart(alt.Data(values=rows)).encode(
+        x=alt.X(
+            "images:Q",
+            title="training images (log scale)",
+            scale=alt.Scale(type="log", nice=False, padding=16),
+            axis=alt.Axis(values=[s.images for s in steps], format=",", grid=False),
+        ),
+        color=colour,
+    )
+    bars = base.mark_rule(strokeWidth=2).encode(
+        y=alt.Y("low:Q", title=_title(by), scale=alt.Scale(zero=False)), y2="high:Q"
+    )
+    line = base.mark_line(strokeWidth=1.5).encode(
+        y="mean:Q", strokeDash=alt.StrokeDash("start:N", sort=names, legend=None)
+    )
+    points = base.mark_point(filled=True, size=70, opacity=1).encode(
+        y="mean:Q", shape=alt.Shape("start:N", sort=names, legend=None)
+    )
+    return (bars + line + points).properties(width=WIDTH + 160, height=260)
 
 
 # ---------------------------------------------------------------- explanations

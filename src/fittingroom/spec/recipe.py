@@ -132,6 +132,10 @@ class ModelSpec(Strict):
     args: dict[
         str, int | Annotated[float, Field(allow_inf_nan=False)] | bool | str
     ] = {}  # keyword arguments of a registered or python model
+    init: str = ""  # a run whose trained weights to start from; the last layer is new if the classes differ
+    freeze: Literal["body"] | Annotated[int, Field(ge=0)] = (
+        0  # so many first layers stay as they are; "body": all but the last
+    )
 
     @model_validator(mode="after")
     def _parts_match_kind(self) -> ModelSpec:
@@ -141,6 +145,8 @@ class ModelSpec(Strict):
             raise ValueError(f'layers belong to kind = "sequential", not to "{self.kind}"')
         if (self.kind == "python") != bool(self.target):
             raise ValueError('kind = "python" and target = "module:function" come together')
+        if self.freeze and not self.init:
+            raise ValueError("freeze keeps trained layers as they are and needs init, the run that trained them")
         if self.kind == "sequential" and self.args:
             raise ValueError("args belong to a registered or python model; a sequential one is its layers")
         return self
@@ -198,6 +204,9 @@ class OptimizerSpec(Strict):
     beta2: Fraction = 0.999  # adam, adamw
     rest: Literal["adamw", "sgd"] = "adamw"  # muon
     rest_lr: Positive = 1e-3  # muon
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = (
+        1.0  # each layer learns with so much of the rate of the one behind it
+    )
 
     @model_validator(mode="after")
     def _parts_match_kind(self) -> OptimizerSpec:
@@ -334,6 +343,9 @@ class Measured(Strict):
 LATER = (
     *(("data", key, None) for key in ShapeSpec.model_fields),
     ("data", "fold_is", "val"),
+    ("model", "init", ""),
+    ("model", "freeze", 0),
+    ("optimizer", "layer_decay", 1.0),
     ("train", "balance", "none"),
     ("train", "balance_power", 0.5),
 )

@@ -91,7 +91,10 @@ def _train(job: Job, run: RunFolder, data: Dataset, at_once: int, listen: Listen
     run.keep_epochs(int(checkpoint["epoch"]) if checkpoint else 0)
     epochs = run.epochs
     tick = _ticker(listen, epochs, len(train))
-    snapshots = fit(recipe, train, val, seed=job.seed, device=job.device, resume=checkpoint or None, tick=tick)
+    start = job.initial.read() if job.initial and not checkpoint else None
+    snapshots = fit(
+        recipe, train, val, seed=job.seed, device=job.device, start=start, resume=checkpoint or None, tick=tick
+    )
     while not stops_early(recipe, epochs) and (snapshot := next(snapshots, None)):
         epochs.append(snapshot.epoch)
         run.append(snapshot.epoch)

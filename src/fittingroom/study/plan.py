@@ -20,9 +20,12 @@ from fittingroom.spec.digest import NUMERICS, digest
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import AugmentSpec, Recipe
 from fittingroom.store import RunFolder, Runs
+from fittingroom.study.initial import Initial, initial
 from fittingroom.training import choose_precision
+from fittingroom.training.start import frozen, start_from
 
 FLIPS = {"hflip", "vflip"}
+HERE = Runs(Path("runs"))
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,16 @@ class Job:
     home_dir: Path
     work: float = 1.0  # FLOPs of the whole training, roughly: for order and progress, not for results
     score_test: bool = True
+    initial: Initial | None = None  # trained weights to start from
 
     @cached_property
     def identity(self) -> dict[str, Any]:
         """All that decides the result, and its digest."""
+        recipe = self.complete.deciding()
+        if self.initial:
+            recipe["model"]["init"] = self.initial.sha256
         deciding = {
-            "recipe": self.complete.deciding(),
+            "recipe": recipe,
             "data": self.data_digest,
             "seed": self.seed,
             "device": self.device,
@@ -77,23 +84,32 @@ class Job:
         return runs.folder(self.recipe.name, self.recipe.data.name, self.seed, self.identity["digest"])
 
 
-def plan(recipe: Recipe, whole: Dataset, seed: int, device: str, threads: int, score_test: bool = True) -> Job:
+def plan(
+    recipe: Recipe, whole: Dataset, seed: int, device: str, threads: int, score_test: bool = True, runs: Runs = HERE
+) -> Job:
     """Resolve `recipe` for the data set `whole` and this machine, and refuse before training what could not be trained.
 
+    Trained weights that it starts from are looked for among `runs`.
     Raises `FittingroomError` for a model or an augmentation that does not fit.
     """
+    first = initial(recipe.model.init, runs)
     resolved = recipe.model_copy(
         update={
             "data": recipe.data.model_copy(update={"name": whole.name, **dict(whole.shape)}),
+            "model": recipe.model.model_copy(update={"init": first.label if first else ""}),
             "train": recipe.train.model_copy(update={"precision": choose_precision(recipe.train.precision, device)}),
         }
     )
     data = fold_of(whole, resolved.data)
     model = build(resolved.model, data.train.shape, len(data.classes))
+    if first:
+        start = first.read()
+        start_from(model, start.weights, start.classes == data.classes)
+    frozen(model, resolved.model)
     flops = describe(model, data.train.shape).flops
     _try(model, resolved, data)
     work = float(3 * flops * resolved.train.epochs * (resolved.data.limit or len(data.train)))
-    return Job(resolved, seed, device, threads, whole.digest, data.home_dir, work, score_test)
+    return Job(resolved, seed, device, threads, whole.digest, data.home_dir, work, score_test, first)
 
 
 def _try(model: nn.Module, recipe: Recipe, data: Dataset) -> None:

@@ -106,7 +106,9 @@ def plan_trials(
             loaded[trial.pictures] = load(
                 trial.dataset, home_dir, say, shape=trial.recipe.data, strict=strict, tick=tick
             )
-    planned = [(plan(trial.recipe, loaded[trial.pictures], 0, chosen, 1, score_test), trial.seeds) for trial in trials]
+    planned = [
+        (plan(trial.recipe, loaded[trial.pictures], 0, chosen, 1, score_test, runs), trial.seeds) for trial in trials
+    ]
     granted = [(job, granted_seeds(job.work) if seeds is None else seeds) for job, seeds in planned]
     total = sum(len(seeds) for _, seeds in granted)
     together = min(total, at_once or (cores() if chosen == "cpu" else 1))
@@ -131,6 +133,7 @@ def run_study(
     runs: Runs,
     listen: Callable[[int, Progress | None], None],
     say: Say = lambda line: None,
+    costs: bool = True,
 ) -> list[RunFolder]:
     """Train what is waiting (`listen` hears of it by its number in `study.waiting`), then measure each recipe's cost.
 
@@ -140,7 +143,7 @@ def run_study(
     launch(study.waiting, runs, study.workers, listen)
     trials: dict[tuple[str, str], list[Job]] = {}
     for job in study.jobs:
-        if job.score_test and not job.recipe.data.fold:  # one part of a cross-validation costs like another
+        if costs and job.score_test and not job.recipe.data.fold:  # one part of a cross-validation costs like another
             trials.setdefault((job.recipe.name, job.data_digest), []).append(job)
     for jobs in trials.values():
         if measured_cost(jobs[0], [job.folder(runs) for job in jobs], say) is None:

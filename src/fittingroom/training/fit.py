@@ -27,9 +27,11 @@ from fittingroom.models import build
 from fittingroom.spec.errors import NotFinite
 from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.records import Epoch
+from fittingroom.training.arrays import load_arrays, to_arrays
 from fittingroom.training.optim import Optimizer
 from fittingroom.training.predict import batches, predict, to_float
 from fittingroom.training.schedule import lr_factor
+from fittingroom.training.start import Start, depths, frozen, start_from
 
 CLEAN_N = (
     5_000  # training images on which the clean accuracy of an epoch is taken: its standard error is under 0.7 points
@@ -57,10 +59,13 @@ def fit(
     *,
     seed: int,
     device: str = "cpu",
+    start: Start | None = None,
     resume: dict[str, np.ndarray] | None = None,
     tick: Tick = lambda images, loss_sum: None,
 ) -> Iterator[Snapshot]:
     """Train `recipe` (resolved: its precision is not "auto") and yield a `Snapshot` after each epoch.
+
+    `start` are trained weights to begin with, for a recipe with `model.init`.
 
     An epoch's randomness (order, augmentation, dropout) is a function of `seed` and the epoch's number, so a training
     resumed from `Snapshot.state()` gives the same bytes as one that was never interrupted.
@@ -77,11 +82,15 @@ def fit(
     """
     assert recipe.train.precision != "auto"
     spec, n, k = recipe.train, len(train), len(train.classes)
-    model = network(recipe, train, seed).to(device)
+    model = network(recipe, train, seed)
+    if start is not None:
+        start_from(model, start.weights, start.classes == train.classes)
+    model = model.to(device)
+    still = frozen(model, recipe.model)
     averaged = copy.deepcopy(model) if spec.ema else None
     scored = averaged or model
-    parameters = list(model.parameters())
-    optimizer = Optimizer(recipe.optimizer, parameters)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = Optimizer(recipe.optimizer, parameters, depths(model))
     augment = pipeline(recipe.augment)
     batch_of = batches(train.images_NCHW, device)
     labels = torch.from_numpy(train.labels_N).to(device)
@@ -102,9 +111,11 @@ def fit(
         flat = {f"{part}/{name}": value for part, arrays in parts.items() for name, value in arrays.items()}
         return flat | {"epoch": np.array(number)}
 
-    model.train()
     for number in range(first_epoch, spec.epochs + 1):
         started = time.perf_counter()
+        model.train()
+        for module in still:
+            module.eval()
         order, generator = shuffled(n, seed, number, device, weight_N)
         loss_sum = torch.zeros((), device=device)
         correct = torch.zeros((), dtype=torch.int64, device=device)
@@ -223,18 +234,6 @@ def restore(recipe: Recipe, weights: dict[str, np.ndarray], like: Images, device
 def scored_weights(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The weights to score out of `Snapshot.state()`: the averaged ones where there are any."""
     return _part(state, "averaged") or _part(state, "model")
-
-
-def to_arrays(model: nn.Module) -> dict[str, np.ndarray]:
-    """A model's parameters and buffers as arrays, by name."""
-    return {name: value.detach().cpu().numpy().copy() for name, value in model.state_dict().items()}
-
-
-def load_arrays(model: nn.Module, arrays: dict[str, np.ndarray]) -> None:
-    """Put `arrays` into the model in place, which keeps each tensor's memory format."""
-    with torch.no_grad():
-        for name, value in model.state_dict().items():
-            value.copy_(torch.from_numpy(arrays[name]))
 
 
 def _load(state: dict[str, np.ndarray], model: nn.Module, averaged: nn.Module | None, optimizer: Optimizer) -> None:

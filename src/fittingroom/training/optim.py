@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,26 +15,40 @@ from fittingroom.spec.recipe import OptimizerSpec
 class Optimizer:
     """One or two torch optimizers that step as one. State goes in and out as plain arrays."""
 
-    def __init__(self, spec: OptimizerSpec, parameters: Iterable[nn.Parameter]) -> None:
+    def __init__(
+        self, spec: OptimizerSpec, parameters: Iterable[nn.Parameter], depths: Mapping[nn.Parameter, int] | None = None
+    ) -> None:
+        """`depths` counts the layers behind each parameter's, for `layer_decay` (Howard & Ruder 2018, arXiv:1801.06146)."""
         matrices: list[nn.Parameter] = []
         rest: list[nn.Parameter] = []
         for p in parameters:
             if p.requires_grad:
                 (matrices if p.ndim >= 2 else rest).append(p)
+
+        def groups(own: list[nn.Parameter], decay: float) -> list[dict[str, Any]]:
+            """Parameters that learn at one rate, the deepest last."""
+            by_depth: dict[int, list[nn.Parameter]] = {}
+            for p in own:
+                by_depth.setdefault(depths[p] if depths and spec.layer_decay < 1 else 0, []).append(p)
+            return [
+                {"params": by_depth[d], "weight_decay": decay, "share": spec.layer_decay**d} for d in sorted(by_depth)
+            ]
+
         self.parts: list[tuple[torch.optim.Optimizer, float]]  # with the peak learning rate of each
         if spec.kind == "muon":
             if len(matrices) > 1:
                 rest.append(matrices.pop())  # the last layer maps to classes, and is no rotation (Jordan 2024)
-            muon = FlatMuon(matrices, spec) if matrices else None
-            others = _torch_optimizer(spec.rest, spec, spec.rest_lr, [], rest) if rest else None
+            muon = FlatMuon(groups(matrices, spec.weight_decay), spec) if matrices else None
+            others = _torch_optimizer(spec.rest, spec, spec.rest_lr, groups(rest, 0.0)) if rest else None
             self.parts = [(o, lr) for o, lr in ((muon, spec.lr), (others, spec.rest_lr)) if o is not None]
         else:
-            self.parts = [(_torch_optimizer(spec.kind, spec, spec.lr, matrices, rest), spec.lr)]
+            own = [*groups(matrices, spec.weight_decay), *groups(rest, 0.0)]
+            self.parts = [(_torch_optimizer(spec.kind, spec, spec.lr, own), spec.lr)]
 
     def step(self, lr_factor: float) -> None:
         for optimizer, lr in self.parts:
             for group in optimizer.param_groups:
-                group["lr"] = lr * lr_factor
+                group["lr"] = lr * lr_factor * group["share"]
             optimizer.step()
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -64,12 +79,7 @@ def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
     return [p for group in optimizer.param_groups for p in group["params"]]
 
 
-def _torch_optimizer(
-    kind: str, spec: OptimizerSpec, lr: float, matrices: list[nn.Parameter], rest: list[nn.Parameter]
-) -> torch.optim.Optimizer:
-    decay = 0.0 if spec.kind == "muon" else spec.weight_decay
-    groups = [{"params": matrices, "weight_decay": decay}, {"params": rest, "weight_decay": 0.0}]
-    groups = [g for g in groups if g["params"]]
+def _torch_optimizer(kind: str, spec: OptimizerSpec, lr: float, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
     momentum, betas = spec.momentum, (spec.beta1, spec.beta2)
     match kind:
         case "sgd":
@@ -91,11 +101,10 @@ class FlatMuon(torch.optim.Muon):
     The order of the columns, which channels_last changes, does not change an orthogonalisation.
     """
 
-    def __init__(self, parameters: list[nn.Parameter], spec: OptimizerSpec) -> None:
-        self.originals = parameters
-        views = [nn.Parameter(_flat(p.detach())) for p in parameters]
+    def __init__(self, groups: list[dict[str, Any]], spec: OptimizerSpec) -> None:
+        self.originals = [p for group in groups for p in group["params"]]
         super().__init__(
-            views,
+            [{**group, "params": [nn.Parameter(_flat(p.detach())) for p in group["params"]]} for group in groups],
             lr=spec.lr,
             weight_decay=spec.weight_decay,
             momentum=spec.momentum or 0.95,

@@ -1,0 +1,109 @@
+"""Starting from trained weights: which fit, which layers stay as they are, which layers learn more slowly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from torch import nn
+
+from fittingroom.spec.errors import FittingroomError
+from fittingroom.spec.recipe import ModelSpec
+from fittingroom.training.arrays import load_arrays
+
+
+@dataclass(frozen=True)
+class Start:
+    """Trained weights to begin with, and the classes that they tell apart."""
+
+    weights: Mapping[str, np.ndarray]
+    classes: tuple[str, ...]
+
+
+def layers_of(model: nn.Module) -> list[list[nn.Module]]:
+    """The modules that learn, in the order of their definition: each convolution or dense layer with the norms behind it.
+
+    >>> model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.ReLU(), nn.Flatten(), nn.Linear(8, 3))
+    >>> [len(layer) for layer in layers_of(model)]
+    [2, 1]
+    """
+    found: list[list[nn.Module]] = []
+    for module in model.modules():
+        own = list(module.parameters(recurse=False))
+        if own:
+            if not found or any(p.ndim >= 2 for p in own):
+                found.append([])
+            found[-1].append(module)
+    return found
+
+
+def start_from(model: nn.Module, weights: Mapping[str, np.ndarray], keep_head: bool) -> None:
+    """Put trained `weights` into `model`, its normalisation too; all but the last layer unless `keep_head`.
+
+    Raises `FittingroomError` that names the first layer that does not fit, and why.
+    """
+    own = model.state_dict()
+    head = _names(model, layers_of(model)[-1])
+    wanted = [name for name in own if keep_head or name not in head]
+    missing = [name for name in wanted if name not in weights]
+    strange = [name for name in weights if name not in own]
+    if missing or strange:
+        name = (missing or strange)[0]
+        raise FittingroomError(
+            f"model.init: those weights are of another network: {name} is {'not there' if missing else 'not in this one'}; "
+            "give the recipe that they were trained with"
+        )
+    for name in wanted:
+        there, here = weights[name].shape, tuple(own[name].shape)
+        if there != here:
+            sizes = f"{name.removeprefix('body.')} is {_shape(there)} there and {_shape(here)} here"
+            raise FittingroomError(f"model.init: {sizes}; {_reason(name, there, here)}")
+    load_arrays(model, {name: weights[name] if name in wanted else own[name].numpy() for name in own})
+
+
+def frozen(model: nn.Module, spec: ModelSpec) -> list[nn.Module]:
+    """The modules that `spec.freeze` keeps as they are; their parameters ask for no gradient from now on.
+
+    Their norms must be put into evaluation mode whenever the model is put into training mode.
+    Raises `FittingroomError` if nothing would be left to train.
+    """
+    layers = layers_of(model)
+    n = len(layers) - 1 if spec.freeze == "body" else spec.freeze
+    if n >= len(layers):
+        raise FittingroomError(
+            f"model.freeze: {n} of {len(layers)} layers leaves none to train; at most {len(layers) - 1}"
+        )
+    still = [module for layer in layers[:n] for module in layer]
+    for module in still:
+        for parameter in module.parameters(recurse=False):
+            parameter.requires_grad_(False)
+    return still
+
+
+def depths(model: nn.Module) -> dict[nn.Parameter, int]:
+    """How many layers lie between each parameter and the end: 0 in the last layer."""
+    layers = layers_of(model)
+    return {
+        parameter: len(layers) - 1 - i
+        for i, layer in enumerate(layers)
+        for module in layer
+        for parameter in module.parameters(recurse=False)
+    }
+
+
+def _names(model: nn.Module, modules: list[nn.Module]) -> set[str]:
+    inside = {id(tensor) for module in modules for tensor in [*module.parameters(False), *module.buffers(False)]}
+    return {name for name, t in [*model.named_parameters(), *model.named_buffers()] if id(t) in inside}
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape))
+
+
+def _reason(name: str, there: tuple[int, ...], here: tuple[int, ...]) -> str:
+    if name in ("mean", "scale") or (len(there) == 4 and there[0] == here[0] and there[2:] == here[2:]):
+        return f"they were trained on pictures with another number of channels: set data.channels={there[1]}"
+    if len(there) == 2 and there[0] == here[0]:
+        return "they were trained on pictures of another size: set data.image_size to that one"
+    return "they are of another network: give the recipe that they were trained with"
