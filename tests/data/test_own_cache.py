@@ -25,6 +25,7 @@ from sklearn.metrics import pairwise_distances
 
 from fittingroom.data import Dataset, Images, load, own, prepare, reload
 from fittingroom.data.inspect import inspect
+from fittingroom.data.own.listing import natural
 from fittingroom.data.pixels import Rows, chunks
 from fittingroom.data.split import joined
 from fittingroom.spec.errors import FittingroomError
@@ -279,14 +280,14 @@ def test_the_sample_that_shows_the_shape_is_not_kept_in_memory(
 ) -> None:
     """Four hundred photographs of twelve megapixels would be fourteen gigabytes."""
     path = npz(tmp_path / "set.npz", noise(300), np.arange(300) % 2)
-    alive: weakref.WeakSet[Image.Image] = weakref.WeakSet()
+    seen: list[weakref.ref[Image.Image]] = []
     most = [0]
     plain = making.decode
 
     def counted(picture: object) -> Image.Image:
         image = plain(picture)
-        alive.add(image)
-        most[0] = max(most[0], len(alive))
+        seen.append(weakref.ref(image))
+        most[0] = max(most[0], sum(ref() is not None for ref in seen))
         return image
 
     gc.collect()
@@ -469,7 +470,7 @@ def test_copies_never_lie_on_both_sides_of_the_test_set_that_is_carved(
 
 
 @settings(deadline=None, max_examples=12)
-@given(st.lists(st.integers(3, 30), min_size=2, max_size=5))
+@given(of_class=st.lists(st.integers(3, 30), min_size=2, max_size=5))
 def test_the_carved_test_set_is_a_fifth_of_every_class(
     of_class: list[int], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -625,20 +626,17 @@ def test_an_empty_class_folder_is_told_and_is_no_class(tmp_path: Path, read: Rea
 
 @pytest.mark.parametrize(
     ("link", "target"),
-    [("a/loop", ".."), ("a/self", "."), ("loop", "."), ("aaa", "."), ("a/loop", "../b"), ("d", "a"), ("0", "a"), ("a/x/y", "../..")],
+    [("a/loop", ".."), ("a/self", "."), ("loop", "."), ("aaa", "."), ("a/loop", "../b"), ("d", "a"), ("a/x/y", "../..")],
 )  # fmt: skip
 def test_links_to_folders_neither_loop_nor_move_pictures_to_another_class(
     link: str, target: str, tmp_path: Path, read: Read
 ) -> None:
     path = folder(tmp_path / "set", {"a": 10, "b": 10, "c": 10})
-    plain = read(path)
+    plain = load(str(path), tmp_path / "another home")
     (path / link).parent.mkdir(exist_ok=True)
     (path / link).symlink_to(target, target_is_directory=True)
     data = read(path)
-    named = {"0": "a"}.get(link)  # another name for a class, and the first one
-    assert (
-        len(data.train) + data.test.n == 30 and held(data) == held(plain) if named is None else len(data.classes) == 3
-    )
+    assert held(data) == held(plain)
     assert any("a link to a folder that is read already" in reason for _, reason in data.faults)
 
 
@@ -659,7 +657,7 @@ def test_a_folder_that_may_not_be_read_is_told(tmp_path: Path, read: Read, monke
     plain = os.scandir
 
     def scandir(place: Path) -> object:
-        if Path(place).name == "locked":
+        if isinstance(place, Path) and place.name == "locked":
             raise PermissionError(13, "Permission denied", str(place))
         return plain(place)
 
@@ -686,7 +684,7 @@ def test_pictures_that_are_left_out_are_told_and_strict_refuses(tmp_path: Path, 
 REFUSED: dict[str, tuple[dict[str, int], str]] = {
     "nothing": ({}, "no class folders"),
     "no class folders": ({".": 5}, "5 pictures but no class folders"),
-    "one class": ({"a": 5}, 'one class only .."a"'),
+    "one class": ({"a": 5}, 'one class only ."a".'),
     "no training pictures": ({"test/a": 5, "test/b": 5}, "no train/"),
     "words for the same": ({"train/a": 5, "train/b": 5, "val/a": 2, "valid/a": 2}, "which mean the same"),
     "train twice": ({"train/a": 5, "train/b": 5, "Train/a": 2}, "which mean the same"),
@@ -733,7 +731,7 @@ def test_a_class_may_be_called_anything_that_can_be_shown(name: str, tmp_path: P
         folder(tmp_path / name, {f"train/{name}": 3, "train/other": 3, f"test/{name}": 2, f"test/{name}/{name}": 1})
     )
     plain = unicodedata.normalize("NFC", name)
-    assert data.classes == tuple(sorted({plain, "other"}, key=own.listing.natural if hasattr(own, "listing") else None))
+    assert data.classes == tuple(sorted({plain, "other"}, key=natural))
     assert sizes(test_of(data)) == {plain: 3, "other": 0} and data.name == plain
 
 

@@ -22,7 +22,7 @@ from PIL import Image, ImageOps
 
 from fittingroom.data import Dataset, load
 from fittingroom.data.own.decode import MOST_PIXELS, Unreadable, decode, is_grey
-from fittingroom.data.own.shape import Target, choose
+from fittingroom.data.own.shape import Target
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import ShapeSpec
 
@@ -346,35 +346,56 @@ def test_decoding_in_threads_leaves_the_warnings_of_the_process_alone(monkeypatc
 # ---------------------------------------------------------------- one shape for all
 
 
+def made_of(root: Path, pictures: list[np.ndarray], **shape: object) -> tuple[Dataset, str]:
+    """What ten copies of these pictures, each a little different, are made into; and what is said."""
+    for i in range(10 * len(pictures)):
+        picture = pictures[i % len(pictures)].copy()
+        picture.reshape(-1)[i % picture.size] ^= 255
+        (root / "set" / "ab"[i // len(pictures) % 2]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(root / "set" / "ab"[i // len(pictures) % 2] / f"{i}.png")
+    said: list[str] = []
+    return load(str(root / "set"), root / "home", said.append, shape=ShapeSpec(**shape)), "\n".join(said)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("sizes", "expected"),  # (height, width) → (height, width), resize
     [
-        ([(28, 28)] * 5, (28, 28, "stretch")),
-        ([(20, 64)] * 5, (20, 64, "stretch")),
-        ([(65, 65)] * 5, (64, 64, "stretch")),
-        ([(300, 400), (400, 300)], (64, 64, "pad")),
+        ([(28, 28)], (28, 28, "stretch")),
+        ([(20, 64)], (20, 64, "stretch")),
+        ([(65, 65)], (64, 64, "stretch")),
+        ([(150, 200), (200, 150)], (64, 64, "pad")),
         ([(50, 49), (40, 40), (50, 50)], (48, 48, "stretch")),
         ([(10, 10), (12, 30)], (28, 28, "pad")),
     ],
 )
-def test_the_shape_is_chosen_from_the_pictures(sizes: list[tuple[int, int]], expected: tuple[int, int, str]) -> None:
-    target, said = choose(ShapeSpec(), [Image.new("L", (w, h), 9) for h, w in sizes])
-    assert (target.height, target.width, target.resize) == expected and target.channels == 1
-    assert ("data.image_size" in " ".join(said)) == (len(set(sizes)) > 1 or max(sizes[0]) > 64)
+def test_the_shape_is_chosen_from_the_pictures(
+    sizes: list[tuple[int, int]], expected: tuple[int, int, str], tmp_path: Path
+) -> None:
+    data, said = made_of(tmp_path, [RNG.integers(0, 256, size, dtype=np.uint8) for size in sizes])
+    assert data.train.shape == (1, *expected[:2]) and data.shape.resize == expected[2]
+    assert ("data.image_size" in said) == (len(sizes) > 1 or max(sizes[0]) > 64)
+    assert ("data.resize" in said) == (expected[2] == "pad")
 
 
-def test_what_is_asked_for_is_not_chosen() -> None:
-    coloured = [Image.new("RGB", (40, 30), "red")]
-    target, said = choose(ShapeSpec(image_size=(10, 24), channels=1, resize="crop"), coloured)
-    assert target == Target(1, 10, 24, "crop") and not said
+def test_what_is_asked_for_is_not_chosen(tmp_path: Path) -> None:
+    data, said = made_of(tmp_path, [COLOUR], image_size=(10, 24), channels=1, resize="crop")
+    assert (data.train.shape, data.shape.resize) == ((1, 10, 24), "crop")
+    assert "20 pictures with colour became grey" not in said and "10 pictures with colour became grey" in said
+    assert "data.image_size" not in said and "data.resize" not in said
 
 
-def test_grey_stored_in_colour_becomes_one_channel_and_that_is_told() -> None:
-    grey = Image.fromarray(np.repeat(GREY[..., None], 3, 2))
-    target, said = choose(ShapeSpec(), [grey, Image.fromarray(GREY)])
-    assert target.channels == 1 and any("stored in colour" in line for line in said)
-    assert np.array_equal(target.fit(grey)[0], GREY)
-    assert choose(ShapeSpec(), [grey, Image.fromarray(COLOUR)])[0].channels == 3
+def test_grey_stored_in_colour_becomes_one_channel_and_that_is_told(tmp_path: Path) -> None:
+    grey = RNG.integers(0, 256, (12, 12), dtype=np.uint8)
+    for i in range(10):
+        for name, picture in (("a", np.repeat(grey[..., None], 3, 2)), ("b", grey)):
+            (tmp_path / "set" / name).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.roll(picture, i, axis=0)).save(tmp_path / "set" / name / f"{i}.png")
+    data = load(str(tmp_path / "set"), tmp_path / "home")
+    assert data.train.shape == (1, 12, 12) and any("stored in colour, but show only grey" in r for r in data.remarks)
+    rolled = {np.roll(grey, i, axis=0).tobytes() for i in range(10)}
+    assert {image.tobytes() for image in data.train.images_NCHW} <= rolled
+    Image.fromarray(RNG.integers(0, 256, (12, 12, 3), dtype=np.uint8)).save(tmp_path / "set" / "a" / "colour.png")
+    assert load(str(tmp_path / "set"), tmp_path / "home").train.shape == (3, 12, 12)
 
 
 @pytest.mark.parametrize("shape", [(3, 16, 16), (1, 11, 7)])

@@ -95,9 +95,9 @@ def fit(
     batch_of = batches(train.images_NCHW, device)
     labels = torch.from_numpy(train.labels_N).to(device)
     clean = clean_sample(train)
-    inverse_K = class_weights(labels, k, spec.balance_power)
-    weight_K = inverse_K if spec.balance == "loss" else None
-    weight_N = inverse_K[labels] if spec.balance == "sampling" else None
+    weight_K = class_weights(labels, k, spec.balance_power)
+    even = spec.balance != "loss"
+    weight_N = weight_K[labels] if spec.balance == "sampling" else None
     steps_per_epoch = math.ceil(n / spec.batch_size)
     first_epoch = 1
     if resume is not None:
@@ -126,7 +126,11 @@ def fit(
             images, targets = augment(to_float(batch_of(rows)), F.one_hot(target_N, k).float(), generator)
             with torch.autocast(device, torch.bfloat16, enabled=spec.precision == "bf16"):
                 logits = model(images.contiguous(memory_format=torch.channels_last))
-            loss = F.cross_entropy(logits.float(), targets, weight_K, label_smoothing=spec.label_smoothing)
+            loss = F.cross_entropy(
+                logits.float(), targets, label_smoothing=spec.label_smoothing, reduction="mean" if even else "none"
+            )
+            if not even:  # by image: torch's class weights would pull every smoothed target to the rare classes
+                loss = (loss * (targets @ weight_K)).mean()
             if device == "cpu" and not math.isfinite(loss.item()):
                 raise _not_finite(number, i + 1, recipe)
             loss.backward()
