@@ -163,9 +163,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 def _channels_first(X: Any) -> Any:
     """Images with their channels in front, (N,C,H,W); rows (N,features), and whatever is no array, as they are."""
-    if np.ndim(X) <= 2 or not hasattr(X, "shape"):
+    if not isinstance(X, np.ndarray) or X.ndim <= 2:
         return X
-    X = np.asarray(X)
     if X.ndim == 3:
         return X[:, None]
     if X.ndim == 4 and X.shape[1] not in (1, 3) and X.shape[3] in (1, 3):
