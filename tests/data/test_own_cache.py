@@ -490,7 +490,7 @@ def test_a_class_too_small_for_the_test_set_is_told(tmp_path: Path, read: Read) 
         read(folder(tmp_path / "few", {"a": 2, "b": 2}))
 
 
-def test_near_copies_throughout_are_named_as_the_reason(tmp_path: Path, read: Read) -> None:
+def test_too_few_distinct_pictures_is_the_reason_that_is_given(tmp_path: Path, read: Read) -> None:
     images = np.repeat(np.array([0, 255], np.uint8), 50)[:, None, None] * np.ones((1, 6, 6), np.uint8)
     with pytest.raises(FittingroomError, match="duplicate|copies|alike"):
         read(npz(tmp_path / "set.npz", images, np.repeat([0, 1], 50)))

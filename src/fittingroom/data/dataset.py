@@ -135,13 +135,17 @@ def load(
     path = Path(name).expanduser()
     if name in catalog(where):
         return _reshaped(_shipped(entry(name, where), where, say), wanted, where, tick)
-    if path.exists():
+    if own.exists(path):
         path = path.resolve()
         listing = own.list_pictures(path)
         return _own(own.bring(path, listing, wanted, where, say=say, tick=tick, strict=strict), where)
     before = [(about, source) for about, source in own.known(where) if about.name == name]
-    if before and Path(before[-1][1]).exists():
+    if before and own.exists(Path(before[-1][1])):
         return load(before[-1][1], where, say, shape=wanted, strict=strict, tick=tick)
+    if before:
+        raise FittingroomError(
+            f"the pictures of {name} were at {before[-1][1]}, where there is nothing now; give their path"
+        )
     if path.suffix or len(path.parts) > 1:
         raise FittingroomError(
             f"there is nothing at {path}; a data set is a name or a path; see: fittingroom data list"

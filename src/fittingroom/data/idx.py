@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from fittingroom.spec.errors import FittingroomError
@@ -17,8 +19,10 @@ def parse_idx(payload: bytes, where: str = "file") -> np.ndarray:
         raise FittingroomError(f"{where} is not an IDX file of bytes; decompress it first if its name ends in .gz")
     dimensions = payload[3]
     start = 4 + 4 * dimensions
+    if len(payload) < start:
+        raise FittingroomError(f"{where} is cut off inside its header")
     shape = tuple(int(n) for n in np.frombuffer(payload[4:start], ">u4"))
-    size = int(np.prod(shape, dtype=np.int64))
+    size = math.prod(shape)
     if len(shape) != dimensions or len(payload) - start != size:
         raise FittingroomError(f"{where} is cut off: its header says {size:,} values, it has {len(payload) - start:,}")
     return np.frombuffer(payload, np.uint8, offset=start).reshape(shape)

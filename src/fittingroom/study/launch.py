@@ -1,55 +1,74 @@
-"""Several jobs at once: one process a core, each with its own share of threads. Small enough to need no library."""
+"""Who executes jobs: this process, or a local pool of one process a core. Small enough to need no library."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-import queue
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing.queues import Queue
-from typing import Any, TypeVar
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.store import RunFolder, Runs
-from fittingroom.study.execute import Listen, Progress, execute
+from fittingroom.study.execute import Progress, execute
 from fittingroom.study.plan import Job
 
 
 @dataclass(frozen=True)
 class Failed:
-    """Why a job ended without a result. `mistake` is the user's to mend, else `text` is a traceback."""
+    """Why a job ended without a result. `mistake` is the user's to mend, else `text` is a traceback; `lost`: the worker died."""
 
     text: str
     mistake: bool
+    lost: bool = False
 
 
+@dataclass(frozen=True)
+class Stopped:
+    """The listener wanted no more of a job. What it had checkpointed is there."""
+
+
+Outcome = str | Failed | Stopped  # a finished run's name, or why there is none
+ListenToJob = Callable[[int, Progress | None], bool | None]  # number of the job; None when it has ended; True stops it
 T = TypeVar("T")
-ListenToJob = Callable[[int, Progress | None], None]  # number of the job; None when it is finished
 
 
-def launch(jobs: Sequence[Job], runs: Runs, workers: int, listen: ListenToJob = lambda job, p: None) -> list[RunFolder]:
-    """Execute `jobs`, `workers` at a time, and give their runs in the same order.
+class Launcher(Protocol):
+    """Executes jobs somewhere, and gives an outcome for each, in their order. Usable again until it is left."""
+
+    def run(self, jobs: Sequence[Job], runs: Runs, listen: ListenToJob) -> list[Outcome]: ...
+
+
+def launcher(name: str, workers: int) -> AbstractContextManager[Launcher]:
+    """The launcher of this name: "local", with so many `workers`. Raises `FittingroomError` for an unknown one."""
+    if name == "local":
+        return LocalPool(workers) if workers > 1 else InThisProcess()
+    raise FittingroomError(f'unknown launcher "{name}"; it is one of: local')
+
+
+def launch(jobs: Sequence[Job], runs: Runs, by: Launcher, listen: ListenToJob = lambda job, p: None) -> list[RunFolder]:
+    """Execute `jobs` and give their runs in the same order.
 
     A job that fails does not stop the others; when all have ended, one `FittingroomError` names the failures. An
     interruption ends all workers; what they had checkpointed is there for the next call.
     """
-    workers = min(workers, len(jobs))
-    outcomes = _in_processes(jobs, runs, workers, listen) if workers > 1 else _one_by_one(jobs, runs, listen)
-    failures = [(jobs[i], outcome) for i, outcome in sorted(outcomes.items()) if isinstance(outcome, Failed)]
+    outcomes = by.run(jobs, runs, listen)
+    failures = [(job, found) for job, found in zip(jobs, outcomes, strict=True) if isinstance(found, Failed)]
     if failures:
         lines = [f"  {job.recipe.name}, seed {job.seed}: {failed.text}" for job, failed in failures]
         crashed = not all(failed.mistake for _, failed in failures)
         error = RuntimeError if crashed else FittingroomError
         raise error(f"{len(failures)} of {len(jobs)} runs failed:\n" + "\n".join(lines))
-    return [RunFolder(runs.path / str(outcomes[i])) for i in range(len(jobs))]
+    return [RunFolder(runs.path / str(name)) for name in outcomes]
 
 
 def apart(call: Callable[[], T], threads: int) -> T:
@@ -60,18 +79,122 @@ def apart(call: Callable[[], T], threads: int) -> T:
             return pool.submit(call).result()
 
 
-def _one_by_one(jobs: Sequence[Job], runs: Runs, listen: ListenToJob) -> dict[int, str | Failed]:
-    outcomes = {}
-    for i, job in enumerate(jobs):
-        outcomes[i] = _attempt(job, runs, 1, partial(listen, i))
-        listen(i, None)
-    return outcomes
+class InThisProcess:
+    """One job after the other, here."""
+
+    def __enter__(self) -> InThisProcess:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def run(self, jobs: Sequence[Job], runs: Runs, listen: ListenToJob) -> list[Outcome]:
+        outcomes = []
+        for i, job in enumerate(jobs):
+            outcomes.append(attempt(job, runs, 1, partial(listen, i)))
+            listen(i, None)
+        return outcomes
 
 
-def _attempt(job: Job, runs: Runs, at_once: int, listen: Listen) -> str | Failed:
-    """The finished run's name, or why there is none."""
+class LocalPool:
+    """`workers` processes that wait for jobs. A job whose process dies has failed; another process takes its place."""
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self.pool: list[_Worker] = []
+
+    def __enter__(self) -> LocalPool:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for worker in self.pool:
+            worker.process.terminate()
+        for worker in self.pool:
+            worker.process.join()
+        self.pool = []
+
+    def run(self, jobs: Sequence[Job], runs: Runs, listen: ListenToJob) -> list[Outcome]:
+        todo = iter(enumerate(jobs))
+        at_once = min(self.workers, len(jobs))
+        outcomes: dict[int, Outcome] = {}
+        for place in range(at_once):
+            if place == len(self.pool):
+                self.pool.append(_Worker(jobs[0].threads))
+            self.pool[place].begin(*next(todo), runs.path, at_once)
+        while len(outcomes) < len(jobs):
+            busy = {worker.connection: worker for worker in self.pool if worker.number is not None}
+            for connection in wait(list(busy)):
+                worker = busy[connection]  # type: ignore[index]
+                number, event = worker.hear()
+                if isinstance(event, Progress):
+                    if listen(number, event):
+                        worker.stop()
+                    continue
+                outcomes[number] = event
+                if isinstance(event, Failed) and event.lost:
+                    place = self.pool.index(worker)
+                    worker = self.pool[place] = _Worker(jobs[0].threads)
+                listen(number, None)
+                following = next(todo, None)
+                if following:
+                    worker.begin(*following, runs.path, at_once)
+        return [outcomes[i] for i in range(len(jobs))]
+
+
+class _Worker:
+    """A process at the other end of a pipe, and the number of the job that it has."""
+
+    def __init__(self, threads: int) -> None:
+        context = multiprocessing.get_context("spawn")  # a fork of a process with OpenMP threads hangs
+        self.connection, other = context.Pipe()
+        self.number: int | None = None
+        with _threads_in_environment(threads), _without_main():
+            self.process = context.Process(target=_work, args=(other,), daemon=True)
+            self.process.start()
+        other.close()  # so that the process's end is heard
+
+    def begin(self, number: int, job: Job, runs_path: Path, at_once: int) -> None:
+        self.number = number
+        with suppress(BrokenPipeError):  # that it is dead is heard next
+            self.connection.send((job, runs_path, at_once))
+
+    def stop(self) -> None:
+        with suppress(BrokenPipeError):
+            self.connection.send(None)
+
+    def hear(self) -> tuple[int, Progress | Outcome]:
+        """The next event of its job, which it has no more when that is an outcome."""
+        assert self.number is not None
+        number = self.number
+        try:
+            event = self.connection.recv()
+        except (EOFError, ConnectionResetError):
+            self.process.join()
+            code = self.process.exitcode
+            why = "killed; was the memory used up?" if code == -signal.SIGKILL else f"ended with code {code};"
+            event = Failed(
+                f"a worker process was {why} finished epochs are kept: give the same command again", True, lost=True
+            )
+        if not isinstance(event, Progress):
+            self.number = None
+        return number, event
+
+
+class _StopWanted(Exception):
+    """Raised inside a job whose listener wants no more of it."""
+
+
+def attempt(job: Job, runs: Runs, at_once: int, listen: Callable[[Progress], bool | None]) -> Outcome:
+    """Execute `job` until it is done, fails, or `listen` says True."""
+
+    def tell(progress: Progress) -> None:
+        if listen(progress):
+            raise _StopWanted
+
     try:
-        return execute(job, runs, at_once=at_once, listen=listen).name
+        return execute(job, runs, at_once=at_once, listen=tell).name
+    except _StopWanted:
+        return Stopped()
     except FittingroomError as error:
         return Failed(str(error), mistake=True)
     except Exception:
@@ -80,61 +203,21 @@ def _attempt(job: Job, runs: Runs, at_once: int, listen: Listen) -> str | Failed
         return Failed(traceback.format_exc(), mistake=False)
 
 
-def _in_processes(jobs: Sequence[Job], runs: Runs, workers: int, listen: ListenToJob) -> dict[int, str | Failed]:
-    context = multiprocessing.get_context("spawn")  # a fork of a process with OpenMP threads hangs
-    todo: Queue[int | None] = context.Queue()
-    events: Queue[tuple[int, Progress | str | Failed]] = context.Queue()
-    for number in [*range(len(jobs)), *[None] * workers]:
-        todo.put(number)
-    with _threads_in_environment(jobs[0].threads), _without_main():
-        processes = [
-            context.Process(target=_work, args=(list(jobs), runs.path, workers, todo, events), daemon=True)
-            for _ in range(workers)
-        ]
-        for process in processes:
-            process.start()
-    outcomes: dict[int, str | Failed] = {}
-    try:
-        while len(outcomes) < len(jobs):
-            try:
-                number, event = events.get(timeout=0.5)
-            except queue.Empty:
-                dead = [p.exitcode for p in processes if p.exitcode]
-                if dead:
-                    why = (
-                        "killed; was the memory used up?"
-                        if dead[0] == -signal.SIGKILL
-                        else f"ended with code {dead[0]}"
-                    )
-                    raise FittingroomError(
-                        f"a worker process was {why}; finished epochs are kept: give the same command again"
-                    ) from None
-                continue
-            if isinstance(event, Progress):
-                listen(number, event)
-            else:
-                outcomes[number] = event
-                listen(number, None)
-    finally:
-        for process in processes:
-            if len(outcomes) < len(jobs):
-                process.terminate()
-            process.join()
-    return outcomes
-
-
-def _work(jobs: list[Job], runs_path: Any, at_once: int, todo: Queue[Any], events: Queue[Any]) -> None:
-    """A worker process: take numbers of jobs until None comes."""
+def _work(connection: Connection) -> None:
+    """A worker process: execute what comes through the pipe until it closes. None, inside a job, stops it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    while (number := todo.get()) is not None:
-        job = jobs[number]
-        outcome = _attempt(job, Runs(runs_path), at_once, partial(_post, events, number))
-        events.put((number, outcome))
 
+    def tell(progress: Progress) -> bool:
+        connection.send(progress)
+        return connection.poll() and connection.recv() is None
 
-def _post(events: Queue[Any], number: int, progress: Progress) -> None:
-    events.put((number, progress))
+    with suppress(EOFError):
+        while True:
+            message = connection.recv()
+            if message is not None:  # a stop that came too late
+                job, runs_path, at_once = message
+                connection.send(attempt(job, Runs(runs_path), at_once, tell))
 
 
 def _die_with_parent() -> None:

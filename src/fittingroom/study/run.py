@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,8 +13,8 @@ from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import Recipe, ShapeSpec
 from fittingroom.store import RunFolder, Runs
 from fittingroom.study.cost import measured_cost
-from fittingroom.study.execute import Progress, is_finished
-from fittingroom.study.launch import launch
+from fittingroom.study.execute import is_finished
+from fittingroom.study.launch import ListenToJob, launch, launcher
 from fittingroom.study.plan import Job, cautions, cores, plan, threads_each
 from fittingroom.training import choose_device
 
@@ -131,16 +131,21 @@ def granted_seeds(work: float) -> range:
 def run_study(
     study: Plan,
     runs: Runs,
-    listen: Callable[[int, Progress | None], None],
+    listen: ListenToJob,
     say: Say = lambda line: None,
     costs: bool = True,
+    by: str = "local",
 ) -> list[RunFolder]:
     """Train what is waiting (`listen` hears of it by its number in `study.waiting`), then measure each recipe's cost.
+
+    `by` names the launcher.
 
     The finished runs of all jobs, in the study's order. If some runs fail, the others are still finished, and one
     `FittingroomError` names the failures.
     """
-    launch(study.waiting, runs, study.workers, listen)
+    if study.waiting:
+        with launcher(by, study.workers) as one:
+            launch(study.waiting, runs, one, listen)
     trials: dict[tuple[str, str], list[Job]] = {}
     for job in study.jobs:
         if costs and job.score_test and not job.recipe.data.fold:  # one part of a cross-validation costs like another

@@ -1,7 +1,7 @@
 """Pictures of one's own: whatever a path holds becomes one verified tensor file in the cache."""
 
 from fittingroom.data.own.bring import RESIDENT_BYTES, Own, bring, by_reason, known, pixels, reopen, source_words
-from fittingroom.data.own.listing import Listing, list_pictures
+from fittingroom.data.own.listing import Listing, exists, list_pictures
 
 __all__ = [
     "RESIDENT_BYTES",
@@ -9,6 +9,7 @@ __all__ = [
     "Own",
     "bring",
     "by_reason",
+    "exists",
     "known",
     "list_pictures",
     "pixels",

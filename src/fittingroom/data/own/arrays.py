@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -30,14 +31,17 @@ def list_npz(path: Path) -> Listing:
     whole numbers from 0, or names.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as raw:
+            file = np.load(raw, allow_pickle=False)
+            if isinstance(file, np.ndarray):
+                raise ValueError("is one array (.npy)")
             content = {key: file[key] for key in file}
     except ValueError as error:
         pickled = "holds Python objects, which are never unpickled" if "pickle" in str(error) else str(error)
         raise FittingroomError(
             f"{path} {pickled}; save plain arrays: np.savez({path.name!r}, images=…, labels=…)"
         ) from None
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise FittingroomError(f"{path} is not readable as an .npz: {error}") from None
     names = {"": ("images", "labels")} if "images" in content and "labels" in content else {}
     names = names or {
@@ -66,7 +70,8 @@ def list_idx(path: Path) -> Listing:
         labels = next((p for p in (file.with_name(stem), file.with_name(stem + ".gz")) if p.is_file()), None)
         if labels is None:
             raise FittingroomError(f"{file} has no labels beside it; expected: {stem}")
-        split = "test" if file.name.startswith(("t10k", "test")) else "val" if file.name.startswith("val") else "train"
+        words = re.split(r"[-_.]", file.name.casefold())
+        split = "test" if {"t10k", "test"} & {*words} else "val" if {"val", "validation"} & {*words} else "train"
         parts["" if len(images) == 1 else split] = (_idx(file), _idx(labels))
         files += [file, labels]
     if len(parts) < len(images) or ("" not in parts and "train" not in parts):
@@ -96,7 +101,8 @@ def _listing(
         labels += _names_of(values, classes, path)
         splits += [split] * len(values)
         names += [f"{split or 'image'} {i}" for i in range(len(values))]
-    if not classes and all(label.isdecimal() for label in labels):
+    numbers = all(np.issubdtype(given.dtype, np.integer) for _, given in parts.values())
+    if not classes and numbers and max(map(int, labels), default=0) < 1000:
         classes = tuple(str(i) for i in range(1 + max(map(int, labels), default=0)))
     return Listing(clean(name), labels, splits, names, lambda: _rows(blocks), files, classes)
 
@@ -111,7 +117,7 @@ def _channels_last(images: np.ndarray, path: Path) -> tuple[np.ndarray, Callable
     """Images as (N,H,W) or (N,H,W,C), and what makes one of them uint8."""
     if images.ndim == 4 and images.shape[3] not in (1, 3) and images.shape[1] in (1, 3):
         images = images.transpose(0, 2, 3, 1)
-    if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3)):
+    if images.ndim not in (3, 4) or 0 in images.shape[1:] or (images.ndim == 4 and images.shape[3] not in (1, 3)):
         raise FittingroomError(
             f"{path}: images of shape {images.shape}; expected (N,H,W), (N,H,W,1 or 3) or (N,1 or 3,H,W)"
         )
@@ -153,7 +159,7 @@ def _idx_images(folder: Path) -> list[Path]:
 def _idx(file: Path) -> np.ndarray:
     try:
         with cast(IO[bytes], gzip.open(file) if file.suffix == ".gz" else file.open("rb")) as stream:
-            payload = stream.read(MOST_BYTES)
+            payload = b"".join(iter(lambda: stream.read(1 << 20), b""))
     except (OSError, EOFError, zlib.error) as error:
         raise FittingroomError(f"cannot read {file}: {error}") from None
     return parse_idx(payload, str(file))

@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import tempfile
+import warnings
+import zipfile
+import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,13 +22,12 @@ from typing import Literal, TypeVar
 
 import filelock
 import numpy as np
-from PIL import Image
 
 from fittingroom.data.acquire import Say, Tick
 from fittingroom.data.duplicates import groups, near_links
 from fittingroom.data.own.decode import Unreadable, decode, is_grey
 from fittingroom.data.own.listing import Fault, Listing, Picture, shown
-from fittingroom.data.own.shape import Target, choose
+from fittingroom.data.own.shape import Look, Target, choose
 from fittingroom.data.pixels import Pixels, Rows
 from fittingroom.data.strata import draw
 from fittingroom.spec.digest import digest
@@ -77,10 +78,14 @@ def bring(path: Path, listing: Listing, spec: ShapeSpec, home_dir: Path, *, say:
         try:
             about = _indexed(index, home_dir)  # another process may have been faster
             if about is None:
-                about = _make(path, listing, spec, home_dir, tick)
-                write(index, json.dumps({"digest": about.digest, "path": str(path)}) + "\n")
+                with warnings.catch_warnings():  # once, around all threads: it is no thread's own
+                    warnings.simplefilter("ignore")
+                    about = _make(path, listing, spec, home_dir, tick)
+                write(index, json.dumps({"path": str(path), "about": about.model_dump(mode="json")}) + "\n")
         finally:
             lock.release()
+    listed = tuple((fault.where, fault.reason) for fault in listing.faults)
+    about = about.model_copy(update={"faults": listed + about.faults, "remarks": (*listing.remarks, *about.remarks)})
     _tell(about, say)
     if strict and about.faults:
         raise FittingroomError(
@@ -93,14 +98,21 @@ def bring(path: Path, listing: Listing, spec: ShapeSpec, home_dir: Path, *, say:
 def known(home_dir: Path) -> list[tuple[Own, str]]:
     """What the cache holds, with the path that each came from, the latest last."""
     files = sorted((home_dir / "images" / "index").glob("*.json"), key=lambda f: f.stat().st_mtime)
-    found = [(_indexed(file, home_dir), json.loads(file.read_text(encoding="utf-8"))["path"]) for file in files]
-    return list({(about.digest, path): (about, path) for about, path in found if about is not None}.values())
+    entries = [
+        (about, json.loads(f.read_text(encoding="utf-8"))["path"]) for f in files if (about := _indexed(f, home_dir))
+    ]
+    return list({(about.digest, path): (about, path) for about, path in entries}.values())
 
 
 def reopen(content: str, home_dir: Path) -> Own | None:
     """What the cache holds under this digest, or None."""
     file = home_dir / "images" / content[:16] / "about.json"
-    return Own.model_validate_json(file.read_bytes()) if file.is_file() else None
+    try:
+        return Own.model_validate_json(file.read_bytes()) if file.is_file() else None
+    except ValueError:
+        raise FittingroomError(
+            f"{file.parent} is damaged (about.json); delete it and give the pictures' path again"
+        ) from None
 
 
 def pixels(about: Own, home_dir: Path) -> tuple[Rows, np.ndarray, dict[str, np.ndarray]]:
@@ -109,15 +121,24 @@ def pixels(about: Own, home_dir: Path) -> tuple[Rows, np.ndarray, dict[str, np.n
     try:
         images = np.load(folder / "images.npy", mmap_mode="c")  # copy on write: torch takes no read-only memory
         labels = np.load(folder / "labels.npy")
-        with np.load(folder / "splits.npz") as file:
+        with (folder / "splits.npz").open("rb") as raw, np.load(raw) as file:
             splits = {key: file[key] for key in file}
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise FittingroomError(f"{folder} is damaged ({error}); delete it and give the pictures' path again") from None
     if images.nbytes <= RESIDENT_BYTES and _sha256(folder / "images.npy") != about.sha256:
         raise FittingroomError(
             f"{folder / 'images.npy'} has changed; delete {folder} and give the pictures' path again"
         )
+    if _content(about.sha256, labels, splits, about.classes) != about.digest:
+        raise FittingroomError(f"{folder}: labels or splits have changed; delete it and give the pictures' path again")
     return Rows(images, np.arange(len(images))), labels, splits
+
+
+def _content(sha256: str, labels_N: np.ndarray, rows: dict[str, np.ndarray], classes: tuple[str, ...]) -> str:
+    """What names a tensor file, its labels and its splits."""
+    prints = {split: hashlib.sha256(r.tobytes()).hexdigest() for split, r in rows.items()}
+    labels = hashlib.sha256(labels_N.tobytes()).hexdigest()
+    return digest({"images": sha256, "labels": labels, "splits": prints, "classes": classes})
 
 
 def source_words(about: Own) -> str:
@@ -147,19 +168,24 @@ def _stamp(path: Path, listing: Listing, spec: ShapeSpec) -> str:
     facts = [file.stat() for file in listing.files]
     files = [(str(file), f.st_size, f.st_mtime_ns) for file, f in zip(listing.files, facts, strict=True)]
     shape = {key: getattr(spec, key) for key in ShapeSpec.model_fields}
-    text = digest({"version": VERSION, "root": str(path), "shape": shape, "splits": Counter(listing.splits)})
+    text = digest(
+        {"version": VERSION, "root": os.fsencode(path).hex(), "shape": shape, "splits": Counter(listing.splits)}
+    )
     return hashlib.sha256((text + repr(files)).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def _indexed(index: Path, home_dir: Path) -> Own | None:
     if not index.is_file():
         return None
-    return reopen(json.loads(index.read_text(encoding="utf-8"))["digest"], home_dir)
+    try:
+        about = Own.model_validate(json.loads(index.read_text(encoding="utf-8"))["about"])
+        return about if reopen(about.digest, home_dir) else None
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _make(path: Path, listing: Listing, spec: ShapeSpec, home_dir: Path, tick: Tick) -> Own:
     target, remarks = _target(path, listing, spec)
-    remarks = [*listing.remarks, *remarks]
     classes = listing.in_order()
     number = {name: i for i, name in enumerate(classes)}
     folder = home_dir / "images"
@@ -167,12 +193,11 @@ def _make(path: Path, listing: Listing, spec: ShapeSpec, home_dir: Path, tick: T
         here = Path(scratch) / "set"
         here.mkdir()
         kept, bad, paled = _write_images(listing, target, here / "images.npy", tick)
-        faults = [*listing.faults, *bad]
         if paled:
             remarks.append(f"{paled:,} pictures with colour became grey; data.channels = 3 keeps it")
         labels_N = np.array([number[listing.labels[i]] for i in kept], np.int64)
         if len(np.unique(labels_N)) < 2:
-            reasons = "\n".join(f"  {fault}" for fault in faults[:5])
+            reasons = "\n".join(f"  {fault}" for fault in bad[:5])
             raise FittingroomError(f"{path}: the pictures that can be read are of fewer than two classes:\n{reasons}")
         images = Rows(np.load(here / "images.npy", mmap_mode="c"), np.arange(len(kept)))
         rows, carved = _splits([listing.splits[i] for i in kept], labels_N, images, len(classes), path)
@@ -180,14 +205,7 @@ def _make(path: Path, listing: Listing, spec: ShapeSpec, home_dir: Path, tick: T
         np.save(here / "labels.npy", labels_N)
         np.savez(here / "splits.npz", **rows)  # type: ignore[arg-type]
         sha256 = _sha256(here / "images.npy")
-        content = digest(
-            {
-                "images": sha256,
-                "labels": hashlib.sha256(labels_N.tobytes()).hexdigest(),
-                "splits": {s: hashlib.sha256(r.tobytes()).hexdigest() for s, r in rows.items()},
-                "classes": classes,
-            }
-        )
+        content = _content(sha256, labels_N, rows, classes)
         about = Own(
             name=listing.name,
             digest=content,
@@ -198,14 +216,15 @@ def _make(path: Path, listing: Listing, spec: ShapeSpec, home_dir: Path, tick: T
             counts=counts,
             carved=carved,
             remarks=(*remarks, *_about_classes(classes, counts), *_about_copies(images, rows, carved)),
-            faults=tuple((fault.where, fault.reason) for fault in faults),
+            faults=tuple((fault.where, fault.reason) for fault in bad),
         )
         write(here / "about.json", about.model_dump_json(indent=2) + "\n")
         final = folder / content[:16]
-        if final.exists():  # the same content from elsewhere; what is told about it is this source's now
-            shutil.copy(here / "about.json", final / "about.json")
-        else:
+        try:
             here.rename(final)
+        except OSError:  # the same content came from elsewhere before
+            if not final.exists():
+                raise
     return about
 
 
@@ -213,9 +232,10 @@ def _target(path: Path, listing: Listing, spec: ShapeSpec) -> tuple[Target, list
     """The shape for these pictures, from a sample of them."""
     step = max(1, len(listing.labels) // SAMPLED)
 
-    def looked_at(picture: Picture) -> Image.Image | None:
+    def looked_at(picture: Picture) -> Look | None:
         try:
-            return decode(picture)
+            image = decode(picture)
+            return Look(image.height, image.width, image.mode, is_grey(image))
         except Unreadable:
             return None
 
@@ -308,6 +328,8 @@ def _splits(
     mine = images.take(rest) if isinstance(images, Rows) else images[rest]
     group_N = groups(len(rest), near_links(mine))
     in_test = draw(labels_N[rest], k, TEST_FRACTION, np.random.default_rng(0), group_N)
+    if not in_test.any() and np.rint(np.bincount(labels_N[rest]) * TEST_FRACTION).any():
+        raise FittingroomError(f"{path}: nearly all pictures are near copies of another, so no test set can be carved")
     if not in_test.any():
         raise FittingroomError(
             f"{path} has {len(rest)} pictures to train on, too few to carve a test set of {TEST_FRACTION:.0%} from; "

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
-import warnings
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -19,19 +20,22 @@ class Unreadable(Exception):
     """Why a picture gives no pixels."""
 
 
+def is_file(path: Path) -> bool:
+    """Whether `path` is a plain file; False, too, for what no system could call a path."""
+    try:
+        return bool(path.is_file())
+    except (OSError, ValueError):
+        return False
+
+
 def opened(picture: Picture) -> Image.Image:
     """The picture with its header read, and no pixel yet. Raises `Unreadable`."""
     if isinstance(picture, np.ndarray):
         return Image.fromarray(picture[..., 0] if picture.ndim == 3 and picture.shape[2] == 1 else picture)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            if isinstance(picture, bytes):
-                image = Image.open(io.BytesIO(picture), formats=FORMATS)
-            elif picture.is_file():
-                image = Image.open(picture, formats=FORMATS)
-            else:
-                raise Unreadable("no such file")
+        if not isinstance(picture, bytes) and not is_file(picture):
+            raise Unreadable("no such file")
+        image = Image.open(io.BytesIO(picture) if isinstance(picture, bytes) else picture, formats=FORMATS)
     except UnidentifiedImageError:
         raise Unreadable("is no PNG, JPEG, WebP, BMP, GIF or TIFF") from None
     except Image.DecompressionBombError:
@@ -50,11 +54,10 @@ def upright(image: Image.Image) -> Image.Image:
     Sixteen-bit grey keeps its upper eight bits.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            image.load()
-            turned = ImageOps.exif_transpose(image)
-            return _eight_bit(turned)
+        image.load()
+        with contextlib.suppress(Exception):  # broken EXIF says nothing
+            image = ImageOps.exif_transpose(image)
+        return _eight_bit(image)
     except Unreadable:
         raise
     except Exception as error:  # a decoder fed with a stranger's bytes may raise anything
@@ -62,7 +65,7 @@ def upright(image: Image.Image) -> Image.Image:
 
 
 def decode(picture: Picture) -> Image.Image:
-    """`opened` and `upright` in one.
+    """`opened` and `upright` in one. Pillow may warn of oddities; muting that is for the caller, once around all threads.
 
     >>> decode(np.full((2, 3), 7, np.uint8)).size
     (3, 2)
@@ -88,12 +91,18 @@ def _eight_bit(image: Image.Image) -> Image.Image:
         case "L" | "RGB":
             return image.copy() if "transparency" not in image.info else _on_white(image.convert("RGBA"), image.mode)
         case "1":
-            return image.convert("L")
+            grey = image.convert("L")
+            if "transparency" in image.info:
+                grey.info["transparency"] = 255 if image.info["transparency"] else 0
+            return _eight_bit(grey)
         case "I" | "I;16" | "I;16B" | "I;16L":
             values = np.asarray(image).astype(np.int64)
             if values.min() < 0 or values.max() > 65535:
                 raise Unreadable(f"has values from {values.min()} to {values.max()}; 0 … 65535 are read")
-            return Image.fromarray((values >> 8).astype(np.uint8))
+            eight = (values >> 8).astype(np.uint8)
+            if "transparency" in image.info:
+                eight[values == image.info["transparency"]] = BACKGROUND
+            return Image.fromarray(eight)
         case "LA" | "La":
             return _on_white(image.convert("LA").convert("RGBA"), "L")
         case "P" if "transparency" not in image.info and image.palette is not None and image.palette.mode == "RGB":

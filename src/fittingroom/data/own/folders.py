@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,12 +52,24 @@ def list_folder(path: Path) -> Listing:
         if lone:
             raise FittingroomError(f"{path} has {shown(lone)} with folders inside, but no train/ with class folders")
         class_dirs = [("", child) for child in tops]
+        if tops and all(split_of(d.name) for d in tops) and any(any(True for _ in walk.pictures(d)) for d in tops):
+            raise FittingroomError(
+                f"{path} has pictures right inside {shown(d.name + '/' for d in tops)}: put those of each class into a folder "
+                "of its own there, or give a CSV of path, label and split"
+            )
     if not class_dirs:
         found = f"{len(loose):,} pictures but no class folders" if loose else "no class folders"
         raise FittingroomError(
             f"{path} has {found}; put the pictures of each class into a folder of its own, or give a CSV of path and label"
         )
     walk.start_over()
+    walk.own(path, *(d for _, d in class_dirs), *(d.parent for _, d in class_dirs))
+    twins = Counter(clean(d.name) for d in {unicodedata.normalize("NFC", d.name): d for _, d in class_dirs}.values())
+    alike = [name for name, n in twins.items() if n > 1]
+    if alike:
+        raise FittingroomError(
+            f"{path} has class folders whose names cannot be told apart: {shown(alike)}; rename them"
+        )
     labels, splits, files, empty = [], [], [], []
     for split, folder in class_dirs:
         mine = list(walk.pictures(folder))
@@ -70,7 +83,7 @@ def list_folder(path: Path) -> Listing:
     if empty:
         remarks.append(f"without a picture, so no class: {shown(map(clean, empty))}")
     if walk.others:
-        kinds = ", ".join(f"{n:,} {suffix or 'without a suffix'}" for suffix, n in walk.others.most_common(5))
+        kinds = ", ".join(f"{n:,} {clean(suffix) or 'without a suffix'}" for suffix, n in walk.others.most_common(5))
         remarks.append(f"files that are no pictures are passed over: {kinds}")
     return Listing(
         name=clean(path.name),
@@ -84,6 +97,11 @@ def list_folder(path: Path) -> Listing:
     )
 
 
+def has_pictures(path: Path) -> bool:
+    """Whether any picture file lies in `path` or below, as far as its name tells."""
+    return any(p.suffix.casefold() in READ and not p.name.startswith(".") for p in path.rglob("*"))
+
+
 class _Walk:
     """A walk that enters each real folder once, so that no loop of links can hold it."""
 
@@ -95,6 +113,13 @@ class _Walk:
         self.entered: set[tuple[int, int]] = set()
         self.faults: list[Fault] = []
         self.others: Counter[str] = Counter()
+        self.owned: dict[tuple[int, int], Path] = {}
+
+    def own(self, *folders: Path) -> None:
+        for f in sorted(folders, key=Path.is_symlink):
+            place = f.stat()
+            self.owned.setdefault((place.st_dev, place.st_ino), f)
+        self.entered |= set(self.owned)
 
     def children(self, folder: Path) -> list[Path]:
         """What is visible in `folder`, in natural order."""
@@ -109,7 +134,11 @@ class _Walk:
     def pictures(self, folder: Path) -> Iterator[Path]:
         """The picture files in `folder` and below."""
         place = folder.stat()
-        if (place.st_dev, place.st_ino) in self.entered:
+        key = (place.st_dev, place.st_ino)
+        if self.owned.get(key) == folder:
+            del self.owned[key]
+            self.entered.discard(key)
+        if key in self.entered:
             self._fault(folder, "a link to a folder that is read already")
             return
         self.entered.add((place.st_dev, place.st_ino))

@@ -58,7 +58,8 @@ def natural(name: str) -> tuple[list[tuple[int, int, str]], str]:
     ['2', '10', 'b', 'B2', 'b10']
     """
     parts = [part for part in re.split(r"([0-9]+)", name.casefold()) if part]
-    return [(0, int(part), "") if re.fullmatch("[0-9]+", part) else (1, 0, part) for part in parts], name
+    numbers = [part.lstrip("0") if re.fullmatch("[0-9]+", part) else None for part in parts]
+    return [(0, len(n), n) if n is not None else (1, 0, p) for n, p in zip(numbers, parts, strict=True)], name
 
 
 def clean(name: str) -> str:
@@ -68,7 +69,9 @@ def clean(name: str) -> str:
     ('é\ufffd[31m', 'a\ufffdb')
     """
     text = unicodedata.normalize("NFC", name.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
-    return "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cf", "Cs") and c != "\u200d" else c for c in text)
+    unsafe = ("Cc", "Cf", "Cs", "Zl", "Zp")
+    joiners = "\u200c\u200d"  # which Persian and emoji need
+    return "".join("\ufffd" if unicodedata.category(c) in unsafe and c not in joiners else c for c in text)
 
 
 def split_of(name: str) -> str | None:
@@ -90,15 +93,23 @@ def shown(names: Iterable[str], most: int = 6) -> str:
     return ", ".join(listed[:most]) + (f" and {len(listed) - most:,} more" if len(listed) > most else "")
 
 
+def exists(path: Path) -> bool:
+    """Whether there is something at `path`; False, too, for what no system could call a path."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long, or with a zero byte
+        return False
+
+
 def list_pictures(path: Path) -> Listing:
     """The listing of whatever `path` is. Raises `FittingroomError` that says what was found and what is accepted."""
     from fittingroom.data.own import arrays, folders, tables
 
     suffixes = "".join(path.suffixes[-2:]).casefold()
-    if not path.exists():
+    if not exists(path):
         raise FittingroomError(f"there is nothing at {path}")
     if path.is_dir():
-        if tables.in_folder(path):
+        if tables.in_folder(path) and not folders.has_pictures(path):
             return tables.list_tables(path)
         if arrays.idx_in_folder(path):
             return arrays.list_idx(path)

@@ -9,13 +9,22 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageOps
 
-from fittingroom.data.own.decode import is_grey
 from fittingroom.spec.recipe import ShapeSpec
 
 LARGEST_AS_THEY_ARE = 64  # pictures all of one size up to this are taken as they are
 SIDES = (28, 32, 48, 64)  # else a square: a larger one costs with its area; ask for it
 SAME_ASPECT = 0.03  # two aspects closer than this look the same
 FILTER = Image.Resampling.BILINEAR  # with antialiasing; ONNX's Resize can do the same
+
+
+@dataclass(frozen=True)
+class Look:
+    """What of a picture decides its target."""
+
+    height: int
+    width: int
+    mode: str  # Pillow's: L or RGB
+    grey: bool
 
 
 @dataclass(frozen=True)
@@ -42,7 +51,11 @@ class Target:
         if picture.size != size:
             match self.resize:
                 case "pad":
-                    picture = ImageOps.pad(picture, size, FILTER)
+                    scale = min(self.width / picture.width, self.height / picture.height)
+                    inner = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+                    below = Image.new(picture.mode, size)
+                    below.paste(picture.resize(inner, FILTER), ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2))
+                    picture = below
                 case "crop":
                     picture = ImageOps.fit(picture, size, FILTER)
                 case "stretch":
@@ -51,8 +64,8 @@ class Target:
         return pixels[None] if self.channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
-def choose(spec: ShapeSpec, sample: Sequence[Image.Image]) -> tuple[Target, list[str]]:
-    """The target for pictures like those of `sample` (upright, not empty), and what to say about each choice."""
+def choose(spec: ShapeSpec, sample: Sequence[Look]) -> tuple[Target, list[str]]:
+    """The target for pictures like those of `sample` (not empty), and what to say about each choice."""
     sizes = np.array([(p.height, p.width) for p in sample])
     said = []
     if spec.image_size is not None:
@@ -66,7 +79,7 @@ def choose(spec: ShapeSpec, sample: Sequence[Image.Image]) -> tuple[Target, list
         dearer = f"; more detail at a cost that grows with the area: data.image_size={2 * height}"
         said.append(f"data.image_size = {height}: half of the pictures are at least {short} pixels on their shorter side"
                     f" (median {w}×{h}){dearer if short >= 2 * height else ''}")  # fmt: skip
-    grey = all(is_grey(p) for p in sample)
+    grey = all(p.grey for p in sample)
     channels = spec.channels or (1 if grey else 3)
     if spec.channels is None and grey and any(p.mode != "L" for p in sample):
         said.append("data.channels = 1: the pictures are stored in colour, but show only grey")

@@ -10,13 +10,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from fittingroom.data.own.decode import is_file
 from fittingroom.data.own.listing import Fault, Listing, Picture, clean, shown, split_of
 from fittingroom.spec.errors import FittingroomError, need
 
 COLUMNS = {
     "picture": ("image", "img", "picture", "path", "file", "filename", "file_name", "filepath", "image_path"),
     "label": ("label", "labels", "class", "target", "category", "fine_label"),
-    "split": ("split", "subset", "fold", "partition"),
+    "split": ("split", "subset", "partition"),
 }
 SUFFIXES = (".parquet", ".arrow")
 BATCH_ROWS = 256
@@ -31,7 +32,12 @@ def list_csv(path: Path) -> Listing:
     except OSError as error:
         raise FittingroomError(f"cannot read {path}: {error.strerror}") from None
     head = text.partition("\n")[0]
-    rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=head.count)))
+    try:
+        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=head.count)))
+    except csv.Error as error:
+        raise FittingroomError(f"{path} is no table: {error}; is a quote left open?") from None
+    while rows and not any(rows[-1]):
+        rows.pop()
     if not rows:
         raise FittingroomError(f"{path} is empty; its first line names the columns: path,label")
     column = _columns([name.strip() for name in rows[0]], path)
@@ -52,7 +58,11 @@ def list_tables(path: Path) -> Listing:
     need("pyarrow", f"reading {path.name}", "parquet")
     files = _files(path) if path.is_dir() else [path]
     root = path if path.is_dir() else path.parent
-    configurations = sorted({str(f.parent.relative_to(root)) for f in files if not _split_in(f, root)})
+
+    def configuration(file: Path) -> str:
+        return "/".join(part for part in file.parent.relative_to(root).parts if split_of(part) is None)
+
+    configurations = sorted({configuration(file) for file in files})
     if len(configurations) > 1:
         raise FittingroomError(f"{path} holds several data sets: {shown(configurations)}; give the path of one of them")
     schema = _schema(files[0])
@@ -70,6 +80,8 @@ def list_tables(path: Path) -> Listing:
         row = 0
         for batch in _batches(file, wanted):
             table = batch.to_pydict()
+            if names["label"] not in table:
+                raise FittingroomError(f"{file} has no column {names['label']}")
             labels += [_label(value, classes) for value in table[names["label"]]]
             splits += table[names["split"]] if "split" in names else [_split_in(file, root)] * batch.num_rows
             where += [f"{file.relative_to(root)} row {row + i}" for i in range(batch.num_rows)]
@@ -113,7 +125,7 @@ def _of_paths(
         splits=_split_words([table["split"][i] for i in keep] if "split" in table else [""] * len(keep), path),
         names=[clean(table["picture"][i]) for i in keep],
         pictures=lambda: iter(paths),
-        files=[*(files or [path]), *(p for p in paths if p.is_file())],
+        files=[*(files or [path]), *(p for p in paths if is_file(p))],
         classes=classes,
         faults=faults,
     )
@@ -125,12 +137,13 @@ def _labelled(labels: Sequence[str], where: Sequence[str]) -> tuple[list[int], l
 
 
 def _split_words(words: Sequence[str], path: Path) -> list[str]:
-    unknown = sorted({word for word in words if word and split_of(word) is None})
+    unknown = sorted({word for word in words if word and split_of(str(word)) is None}, key=str)
     if unknown:
-        raise FittingroomError(f"{path}: unknown split {shown(map(clean, unknown))}; it is one of: train, val, test")
+        found = shown(clean(str(word)) for word in unknown)
+        raise FittingroomError(f"{path}: unknown split {found}; it is one of: train, val, test")
     if any(words) and not all(words):
         raise FittingroomError(f"{path}: some rows have a split and some have none; give every row one, or no row")
-    return [split_of(word) or "" for word in words]
+    return [split_of(word or "") or "" for word in words]
 
 
 def _columns(names: Sequence[str], path: Path) -> dict[str, int]:
@@ -160,7 +173,8 @@ def _files(folder: Path) -> list[Path]:
 
 def _split_in(file: Path, root: Path) -> str:
     """The split that a file's own name or a folder above it says, the nearest first; "" for none."""
-    parts = [re.split(r"[-_.]", file.name)[0], *(part for part in reversed(file.parent.relative_to(root).parts))]
+    words = re.split(r"[-_.]", file.name)
+    parts = [words[0], *words[-2:-1], *(part for part in reversed(file.parent.relative_to(root).parts))]
     return next((split for part in parts if (split := split_of(part))), "")
 
 
@@ -170,7 +184,7 @@ def _schema(file: Path) -> Any:
 
     try:
         return pq.read_schema(file) if file.suffix == ".parquet" else _arrow(file).schema
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeEncodeError) as error:
         raise FittingroomError(f"{file} is not readable: {str(error).splitlines()[0]}") from None
 
 
@@ -184,7 +198,7 @@ def _batches(file: Path, columns: list[str]) -> Iterator[Any]:
         else:
             for batch in _arrow(file):
                 yield batch.select(columns)
-    except (pa.ArrowException, OSError, KeyError) as error:
+    except (pa.ArrowException, OSError, UnicodeEncodeError, KeyError) as error:
         raise FittingroomError(f"{file} is not readable: {str(error).splitlines()[0]}") from None
 
 
@@ -197,6 +211,8 @@ def _arrow(file: Path) -> Any:
 def _is_text(kind: Any) -> bool:
     import pyarrow as pa
 
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
@@ -215,7 +231,7 @@ def _label(value: Any, classes: tuple[str, ...]) -> str:
     if value is None or value == -1:
         return ""
     if classes and isinstance(value, int):
-        return classes[value] if value < len(classes) else ""
+        return classes[value] if 0 <= value < len(classes) else ""
     return clean(str(value))
 
 
