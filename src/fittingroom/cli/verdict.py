@@ -30,13 +30,14 @@ def tell(
         show.as_json({"comparisons": comparisons, "report": str(written), "test_reads": folder.test_reads()})
         return
     for story in stories:
-        _print_comparison(story.comparison)
+        show_comparison(story.comparison)
     if study:
         print(f"study: {study}")  # the name that `report` and `stress` take
     print(f"report: {written}")
 
 
-def _print_comparison(comparison: Comparison) -> None:
+def show_comparison(comparison: Comparison) -> None:
+    """Print a comparison's table and verdict."""
     from rich.panel import Panel
     from rich.text import Text
 

@@ -367,6 +367,7 @@ class Recipe(Strict):
     source: str = ""
     claims: tuple[Claim, ...] = ()
     measured: tuple[Measured, ...] = ()
+    space: dict[str, str] = {}  # what `fittingroom tune` may change, and to what: spec/space.py
     data: DataSpec = DataSpec()
     model: ModelSpec
     augment: tuple[AugmentSpec, ...] = ()
@@ -399,7 +400,7 @@ class Recipe(Strict):
 
     def deciding(self) -> dict[str, Any]:
         """The parts that decide a result, as plain data: what the run's digest is taken of."""
-        tree = self.model_dump(mode="json", exclude={"name", "description", "source", "claims", "measured"})
+        tree = self.model_dump(mode="json", exclude={"name", "description", "source", "claims", "measured", "space"})
         if not self.data.folds:  # a run of before there were folds is the same run
             del tree["data"]["folds"], tree["data"]["fold"]
         for table, key, default in LATER:

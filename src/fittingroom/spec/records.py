@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict
 
 
@@ -82,6 +84,21 @@ class Structure(Record):
     layers: tuple[LayerFacts, ...]
     parameters: int
     flops: int  # of one image's prediction, a multiply-add counted as two
+
+
+class TrialFacts(Record):
+    """One trial of a search that has ended."""
+
+    number: int
+    state: str  # complete, pruned, failed
+    values: tuple[float, ...]  # of the objectives, in their order; () unless complete
+    params: dict[str, Any]  # path → value
+    epochs: int  # trained
+    train_s: float | None
+    run: str  # the run folder's name; "" if there is none
+    error: str  # why it failed
+    crashed: bool  # whether it had to be tried a second time
+    earlier: str  # the search and trial that it was taken over from
 
 
 class Scores(Record):

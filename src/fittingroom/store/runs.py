@@ -68,7 +68,7 @@ class RunFolder:
         tree = {
             key: value
             for key, value in read_toml(self.path / "recipe.toml").items()
-            if key not in ("claims", "measured")
+            if key not in ("claims", "measured", "space")
         }
         return parse_recipe(tree, where=str(self.path / "recipe.toml"))
 
@@ -146,8 +146,7 @@ class RunFolder:
         self, recipe: Recipe, identity: Mapping[str, Any], env: Environment, data: DataFacts, structure: Structure
     ) -> None:
         """Write what is known before the first step. The recipe is the resolved one."""
-        tree = recipe.model_dump(mode="json", exclude_none=True, exclude={"claims", "measured"})
-        write(self.path / "recipe.toml", tomli_w.dumps(tree))
+        write(self.path / "recipe.toml", recipe_toml(recipe))
         write(self.path / "run.json", json.dumps(dict(identity), indent=2) + "\n")
         for name, record in {"env": env, "data": data, "structure": structure}.items():
             write(self.path / f"{name}.json", record.model_dump_json(indent=2) + "\n")
@@ -347,6 +346,11 @@ class Runs:
         """The test images (N,C,H,W) uint8 that runs on this data were scored on, or None."""
         path = self.thumbnails_file(digest)
         return load_npz(path)["images"] if path.exists() else None
+
+
+def recipe_toml(recipe: Recipe) -> str:
+    """A recipe as a file's text, every value written out; without what belongs to its source and not to a run."""
+    return tomli_w.dumps(recipe.model_dump(mode="json", exclude_none=True, exclude={"claims", "measured", "space"}))
 
 
 def load_npz(path: Path, wanted: Sequence[str] | None = None) -> dict[str, np.ndarray]:
