@@ -212,7 +212,7 @@ def _work(connection: Connection) -> None:
         connection.send(progress)
         return connection.poll() and connection.recv() is None
 
-    with suppress(EOFError):
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the parent has gone
         while True:
             message = connection.recv()
             if message is not None:  # a stop that came too late

@@ -27,7 +27,7 @@ from fittingroom.spec.errors import FittingroomError, need, unknown
 from fittingroom.spec.overrides import apply_overrides
 from fittingroom.spec.read import parse_recipe
 from fittingroom.spec.recipe import Recipe
-from fittingroom.spec.records import TrialFacts
+from fittingroom.spec.records import Epoch, TrialFacts
 from fittingroom.spec.space import Choice, Dimension, Range, as_words
 from fittingroom.store import RunFolder, Runs
 from fittingroom.study.clock import median_s
@@ -288,10 +288,16 @@ def _run_batch(
             1.0 if sign is None else (sign.epoch - 1 + sign.images / sign.of) / jobs[number].recipe.train.epochs
         )
         at(sum(done.values()))
-        if sign is None or sign.record is None or sign.record.val_accuracy is None:
+        if sign is None or sign.record is None:
             return False
-        return judge.wants_no_more(number, sign.record.epoch, sign.record.val_accuracy)
+        return judge.wants_no_more(jobs[number].recipe, number, sign.record)
 
+    for (
+        number
+    ) in order:  # what is on disk, from before a kill or of a trial with the same values, counts as if just heard
+        for epoch in jobs[number].folder(runs).epochs:
+            judge.wants_no_more(jobs[number].recipe, number, epoch)
+    order = [number for number in order if number not in judge.stopped]
     outcomes: dict[int, Outcome] = dict(zip(order, by.run([jobs[n] for n in order], runs, hear), strict=True))
     crashed = [n for n in order if isinstance(found := outcomes[n], Failed) and (found.lost or not found.mistake)]
     if crashed:
@@ -304,6 +310,8 @@ def _run_batch(
         outcomes |= dict(zip(order, by.run([jobs[n] for n in order], runs, hear), strict=True))
     for number in numbers:
         outcome = outcomes.get(number, Failed(told.get(number, ""), mistake=True))
+        if number in judge.stopped:  # whether or not its last epochs had come meanwhile
+            outcome = Stopped()
         if len(search.objectives) == 1:  # Optuna keeps no curves for several
             for step, value in judge.seen(number).items():
                 _trial_handle(study, number).report(value, step)
@@ -337,19 +345,17 @@ class _Judge:
         self.curves: dict[int, dict[int, float]] = {}
         self.stopped: set[int] = set()
 
-    def wants_no_more(self, number: int, epoch: int, value: float) -> bool:
-        """Whether trial `number` should stop after this epoch."""
+    def wants_no_more(self, recipe: Recipe, number: int, epoch: Epoch) -> bool:
+        """Whether trial `number` should stop after this epoch. An epoch that is told twice counts once."""
         curve = self.curves.setdefault(number, {})
-        if self.pruner is None or number in self.stopped:
-            if number not in self.stopped:
-                curve[epoch] = value
+        if number in self.stopped or epoch.epoch in curve or epoch.val_accuracy is None:
             return number in self.stopped
-        if number not in self.trials:
-            self.trials[number] = self._alone(number)
-        curve[epoch] = value
-        self.trials[number].report(value, epoch)
-        if self.trials[number].should_prune():
-            self.stopped.add(number)
+        curve[epoch.epoch] = epoch.val_accuracy
+        if self.pruner is not None and epoch.epoch < recipe.train.epochs:  # after the last there is nothing to save
+            trial = self.trials[number] = self.trials.get(number) or self._alone(number)
+            trial.report(epoch.val_accuracy, epoch.epoch)
+            if trial.should_prune():
+                self.stopped.add(number)
         return number in self.stopped
 
     def seen(self, number: int) -> dict[int, float]:
@@ -419,7 +425,8 @@ class _Driver:
     def orphans(self) -> list[int]:
         """The running trials whose driver is dead (or this one)."""
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        return [trial.number for trial in running if not self._lives(trial.user_attrs.get("driver", ""))]
+        lives = {driver: self._lives(driver) for driver in {t.user_attrs.get("driver", "") for t in running}}
+        return [trial.number for trial in running if not lives[trial.user_attrs.get("driver", "")]]
 
     def _lives(self, driver: str) -> bool:
         if driver in ("", self.name):
