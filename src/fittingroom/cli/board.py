@@ -144,7 +144,7 @@ def train_missing(study: Plan, runs: Runs, source: Sequence[str], quiet: bool, c
         here = len(study.jobs) - len(study.waiting)
         board.say(
             f"{len(study.jobs)} runs: {here} finished, {len(study.waiting)} to train"
-            + (f", {study.workers} at a time" if study.workers > 1 else "")
+            + (" on Ray" if study.by != "local" else f", {study.workers} at a time" if study.workers > 1 else "")
         )
         return run_study(study, runs, board.listen, board.say, costs)
 

@@ -15,6 +15,7 @@ from fittingroom.cli.options import (
     Effect,
     Home,
     Json,
+    Launcher,
     MetricName,
     Overrides,
     Png,
@@ -150,6 +151,7 @@ def compare(
     effect: Effect = None,
     device: Device = "auto",
     at_once: AtOnce = None,
+    launcher: Launcher = "local",
     runs: RunsDir = Path("runs"),
     home: Home = None,
     strict: RefuseFaults = False,
@@ -182,7 +184,9 @@ def compare(
         on = dict.fromkeys(Path(d).name for d in sets or [r.data.name for r in read])  # of a path, the last part
         about = [*(r.name for r in read), *on, f"{len(chosen)}-seeds"]
         name = "-".join(about)[:90] + (f"-{digest(sorted(overrides))[:4]}" if overrides else "")
-    _compare(name, read, sets, chosen, device, at_once, runs, home, strict, question, report, png, quiet, as_json)
+    _compare(
+        name, read, sets, chosen, device, at_once, launcher, runs, home, strict, question, report, png, quiet, as_json
+    )
 
 
 def demo(
@@ -209,6 +213,7 @@ def demo(
         range(seeds),
         "auto",
         None,
+        "local",
         runs,
         home,
         False,
@@ -348,7 +353,7 @@ ALL = (demo, new, train, compare, report, runs, recipes, models, augmentations)
 
 
 def _compare(
-    name: str, read: list[Recipe], data: list[str], seeds: range, device: str, at_once: int | None, runs_dir: Path,
+    name: str, read: list[Recipe], data: list[str], seeds: range, device: str, at_once: int | None, launcher: str, runs_dir: Path,
     home: Path | None, strict: bool, question: Question, report: Path | None, png: Path | None, quiet: bool, as_json: bool,
 ) -> None:  # fmt: skip
     from fittingroom.cli.board import share_of, train_missing
@@ -363,7 +368,7 @@ def _compare(
     with share_of("reading pictures", quiet or as_json) as tick:
         study = plan_study(
             read, data, seeds, folder,
-            device=device, at_once=at_once, home_dir=home, strict=strict, say=source.append, tick=tick,
+            device=device, at_once=at_once, by=launcher, home_dir=home, strict=strict, say=source.append, tick=tick,
         )  # fmt: skip
     finished = train_missing(study, folder, source, quiet or as_json)
     folder.write_study(name, finished)

@@ -15,6 +15,7 @@ from fittingroom.cli.options import (
     Effect,
     Home,
     Json,
+    Launcher,
     MetricName,
     Overrides,
     Quiet,
@@ -48,6 +49,7 @@ def replicate(
     ] = None,
     device: Device = "auto",
     at_once: AtOnce = None,
+    launcher: Launcher = "local",
     runs: RunsDir = Path("runs"),
     home: Home = None,
     quiet: Quiet = False,
@@ -66,7 +68,9 @@ def replicate(
     asked = questions(words, claim or [], changes)
     folder = Runs(runs)
     source: list[str] = []
-    study = plan_trials(trials(asked, seeds), folder, device=device, at_once=at_once, home_dir=home, say=source.append)
+    study = plan_trials(
+        trials(asked, seeds), folder, device=device, at_once=at_once, by=launcher, home_dir=home, say=source.append
+    )
     groups = grouped(train_missing(study, folder, source, quiet or as_json))
     judged = judgements(asked, groups, changes)
     options = [
@@ -99,6 +103,7 @@ def ablate(
     effect: Effect = None,
     device: Device = "auto",
     at_once: AtOnce = None,
+    launcher: Launcher = "local",
     runs: RunsDir = Path("runs"),
     home: Home = None,
     strict: RefuseFaults = False,
@@ -133,7 +138,7 @@ def ablate(
     with share_of("reading pictures", quiet or as_json) as tick:
         study = plan_study(
             [whole, *variants.values()], [data] if data else [], range(seeds), folder,
-            device=device, at_once=at_once, home_dir=home, strict=strict, say=source.append, tick=tick,
+            device=device, at_once=at_once, by=launcher, home_dir=home, strict=strict, say=source.append, tick=tick,
         )  # fmt: skip
     finished = train_missing(study, folder, source, quiet or as_json)
     name = f"ablate-{whole.name}"
@@ -168,6 +173,7 @@ def cv(
     effect: Effect = None,
     device: Device = "auto",
     at_once: AtOnce = None,
+    launcher: Launcher = "local",
     runs: RunsDir = Path("runs"),
     home: Home = None,
     strict: RefuseFaults = False,
@@ -203,7 +209,7 @@ def cv(
     with share_of("reading pictures", quiet or as_json) as tick:
         study = plan_trials(
             trials, folder,
-            device=device, at_once=at_once, home_dir=home, strict=strict, say=source.append, tick=tick,
+            device=device, at_once=at_once, by=launcher, home_dir=home, strict=strict, say=source.append, tick=tick,
         )  # fmt: skip
     if len({(job.data_digest, job.recipe.data.split_seed) for job in study.jobs}) > 1:
         raise FittingroomError("the recipes make other pictures or parts of these data; cross-validate them apart")
@@ -227,6 +233,7 @@ def transfer(
     metric: MetricName = "accuracy",
     device: Device = "auto",
     at_once: AtOnce = None,
+    launcher: Launcher = "local",
     runs: RunsDir = Path("runs"),
     home: Home = None,
     strict: RefuseFaults = False,
@@ -262,7 +269,7 @@ def transfer(
         loaded = load(data, home, source.append, shape=scratch.data, strict=strict, tick=tick)
     steps = sized(scratch, tuned, loaded, per_class or SIZES)
     asked = [trial for size in steps for trial in size.trials(data, range(seeds))]
-    study = plan_trials(asked, folder, device=device, at_once=at_once, home_dir=home)
+    study = plan_trials(asked, folder, device=device, at_once=at_once, by=launcher, home_dir=home)
     finished = train_missing(study, folder, source, quiet or as_json, costs=False)
     found = [
         step(

@@ -23,6 +23,9 @@ RefuseFaults = Annotated[
     bool, typer.Option("--strict", help="Refuse pictures that cannot be used, instead of leaving them out.")
 ]
 Data = Annotated[str, typer.Option(help="A data set's name, or a path of pictures, instead of the recipe's.")]
+Launcher = Annotated[
+    str, typer.Option("--launcher", help="Who trains: local, ray (a cluster on this machine), or ray=ADDRESS.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Report = Annotated[Path | None, typer.Option(help="The HTML report to write (default: in the runs folder).")]
 Png = Annotated[Path | None, typer.Option("--png", help="A folder for each figure as a PNG, for slides.")]

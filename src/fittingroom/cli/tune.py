@@ -14,6 +14,7 @@ from fittingroom.cli.options import (
     Device,
     Home,
     Json,
+    Launcher,
     Quiet,
     RefuseFaults,
     Report,
@@ -69,6 +70,7 @@ def tune(
     data: Data = "",
     device: Device = "auto",
     at_once: AtOnce = None,
+    launcher: Launcher = "local",
     runs: RunsDir = Path("runs"),
     home: Home = None,
     strict: RefuseFaults = False,
@@ -115,8 +117,8 @@ def tune(
     from fittingroom.store import Runs
     from fittingroom.store.atomic import write
     from fittingroom.store.runs import recipe_toml, safe_name
+    from fittingroom.study import launch
     from fittingroom.study import search as room
-    from fittingroom.study.launch import launcher
     from fittingroom.study.plan import cores, threads_each
     from fittingroom.study.run import plan_study
     from fittingroom.training import choose_device
@@ -146,7 +148,7 @@ def tune(
     with (
         resumable(lambda: f"what has been tried is saved in the search {name}", "--resume"),
         share_of(f"searching {name}", silent) as tick,
-        launcher("local", workers) as by,
+        launch.launcher(launcher, workers) as by,
     ):
         room.run_search(asked, study, folder, by, trials=wanted, minutes=minutes, tick=tick, say=say)
 
@@ -161,7 +163,7 @@ def tune(
     )
     final = plan_study(
         [recipe, tuned] if better else [recipe], [data] if data else [], fresh, folder,
-        device=device, at_once=at_once, home_dir=home,
+        device=device, at_once=at_once, by=launcher, home_dir=home,
     )  # fmt: skip
     finished = train_missing(final, folder, [], silent)
     folder.write_study(f"tune-{name}", finished)

@@ -65,9 +65,10 @@ def execute(
             prepare_process(run.environment.threads if run.epochs else job.threads)
             data = fold_of(reload(job.recipe.data.name, job.data_digest, job.home_dir), job.recipe.data)
             if not run.done:
-                _train(job, run, data, at_once, listen)
-            if job.score_test and run.metrics.test is None:
-                _score_test(job, run, runs, data)
+                train_run(job, run, material(job, data), at_once, listen)
+            if needs_test(job, run):
+                test = unlock_test(job, run, runs, data)
+                record_test(run, runs, data.digest, test, test_logits(job, run.arrays("weights"), test))
             run.finish()
     return run
 
@@ -77,16 +78,34 @@ def is_finished(run: RunFolder, job: Job) -> bool:
     return run.done and not (job.score_test and run.metrics.test is None)
 
 
-def _train(job: Job, run: RunFolder, data: Dataset, at_once: int, listen: Listen) -> None:
+def needs_test(job: Job, run: RunFolder) -> bool:
+    """Whether a trained run still has to meet the test set."""
+    return job.score_test and run.metrics.test is None
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a training may see: no test image."""
+
+    train: Images
+    val: Images | None
+    facts: DataFacts
+
+
+def material(job: Job, data: Dataset) -> Material:
+    """What `job` trains and validates on, out of its data set."""
+    train, val = prepare(data, job.recipe.data)
+    return Material(train, val, data_facts(data, job.recipe, len(train), len(val) if val else 0))
+
+
+def train_run(job: Job, run: RunFolder, given: Material, at_once: int, listen: Listen) -> None:
     """All of a run but its test score: epochs, checkpoints, chosen weights, predictions on validation, metrics."""
-    recipe = job.recipe
-    train, val = prepare(data, recipe.data)
+    recipe, train, val = job.recipe, given.train, given.val
     checkpoint = run.arrays("checkpoint")
     if not checkpoint:
         run.clear()
-        facts = data_facts(data, recipe, len(train), len(val) if val else 0)
         structure = describe(build(recipe.model, train.shape, len(train.classes)), train.shape)
-        run.begin(recipe, job.identity, environment(job.device, job.threads, at_once), facts, structure)
+        run.begin(recipe, job.identity, environment(job.device, job.threads, at_once), given.facts, structure)
         run.write_npz("samples", samples(recipe, train))
     run.keep_epochs(int(checkpoint["epoch"]) if checkpoint else 0)
     epochs = run.epochs
@@ -105,7 +124,7 @@ def _train(job: Job, run: RunFolder, data: Dataset, at_once: int, listen: Listen
     best = recipe.train.select == "best_val"
     weights = run.arrays("best") if best else scored_weights(run.arrays("checkpoint"))
     run.write_arrays("weights", weights)
-    model = restore(recipe, weights, data.train, job.device)
+    model = restore(recipe, weights, train, job.device)
     predictions = {"val_logits": predict(model, val, job.device), "val_labels": val.labels_N} if val else {}
     run.write_npz("predictions", predictions)
     clean = clean_sample(train)
@@ -123,21 +142,31 @@ def _train(job: Job, run: RunFolder, data: Dataset, at_once: int, listen: Listen
     )
 
 
-def _score_test(job: Job, run: RunFolder, runs: Runs, data: Dataset) -> None:
-    """Score the chosen weights on the test set, once: the reading is logged before it happens."""
-    model = restore(job.recipe, run.arrays("weights"), data.train, job.device)
+def unlock_test(job: Job, run: RunFolder, runs: Runs, data: Dataset) -> Images:
+    """The test images, for scoring the run's chosen weights, once: the reading is logged before it happens."""
     held_out = bool(job.recipe.data.folds)  # training images that stand in for a test set, which is not read
     announce = partial(runs.log_test_read, run.name, data.name, data.digest)
-    test = data.test.unlock((lambda: None) if held_out else announce)
+    return data.test.unlock((lambda: None) if held_out else announce)
+
+
+def test_logits(job: Job, weights: dict[str, np.ndarray], test: Images) -> dict[str, np.ndarray]:
+    """What the weights say of the test images, plain and, where the recipe asks for it, averaged over views."""
+    model = restore(job.recipe, weights, test, job.device)
     logits = {"test": predict(model, test, job.device)}
     if job.recipe.score.average != "none":
         logits["test_averaged"] = predict(model, test, job.device, job.recipe.score)
+    return logits
+
+
+def record_test(run: RunFolder, runs: Runs, digest: str, test: Images, logits: dict[str, np.ndarray]) -> None:
+    """Write what the test images brought, and keep small copies of them for reports."""
     kept = run.predictions("val")
     arrays = {"val_logits": kept[0], "val_labels": kept[1]} if kept else {}
     for split, values in logits.items():
         arrays |= {f"{split}_logits": values, f"{split}_labels": test.labels_N}
     run.write_npz("predictions", arrays)
-    runs.write_thumbnails(data.digest, shrunk(test.images_NCHW, THUMBNAIL_BYTES))
+    if not runs.thumbnails_file(digest).exists():
+        runs.write_thumbnails(digest, shrunk(test.images_NCHW, THUMBNAIL_BYTES))
     run.write_metrics(
         run.metrics.model_copy(update={name: scores(values, test.labels_N) for name, values in logits.items()})
     )

@@ -17,6 +17,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from fittingroom.data.acquire import Say
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.store import RunFolder, Runs
 from fittingroom.study.execute import Progress, execute
@@ -45,14 +46,24 @@ T = TypeVar("T")
 class Launcher(Protocol):
     """Executes jobs somewhere, and gives an outcome for each, in their order. Usable again until it is left."""
 
-    def run(self, jobs: Sequence[Job], runs: Runs, listen: ListenToJob) -> list[Outcome]: ...
+    def run(
+        self, jobs: Sequence[Job], runs: Runs, listen: ListenToJob, say: Say = lambda line: None
+    ) -> list[Outcome]: ...
 
 
 def launcher(name: str, workers: int) -> AbstractContextManager[Launcher]:
-    """The launcher of this name: "local", with so many `workers`. Raises `FittingroomError` for an unknown one."""
+    """The launcher of this name: "local", with so many `workers`; "ray" or "ray=ADDRESS".
+
+    Raises `FittingroomError` for an unknown one.
+    """
+    kind, _, address = name.partition("=")
     if name == "local":
         return LocalPool(workers) if workers > 1 else InThisProcess()
-    raise FittingroomError(f'unknown launcher "{name}"; it is one of: local')
+    if kind == "ray":
+        from fittingroom.study.ray_cluster import RayCluster
+
+        return RayCluster(address)
+    raise FittingroomError(f'unknown launcher "{name}"; it is one of: local, ray, ray=ADDRESS')
 
 
 def launch(jobs: Sequence[Job], runs: Runs, by: Launcher, listen: ListenToJob = lambda job, p: None) -> list[RunFolder]:
@@ -61,7 +72,7 @@ def launch(jobs: Sequence[Job], runs: Runs, by: Launcher, listen: ListenToJob = 
     A job that fails does not stop the others; when all have ended, one `FittingroomError` names the failures. An
     interruption ends all workers; what they had checkpointed is there for the next call.
     """
-    outcomes = by.run(jobs, runs, listen)
+    outcomes = by.run(jobs, runs, listen, say)
     failures = [(job, found) for job, found in zip(jobs, outcomes, strict=True) if isinstance(found, Failed)]
     if failures:
         lines = [f"  {job.recipe.name}, seed {job.seed}: {failed.text}" for job, failed in failures]
@@ -88,7 +99,7 @@ class InThisProcess:
     def __exit__(self, *error: object) -> None:
         pass
 
-    def run(self, jobs: Sequence[Job], runs: Runs, listen: ListenToJob) -> list[Outcome]:
+    def run(self, jobs: Sequence[Job], runs: Runs, listen: ListenToJob, say: Say = lambda line: None) -> list[Outcome]:
         outcomes = []
         for i, job in enumerate(jobs):
             outcomes.append(attempt(job, runs, 1, partial(listen, i)))
@@ -113,7 +124,7 @@ class LocalPool:
             worker.process.join()
         self.pool = []
 
-    def run(self, jobs: Sequence[Job], runs: Runs, listen: ListenToJob) -> list[Outcome]:
+    def run(self, jobs: Sequence[Job], runs: Runs, listen: ListenToJob, say: Say = lambda line: None) -> list[Outcome]:
         todo = iter(enumerate(jobs))
         at_once = min(self.workers, len(jobs))
         outcomes: dict[int, Outcome] = {}

@@ -45,6 +45,7 @@ class Job:
     work: float = 1.0  # FLOPs of the whole training, roughly: for order and progress, not for results
     score_test: bool = True
     initial: Initial | None = None  # trained weights to start from
+    gpu_share: float = 1.0  # of a GPU's memory that it may need, roughly
 
     @cached_property
     def identity(self) -> dict[str, Any]:

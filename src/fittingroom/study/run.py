@@ -30,6 +30,7 @@ class Plan:
     waiting: tuple[Job, ...]  # the longest first, so that no core idles at the end
     cautions: tuple[str, ...]
     workers: int
+    by: str  # the launcher
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ def plan_study(
     *,
     device: str = "auto",
     at_once: int | None = None,
+    by: str = "local",
     home_dir: Path | None = None,
     strict: bool = False,
     say: Say = lambda line: None,
@@ -69,7 +71,7 @@ def plan_study(
         for name in dict.fromkeys(datasets or [recipe.data.name])
     ]
     return plan_trials(
-        trials, runs, device=device, at_once=at_once, home_dir=home_dir, strict=strict, say=say, tick=tick
+        trials, runs, device=device, at_once=at_once, by=by, home_dir=home_dir, strict=strict, say=say, tick=tick
     )
 
 
@@ -79,6 +81,7 @@ def plan_trials(
     *,
     device: str = "auto",
     at_once: int | None = None,
+    by: str = "local",
     home_dir: Path | None = None,
     strict: bool = False,
     say: Say = lambda line: None,
@@ -88,6 +91,7 @@ def plan_trials(
     """Resolve every seed of every trial. Raises `FittingroomError` as `plan_study` does.
 
     `at_once` runs share the machine; None: one a core on a CPU, one alone on an accelerator, whose memory it may need.
+    `by` names the launcher.
     """
     places = [(trial.recipe.name, trial.dataset) for trial in trials]
     for name, dataset in places:
@@ -111,12 +115,16 @@ def plan_trials(
     ]
     granted = [(job, granted_seeds(job.work) if seeds is None else seeds) for job, seeds in planned]
     total = sum(len(seeds) for _, seeds in granted)
-    together = min(total, at_once or (cores() if chosen == "cpu" else 1))
+    here = cores() if chosen == "cpu" else 1
+    # on a cluster each run gets one thread, or the share of this machine that --at-once says
+    together = min(total, at_once or here) if by == "local" else at_once or cores()
     threads = threads_each(together)
     jobs = tuple(replace(job, seed=seed, threads=threads) for job, seeds in granted for seed in seeds)
     waiting = [job for job in jobs if not is_finished(job.folder(runs), job)]
     told = dict.fromkeys(line for trial in trials for line in cautions(trial.recipe, loaded[trial.pictures]))
-    return Plan(jobs, tuple(sorted(waiting, key=lambda j: -j.work)), tuple(told), min(together, max(1, len(waiting))))
+    return Plan(
+        jobs, tuple(sorted(waiting, key=lambda j: -j.work)), tuple(told), min(together, max(1, len(waiting))), by
+    )
 
 
 def granted_seeds(work: float) -> range:
@@ -134,18 +142,15 @@ def run_study(
     listen: ListenToJob,
     say: Say = lambda line: None,
     costs: bool = True,
-    by: str = "local",
 ) -> list[RunFolder]:
     """Train what is waiting (`listen` hears of it by its number in `study.waiting`), then measure each recipe's cost.
-
-    `by` names the launcher.
 
     The finished runs of all jobs, in the study's order. If some runs fail, the others are still finished, and one
     `FittingroomError` names the failures.
     """
     if study.waiting:
-        with launcher(by, study.workers) as one:
-            launch(study.waiting, runs, one, listen)
+        with launcher(study.by, study.workers) as one:
+            launch(study.waiting, runs, one, listen, say)
     trials: dict[tuple[str, str], list[Job]] = {}
     for job in study.jobs:
         if costs and job.score_test and not job.recipe.data.fold:  # one part of a cross-validation costs like another

@@ -298,7 +298,7 @@ def _run_batch(
         for epoch in jobs[number].folder(runs).epochs:
             judge.wants_no_more(jobs[number].recipe, number, epoch)
     order = [number for number in order if number not in judge.stopped]
-    outcomes: dict[int, Outcome] = dict(zip(order, by.run([jobs[n] for n in order], runs, hear), strict=True))
+    outcomes: dict[int, Outcome] = dict(zip(order, by.run([jobs[n] for n in order], runs, hear, say), strict=True))
     crashed = [n for n in order if isinstance(found := outcomes[n], Failed) and (found.lost or not found.mistake)]
     if crashed:
         for number in crashed:
@@ -307,7 +307,7 @@ def _run_batch(
             _set(study, number, "crashed", failed.text)
             say(f"trial {number} crashed and is tried once more: {failed.text.strip().splitlines()[-1]}")
         order = crashed
-        outcomes |= dict(zip(order, by.run([jobs[n] for n in order], runs, hear), strict=True))
+        outcomes |= dict(zip(order, by.run([jobs[n] for n in order], runs, hear, say), strict=True))
     for number in numbers:
         outcome = outcomes.get(number, Failed(told.get(number, ""), mistake=True))
         if number in judge.stopped:  # whether or not its last epochs had come meanwhile

@@ -1,0 +1,343 @@
+"""Jobs on a Ray cluster: trained on any node, recorded here.
+
+The driver alone writes the runs folder. Images go into Ray's object store once and from there once to each node. A training task
+gets training and validation images only; it streams back signs of life and, after epochs, the files of its run, which the
+driver puts into the run folder: a lost worker's run goes on from there on another. When a run is trained the driver logs that
+the test set is about to be read, and only then hands the test images to a second task, which scores.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fittingroom.data import Dataset, Images, fold_of, reload
+from fittingroom.data.acquire import Say
+from fittingroom.spec.errors import FittingroomError, need
+from fittingroom.store import RunFolder, Runs
+from fittingroom.store.atomic import write
+from fittingroom.study.execute import (
+    Material,
+    Progress,
+    material,
+    needs_test,
+    record_test,
+    test_logits,
+    train_run,
+    unlock_test,
+)
+from fittingroom.study.launch import Failed, ListenToJob, Outcome, Stopped
+from fittingroom.study.plan import Job, cores
+from fittingroom.training import prepare_process
+
+need("ray", "--launcher ray", "ray")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # before Ray is imported: nothing is sent anywhere
+os.environ.setdefault(
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
+)  # which GPUs a task without one may see is not ours to change
+
+import ray  # noqa: E402
+from ray.exceptions import (  # noqa: E402
+    NodeDiedError,
+    ObjectLostError,
+    OutOfMemoryError,
+    RayTaskError,
+    TaskCancelledError,
+    WorkerCrashedError,
+)
+
+LOST = (WorkerCrashedError, NodeDiedError, ObjectLostError, OutOfMemoryError)
+LOOPBACK = "127.0.0.1"
+TRIES = 3  # of a job whose worker is lost
+SEND_S = 5.0  # at least so long between two sendings of a run's files
+PATIENCE_S = 1.0  # of one look for news
+
+
+class RayCluster:
+    """A launcher. `address`: of a running cluster, "auto" to find one; "" starts one on this machine, loopback only."""
+
+    def __init__(self, address: str = "") -> None:
+        self.address = address
+        self.images: dict[tuple[str, Any], Any] = {}  # what has been put into the object store
+
+    def __enter__(self) -> RayCluster:
+        how: dict[str, Any] = {"address": self.address or "local", "log_to_driver": False}
+        if not self.address:
+            how |= {"num_cpus": cores(), "include_dashboard": False, "_node_ip_address": LOOPBACK}
+        try:
+            with _loopback_stays(self.address):
+                ray.init(logging_level=logging.CRITICAL, **how)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise FittingroomError(
+                f"no Ray cluster at {self.address or 'this machine'}: {str(error).strip().splitlines()[0]}; "
+                "start one with: ray start --head --node-ip-address=127.0.0.1"
+            ) from None
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        ray.shutdown()
+
+    def run(self, jobs: Sequence[Job], runs: Runs, listen: ListenToJob, say: Say = lambda line: None) -> list[Outcome]:
+        outcomes: dict[int, Outcome] = {}
+        todo = deque(_Flight(number, job, job.folder(runs)) for number, job in enumerate(jobs))
+        flying: dict[Any, _Flight] = {}
+
+        def end(flight: _Flight, outcome: Outcome) -> None:
+            flight.held.close()
+            outcomes[flight.number] = outcome
+            listen(flight.number, None)
+
+        try:
+            while todo or flying:
+                while todo and len(flying) < 2 * self._slots(todo[0].job):
+                    flight = todo.popleft()
+                    try:
+                        self._begin(flight, runs, flying)
+                    except FittingroomError as error:
+                        end(flight, Failed(str(error), mistake=True))
+                    if flight.run.done and not needs_test(flight.job, flight.run):
+                        end(flight, flight.run.name)
+                ready, _ = (
+                    ray.wait(list(flying), num_returns=1, timeout=PATIENCE_S, fetch_local=False) if flying else ([], [])
+                )
+                for reference in ready:
+                    flight = flying[reference]
+                    outcome = self._hear(flight, reference, runs, flying, listen, say)
+                    if outcome is not None:
+                        end(flight, outcome)
+        finally:
+            for reference, flight in flying.items():
+                with suppress(Exception):
+                    ray.cancel(reference, force=False)
+                flight.held.close()
+        return [outcomes[i] for i in range(len(jobs))]
+
+    # ------------------------------------------------------------
+
+    def _begin(self, flight: _Flight, runs: Runs, flying: dict[Any, _Flight]) -> None:
+        """Send a job off, unless it is finished; what its run folder holds goes along."""
+        if flight.run.done and not needs_test(flight.job, flight.run):
+            return
+        if not flight.locked:
+            flight.held.enter_context(flight.run.lock())
+            flight.locked = True
+        if flight.run.done:
+            self._score(flight, runs, flying)
+            return
+        job = flight.job
+        train, val, facts = self._material(job)
+        task = _train.options(**_needs(job))
+        generator = task.remote(job, train, val, facts, _files(flight.run), self._at_once(job))
+        flying[generator] = flight
+
+    def _hear(
+        self, flight: _Flight, reference: Any, runs: Runs, flying: dict[Any, _Flight], listen: ListenToJob, say: Say
+    ) -> Outcome | None:  # fmt: skip
+        """Take one piece of news; an outcome when the job has ended."""
+        try:
+            event = ray.get(next(reference) if flight.training else reference)
+        except StopIteration:
+            del flying[reference]
+            return None if flight.training else Stopped()
+        except LOST as error:
+            del flying[reference]
+            flight.lost += 1
+            if flight.lost >= TRIES:
+                return Failed(
+                    f"its worker was lost {TRIES} times: {str(error).strip().splitlines()[0]}", True, lost=True
+                )
+            say(f"{flight.run.name} lost its worker; it goes on elsewhere after epoch {len(flight.run.epochs)}")
+            try:
+                self._begin(flight, runs, flying)
+            except FittingroomError as wrong:
+                return Failed(str(wrong), mistake=True)
+            return None
+        except TaskCancelledError:
+            del flying[reference]
+            return Stopped()
+        except RayTaskError as error:
+            del flying[reference]
+            return Failed(str(error), mistake=False)
+        if isinstance(event, Failed):
+            del flying[reference]
+            return event
+        if not flight.training:
+            del flying[reference]
+            assert flight.test is not None
+            record_test(flight.run, runs, flight.test_digest, flight.test, event)
+            flight.run.finish()
+            return flight.run.name
+        for name, content in event.files.items():
+            write(flight.run.path / name, content)
+        if event.sign is not None and listen(flight.number, event.sign):
+            ray.cancel(reference, force=False)
+            del flying[reference]
+            return Stopped()
+        if event.last:
+            del flying[reference]
+            if needs_test(flight.job, flight.run):
+                self._score(flight, runs, flying)
+                return None
+            flight.run.finish()
+            return flight.run.name
+        return None
+
+    def _score(self, flight: _Flight, runs: Runs, flying: dict[Any, _Flight]) -> None:
+        """Log that the test set is read, then send it and the weights to a task."""
+        job, run = flight.job, flight.run
+        flight.training = False
+        data = self._dataset(job)
+        if flight.test is None:
+            flight.test, flight.test_digest = unlock_test(job, run, runs, data), data.digest
+        key = ("test", data.digest)
+        if key not in self.images:
+            self.images[key] = ray.put(flight.test)
+        reference = _score.options(**_needs(job)).remote(job, run.arrays("weights"), self.images[key])
+        flying[reference] = flight
+
+    def _material(self, job: Job) -> tuple[Any, Any, Any]:
+        """References to what the job trains on; the same images are put into the object store once."""
+        key = (job.data_digest, job.recipe.data)
+        if key not in self.images:
+            given = material(job, self._dataset(job))
+            self.images[key] = (ray.put(given.train), ray.put(given.val), given.facts)
+        return self.images[key]  # type: ignore[no-any-return]
+
+    def _dataset(self, job: Job) -> Dataset:
+        return fold_of(reload(job.recipe.data.name, job.data_digest, job.home_dir), job.recipe.data)
+
+    def _slots(self, job: Job) -> int:
+        """How many such jobs the cluster can run at once now."""
+        there = ray.cluster_resources()
+        by_cpu = int(there.get("CPU", 1) // job.threads)
+        return max(1, int(there.get("GPU", 0) / _needs(job)["num_gpus"]) if job.device == "cuda" else by_cpu)
+
+    def _at_once(self, job: Job) -> int:
+        """How many such jobs share a node, as the run will record."""
+        return max(1, max(int(node["Resources"].get("CPU", 1)) for node in ray.nodes() if node["Alive"]) // job.threads)
+
+
+@contextmanager
+def _loopback_stays(address: str) -> Iterator[None]:
+    """Ray takes 127.0.0.1 for "my public address", where a cluster bound to loopback cannot be reached."""
+    from ray._private import ray_constants
+
+    before = ray_constants.ENABLE_RAY_CLUSTER
+    if address.rpartition(":")[0] in (LOOPBACK, "localhost"):
+        ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+@dataclass
+class _Flight:
+    """A job on its way."""
+
+    number: int
+    job: Job
+    run: RunFolder
+    training: bool = True
+    locked: bool = False
+    lost: int = 0  # workers
+    test: Images | None = None
+    test_digest: str = ""
+    held: ExitStack = field(default_factory=ExitStack)
+
+
+@dataclass(frozen=True)
+class _News:
+    """What a training task streams back: a sign of life, files of its run, and whether that was the last."""
+
+    sign: Progress | None
+    files: Mapping[str, bytes]
+    last: bool = False
+
+
+class _Cancelled(Exception):
+    """Raised in a training whose task was cancelled."""
+
+
+def _needs(job: Job) -> dict[str, Any]:
+    """What of a node a job needs. A GPU is shared by as many runs as its memory has room for."""
+    gpus = min(1.0, max(0.05, job.gpu_share)) if job.device == "cuda" else 0.0
+    environment = {"OMP_NUM_THREADS": str(job.threads)}
+    return {"num_cpus": job.threads, "num_gpus": gpus, "max_retries": 0, "runtime_env": {"env_vars": environment}}
+
+
+def _files(run: RunFolder) -> dict[str, bytes]:
+    """A run's files by name, all but the lock and `DONE`."""
+    there = run.path.glob("*") if run.path.is_dir() else ()
+    return {f.name: f.read_bytes() for f in there if f.is_file() and not f.name.startswith(".") and f.name != "DONE"}
+
+
+@ray.remote(num_returns="streaming")
+def _train(
+    job: Job, train: Images, val: Images | None, facts: Any, files: Mapping[str, bytes], at_once: int
+) -> Iterator[_News | Failed]:
+    """On a node: train in a folder of its own, and stream what happens. Never sees a test image."""
+    news: queue.Queue[_News | Failed] = queue.Queue()
+    cancelled = threading.Event()
+    with tempfile.TemporaryDirectory(prefix="fittingroom-") as folder:
+        run = job.folder(Runs(Path(folder)))
+        for name, content in files.items():
+            write(run.path / name, content)
+        sent = [time.monotonic()]
+
+        def tell(sign: Progress) -> None:
+            if cancelled.is_set():
+                raise _Cancelled
+            due = sign.record is not None and time.monotonic() - sent[0] >= SEND_S
+            news.put(_News(sign, _files(run) if due else {}))
+            if due:
+                sent[0] = time.monotonic()
+
+        def work() -> None:
+            try:
+                prepare_process(run.environment.threads if run.epochs else job.threads)
+                run.path.mkdir(parents=True, exist_ok=True)
+                train_run(job, run, Material(train, val, facts), at_once, tell)
+                news.put(_News(None, _files(run), last=True))
+            except _Cancelled:
+                news.put(Failed("cancelled", mistake=True))
+            except FittingroomError as error:
+                news.put(Failed(str(error), mistake=True))
+            except BaseException:
+                import traceback
+
+                news.put(Failed(traceback.format_exc(), mistake=False))
+
+        thread = threading.Thread(target=work, daemon=True)  # the main thread hears of a cancellation
+        thread.start()
+        try:
+            while True:
+                event = news.get()
+                yield event
+                if isinstance(event, Failed) or event.last:
+                    return
+        finally:
+            cancelled.set()
+            thread.join()
+
+
+@ray.remote
+def _score(job: Job, weights: dict[str, np.ndarray], test: Images) -> dict[str, np.ndarray] | Failed:
+    """On a node: what the weights say of the test images."""
+    prepare_process(job.threads)
+    try:
+        return test_logits(job, weights, test)
+    except FittingroomError as error:
+        return Failed(str(error), mistake=True)
