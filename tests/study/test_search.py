@@ -193,11 +193,11 @@ def pool() -> Iterator[LocalPool]:
 @PRUNERS
 def test_the_number_of_workers_changes_nothing(pruner: str, asked: Make, pool: LocalPool, tmp_path: Path) -> None:
     search = asked(pruner=pruner, batch=4)
-    alone = searched(search, tmp_path / "alone.journal", Runs(tmp_path / "alone"), 12)
-    together = searched(search, tmp_path / "together.journal", Runs(tmp_path / "together"), 12, by=pool)
+    alone = searched(search, tmp_path / "alone.journal", Runs(tmp_path / "alone"), 8)
+    together = searched(search, tmp_path / "together.journal", Runs(tmp_path / "together"), 8, by=pool)
     assert told(alone) == told(together)
     states = [t.state for t in told(alone)]
-    assert len(states) == 12 and ("PRUNED" in states) == (pruner != "none") and "FAIL" not in states
+    assert len(states) == 8 and ("PRUNED" in states) == (pruner != "none") and "FAIL" not in states
     one, two = facts(search, alone), facts(search, together)
     assert [t.model_copy(update={"train_s": 0}) for t in one] == [t.model_copy(update={"train_s": 0}) for t in two]
     assert best(search, alone).number == best(search, together).number
@@ -315,32 +315,50 @@ def until_its_search_ends(process: subprocess.Popen[str]) -> str:
     return said
 
 
+HOLDS = """
+import time
+from pathlib import Path
+from torch import nn
+HERE = Path(__file__).parent
+class Net(nn.Linear):
+    def forward(self, x):
+        if self.training and (HERE / "hold").exists() and len(list(HERE.glob("runs/*/epochs.jsonl"))) > 3:
+            (HERE / "held").touch()
+            time.sleep(600)
+        return super().forward(x.flatten(1))
+def build(channels, size, classes):
+    return Net(784, classes)
+"""
+
+
 @pytest.mark.slow
 @pytest.mark.main_job
 @PRUNERS
 def test_really_killed_in_the_middle_and_resumed(pruner: str, asked: Make, tmp_path: Path) -> None:
-    """`fittingroom tune`, its whole process group killed (SIGKILL) inside a training of its second batch, and resumed."""
-    small = ("data.limit=3000", "train.epochs=6", "train.precision=fp32", *START[:1])
-    search = asked(*small, pruner=pruner)
-    whole = searched(search, tmp_path / "whole", Runs(tmp_path / "whole-runs"), 6)
-    spaces = [f"{path}={text}" for path, text in SPACE.items()]
-    words = ["readme-004-mlp", *small, *spaces, "--trials", "6", "--batch", "3", "--pruner", pruner, "--at-once", "1"]
-    words += ["--name", "s", "--storage", "cut", "--runs", "cut-runs"]
-    runs = Runs(tmp_path / "cut-runs")
+    """`fittingroom tune`, its whole process group killed (SIGKILL) inside a training of its second batch, and resumed.
 
-    def in_the_second_batch() -> bool:
-        assert victim.poll() is None, "ended before it could be killed"
-        begun = [run for run in runs.list() if run.path.joinpath("epochs.jsonl").exists()]
-        return len(begun) > 3 and any(len(run.epochs) >= 1 and not run.done for run in begun)
-
+    The network of the test's own holds that training after its first epoch.
+    """
+    (tmp_path / "holding.py").write_text(HOLDS)
+    changes = ["model={ kind = 'python', target = 'holding:build' }", "data.limit=600", "train.epochs=4"]
+    space = {"optimizer.lr": "log(1e-6, 1e-1)", "train.batch_size": "int(16, 128, log)"}
+    search = replace(asked(pruner=pruner), recipe=read_recipe("readme-004-mlp", changes), space=parse_space(space, ""))
+    whole = told(searched(search, tmp_path / "whole", Runs(tmp_path / "whole-runs"), 6))
+    assert {t.state for t in whole} == ({"COMPLETE"} if pruner in ("none", "median") else {"COMPLETE", "PRUNED"})
+    spaces = [f"{path}={text}" for path, text in space.items()]
+    words = ["readme-004-mlp", *changes, *spaces, "--trials", "6", "--batch", "3", "--pruner", pruner]
+    words += ["--at-once", "1", "--name", "s", "--storage", "cut"]
+    (tmp_path / "hold").touch()
     with start_tune(*words) as victim:
-        wait_for(in_the_second_batch)
+        wait_for(lambda: victim.poll() is not None or (tmp_path / "held").exists())
         kill(victim)
-    left = optuna.load_study(study_name="s", storage=open_storage(tmp_path / "cut")).get_trials()
-    assert [t.state.name for t in left[3:]] == ["RUNNING"] * 3
+    (tmp_path / "hold").unlink()
+    left = told(optuna.load_study(study_name="s", storage=open_storage(tmp_path / "cut")))
+    assert left[:3] == whole[:3] and [t.state for t in left[3:]] == ["RUNNING"] * 3
+    (cut,) = (run for run in Runs(tmp_path / "runs").list() if not run.done and run.arrays("checkpoint"))
+    assert len(cut.epochs) == 1
     until_its_search_ends(start_tune(*words, "--resume"))
-    resumed = optuna.load_study(study_name="s", storage=open_storage(tmp_path / "cut"))
-    assert told(resumed) == told(whole)
+    assert told(optuna.load_study(study_name="s", storage=open_storage(tmp_path / "cut"))) == whole
 
 
 # ---------------------------------------------------------------- what fails

@@ -66,7 +66,13 @@ def launcher(name: str, workers: int) -> AbstractContextManager[Launcher]:
     raise FittingroomError(f'unknown launcher "{name}"; it is one of: local, ray, ray=ADDRESS')
 
 
-def launch(jobs: Sequence[Job], runs: Runs, by: Launcher, listen: ListenToJob = lambda job, p: None) -> list[RunFolder]:
+def launch(
+    jobs: Sequence[Job],
+    runs: Runs,
+    by: Launcher,
+    listen: ListenToJob = lambda job, p: None,
+    say: Say = lambda line: None,
+) -> list[RunFolder]:
     """Execute `jobs` and give their runs in the same order.
 
     A job that fails does not stop the others; when all have ended, one `FittingroomError` names the failures. An
