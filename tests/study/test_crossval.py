@@ -1,4 +1,4 @@
-"""Cross-validation: each image is scored once, by a model that has seen neither it nor a copy; the test set stays locked."""
+"""Cross-validation: each image is scored once, by a model that saw neither it nor a copy; the test set stays locked."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ BEST = ("train.select=best_val", "train.epochs=3", "data.val_fraction=0.2")
 
 
 def arrays(fashion: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Real pictures of three classes, uneven; some of them again, as they are or a little noisy, one under a wrong label."""
+    """Real pictures of three uneven classes; some again, as they are or a little noisy, one with a wrong label."""
     labels = fashion.train.labels_N
     rows = np.concatenate([np.flatnonzero(labels == c)[:n] for c, n in ((0, 44), (1, 30), (7, 21))])
     images, labels = fashion.train.images_NCHW[rows, 0], labels[rows]

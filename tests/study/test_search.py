@@ -319,10 +319,10 @@ HOLDS = """
 import time
 from pathlib import Path
 from torch import nn
-HERE = Path(__file__).parent
+HERE, EPOCHS = Path(__file__).parent, "runs/*/epochs.jsonl"
 class Net(nn.Linear):
     def forward(self, x):
-        if self.training and (HERE / "hold").exists() and len(list(HERE.glob("runs/*/epochs.jsonl"))) > 3:
+        if self.training and (HERE / "hold").exists() and sum(map(bool, map(Path.read_text, HERE.glob(EPOCHS)))) > 3:
             (HERE / "held").touch()
             time.sleep(600)
         return super().forward(x.flatten(1))
