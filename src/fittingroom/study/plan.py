@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from fittingroom.models.build import source_of
 from fittingroom.spec.digest import NUMERICS, digest
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import AugmentSpec, Recipe
+from fittingroom.spec.records import Structure
 from fittingroom.store import RunFolder, Runs
 from fittingroom.study.initial import Initial, initial
 from fittingroom.training import choose_precision
@@ -107,10 +109,37 @@ def plan(
         start = first.read()
         start_from(model, start.weights, start.classes == data.classes)
     frozen(model, resolved.model)
-    flops = describe(model, data.train.shape).flops
+    structure = describe(model, data.train.shape)
+    flops = structure.flops
     _try(model, resolved, data)
     work = float(3 * flops * resolved.train.epochs * (resolved.data.limit or len(data.train)))
-    return Job(resolved, seed, device, threads, whole.digest, data.home_dir, work, score_test, first)
+    return Job(
+        resolved,
+        seed,
+        device,
+        threads,
+        whole.digest,
+        data.home_dir,
+        work,
+        score_test,
+        first,
+        gpu_share(structure, resolved, data, device),
+    )
+
+
+def gpu_share(structure: Structure, recipe: Recipe, data: Dataset, device: str) -> float:
+    """The part of a GPU's memory that a training may need, roughly: activations three times over, weights four times, images.
+
+    An estimate from the structure, not measured; it decides only how many runs share a GPU of a cluster. 1 elsewhere.
+    """
+    if device != "cuda":
+        return 1.0
+    values = sum(math.prod(layer.shape) for layer in structure.layers)
+    needed = 4 * (3 * recipe.train.batch_size * values + 4 * structure.parameters) + len(data.train) * math.prod(
+        data.train.shape
+    )
+    context = 1 << 30  # of CUDA itself
+    return min(1.0, (needed + context) / torch.cuda.get_device_properties(0).total_memory)
 
 
 def _try(model: nn.Module, recipe: Recipe, data: Dataset) -> None:
