@@ -17,6 +17,7 @@ from fittingroom.data import Images, carve
 from fittingroom.spec.errors import FittingroomError, need
 from fittingroom.spec.read import read_recipe
 from fittingroom.spec.recipe import Recipe
+from fittingroom.store import Runs
 
 need("sklearn", "fittingroom.sklearn", "sklearn")
 need("torch", "fittingroom.sklearn", "train")
@@ -69,6 +70,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises `ValueError` for data that are no images, `FittingroomError` (a `ValueError` here) for a recipe that does not fit.
         """
         from fittingroom.study.execute import best_epoch, stops_early
+        from fittingroom.study.initial import initial
         from fittingroom.study.plan import threads_each
         from fittingroom.training import choose_device, choose_precision, fit, prepare_process
 
@@ -89,7 +91,9 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             train, val = carve(whole, recipe.data.val_fraction if selects else 0.0, self.random_state)
             prepare_process(threads_each())
             epochs: list[Any] = []
-            for snapshot in fit(self.recipe_, train, val if val else None, seed=self.random_state, device=device):
+            first = initial(recipe.model.init, Runs(Path("runs")))
+            start = first.read() if first else None
+            for snapshot in fit(self.recipe_, train, val, seed=self.random_state, device=device, start=start):
                 epochs.append(snapshot.epoch)
                 if train_spec.select == "last" or best_epoch(epochs) == snapshot.epoch.epoch:
                     self.weights_ = snapshot.weights()

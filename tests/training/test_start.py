@@ -430,7 +430,10 @@ def test_layer_decay_is_torch_with_a_rate_for_each_layer(kind: str, stack: Quick
 
 
 def test_a_layer_decay_of_one_is_none(stack: Quick, images: Images) -> None:
-    found = [next(fit(stack(*words), images, None, seed=0)).weights() for words in ((), ("optimizer.layer_decay=1.0",))]
+    found = [
+        next(fit(stack("model.init=", *words), images, None, seed=0)).weights()
+        for words in ((), ("optimizer.layer_decay=1.0",))
+    ]
     assert same(*found)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -121,6 +122,8 @@ def new(
     counts = np.bincount(found.train.labels_N, minlength=len(found.classes)).tolist()
     there = Path(data).expanduser()
     source = str(there.resolve()) if found.own and there.exists() else data
+    if source != source.encode("utf-8", "replace").decode():
+        raise FittingroomError(f"the path {data!r} is not UTF-8 and cannot be written into a recipe; rename it")
     text = first_recipe(
         name,
         source,
@@ -134,8 +137,9 @@ def new(
     if as_json:
         show.as_json({"recipe": str(path), "toml": text})
     else:
-        print(f"wrote {path}\nto train it:    fittingroom train {path}")
-        print(f"to compare it:  fittingroom compare {path} readme-004-cnn --data {source}")
+        train_it = shlex.join(["fittingroom", "train", str(path)])
+        compare_it = shlex.join(["fittingroom", "compare", str(path), "readme-004-cnn", "--data", source])
+        print(f"wrote {path}\nto train it:    {train_it}\nto compare it:  {compare_it}")
 
 
 def compare(

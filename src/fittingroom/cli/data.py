@@ -117,11 +117,17 @@ def loaded(name: str, overrides: list[str] | None, strict: bool, home: Path | No
     """A data set for a command that only looks: with a bar while pictures are decoded, and what there is to say."""
     from fittingroom.cli.board import share_of
     from fittingroom.data import load
+    from fittingroom.spec.errors import FittingroomError
     from fittingroom.spec.overrides import apply_overrides
     from fittingroom.spec.read import parse
     from fittingroom.spec.recipe import ShapeSpec
 
-    tree = apply_overrides({"data": {}}, overrides or [])["data"]
+    whole = apply_overrides({"data": {}}, overrides or [])
+    tree = whole.pop("data")
+    if whole:
+        raise FittingroomError(
+            f"{' '.join(overrides or [])}: here only what pictures become is set: data.image_size, data.channels, data.resize"
+        )
     shape = parse(ShapeSpec, tree, "data", "docs/data.md")
     with share_of("reading pictures", silent) as tick:
         return load(name, home, (lambda line: None) if silent else print, shape=shape, strict=strict, tick=tick)

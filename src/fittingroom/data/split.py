@@ -80,6 +80,10 @@ def fold_of(data: Dataset, spec: DataSpec) -> Dataset:
         return data
     images = not_test(data)
     held_out = fold_numbers(data, spec) == spec.fold
+    if not held_out.any():
+        raise FittingroomError(
+            f"{len(images)} images leave part {spec.fold + 1} of {spec.folds} empty; give fewer folds"
+        )
     part = f"{data.name}, part {spec.fold + 1} of {spec.folds}"
     return replace(
         data,

@@ -26,7 +26,7 @@ class Step(Record):
 
 def step(images: int, label: str, comparison: Comparison) -> Step:
     """A step from the comparison of the recipe "from scratch, …" with the other."""
-    scratch, tuned = sorted(comparison.rows, key=lambda row: not row.recipe.startswith("from scratch"))
+    scratch, tuned = sorted(comparison.rows, key=lambda row: row.recipe != f"from scratch, {label}")
     return Step(images=images, label=label, scratch=scratch, tuned=tuned, comparison=comparison)
 
 

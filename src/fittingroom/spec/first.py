@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 
 STEPS = 900  # a training of about so many steps; on 573 and 8,176 pictures more gained nothing: docs/log.md 2026-11-21
 BATCHES = ((1_000, 32), (3_000, 64), (20_000, 128), (math.inf, 512))  # up to so many images, this batch
@@ -31,6 +32,7 @@ def first_recipe(
     even = counts[largest] <= 3 * max(1, counts[smallest])
     flips = may_flip and (channels == 3 or not own)
     lines = [
+        f"name = {_text(name)}",
         f"description = {_text(f'{len(counts)} classes of {n:,} training pictures: a first recipe, by fittingroom new.')}",
         "",
         "[data]",
@@ -96,7 +98,7 @@ def _flip(flips: bool, own: bool) -> list[str]:
 
 def _word(name: str) -> str:
     """A class name inside a comment: a line break would end it."""
-    return f"“{' '.join(name.split())}”"
+    return f"“{' '.join(''.join(' ' if unicodedata.category(c) == 'Cc' else c for c in name).split())}”"
 
 
 def _text(value: str) -> str:

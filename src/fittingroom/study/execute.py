@@ -27,6 +27,7 @@ from fittingroom.training import fit, predict, prepare_process
 from fittingroom.training.device import device_name
 from fittingroom.training.fit import Tick, clean_sample, restore, scored_weights
 from fittingroom.training.predict import to_float
+from fittingroom.training.start import Start
 
 TICK_S = 0.1  # between two signs of life inside an epoch
 THUMBNAIL_BYTES = 512 << 20  # of test images that are kept beside the runs; more are kept smaller
@@ -65,7 +66,7 @@ def execute(
             prepare_process(run.environment.threads if run.epochs else job.threads)
             data = fold_of(reload(job.recipe.data.name, job.data_digest, job.home_dir), job.recipe.data)
             if not run.done:
-                train_run(job, run, material(job, data), at_once, listen)
+                train_run(job, run, material(job, data), start_of(job, run), at_once, listen)
             if needs_test(job, run):
                 test = unlock_test(job, run, runs, data)
                 record_test(run, runs, data.digest, test, test_logits(job, run.arrays("weights"), test))
@@ -95,10 +96,17 @@ class Material:
 def material(job: Job, data: Dataset) -> Material:
     """What `job` trains and validates on, out of its data set."""
     train, val = prepare(data, job.recipe.data)
-    return Material(train, val, data_facts(data, job.recipe, len(train), len(val) if val else 0))
+    facts = data_facts(data, job.recipe, len(train), len(val) if val else 0)
+    return Material(train, val, facts)
 
 
-def train_run(job: Job, run: RunFolder, given: Material, at_once: int, listen: Listen) -> None:
+def start_of(job: Job, run: RunFolder) -> Start | None:
+    """The trained weights that a run of `job` begins with; None where it begins with none, or has begun."""
+    begun = (run.path / "checkpoint.safetensors").exists()
+    return job.initial.read() if job.initial and not begun else None
+
+
+def train_run(job: Job, run: RunFolder, given: Material, start: Start | None, at_once: int, listen: Listen) -> None:
     """All of a run but its test score: epochs, checkpoints, chosen weights, predictions on validation, metrics."""
     recipe, train, val = job.recipe, given.train, given.val
     checkpoint = run.arrays("checkpoint")
@@ -110,7 +118,6 @@ def train_run(job: Job, run: RunFolder, given: Material, at_once: int, listen: L
     run.keep_epochs(int(checkpoint["epoch"]) if checkpoint else 0)
     epochs = run.epochs
     tick = _ticker(listen, epochs, len(train))
-    start = job.initial.read() if job.initial and not checkpoint else None
     snapshots = fit(
         recipe, train, val, seed=job.seed, device=job.device, start=start, resume=checkpoint or None, tick=tick
     )
@@ -144,7 +151,7 @@ def train_run(job: Job, run: RunFolder, given: Material, at_once: int, listen: L
 
 def unlock_test(job: Job, run: RunFolder, runs: Runs, data: Dataset) -> Images:
     """The test images, for scoring the run's chosen weights, once: the reading is logged before it happens."""
-    held_out = bool(job.recipe.data.folds)  # training images that stand in for a test set, which is not read
+    held_out = job.recipe.data.folds and job.recipe.data.fold_is == "test"  # training images stand in for the test set
     announce = partial(runs.log_test_read, run.name, data.name, data.digest)
     return data.test.unlock((lambda: None) if held_out else announce)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,10 +39,11 @@ def initial(init: str, runs: Runs) -> Initial | None:
     """
     if not init:
         return None
-    name, _, content = init.partition("@")
+    labelled = re.fullmatch(r"(.+)@([0-9a-f]{16,64})", init)
+    name, content = labelled.groups() if labelled else (init, "")
     run = runs.find(name)
     run.refuse_unfinished()
-    found = Initial(run.path, _sha256(run))
+    found = Initial(run.path.resolve() if run.path == Path() else run.path, _sha256(run))
     if not found.sha256.startswith(content):
         raise FittingroomError(f"model.init: {init} is asked for, but the weights of {run.path} are {found.label}")
     return found

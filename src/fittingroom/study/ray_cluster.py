@@ -34,6 +34,7 @@ from fittingroom.study.execute import (
     material,
     needs_test,
     record_test,
+    start_of,
     test_logits,
     train_run,
     unlock_test,
@@ -139,7 +140,7 @@ class RayCluster:
         job = flight.job
         train, val, facts = self._material(job)
         task = _train.options(**_needs(job))
-        generator = task.remote(job, train, val, facts, _files(flight.run), self._at_once(job))
+        generator = task.remote(job, train, val, facts, self._start(flight), _files(flight.run), self._at_once(job))
         flying[generator] = flight
 
     def _hear(
@@ -215,6 +216,16 @@ class RayCluster:
             self.images[key] = (ray.put(given.train), ray.put(given.val), given.facts)
         return self.images[key]  # type: ignore[no-any-return]
 
+    def _start(self, flight: _Flight) -> Any:
+        """A reference to the trained weights that the run begins with; the same ones are put there once."""
+        start = start_of(flight.job, flight.run)
+        if start is None or flight.job.initial is None:
+            return None
+        key = ("start", flight.job.initial.sha256)
+        if key not in self.images:
+            self.images[key] = ray.put(start)
+        return self.images[key]
+
     def _dataset(self, job: Job) -> Dataset:
         return fold_of(reload(job.recipe.data.name, job.data_digest, job.home_dir), job.recipe.data)
 
@@ -286,7 +297,7 @@ def _files(run: RunFolder) -> dict[str, bytes]:
 
 @ray.remote(num_returns="streaming")
 def _train(
-    job: Job, train: Images, val: Images | None, facts: Any, files: Mapping[str, bytes], at_once: int
+    job: Job, train: Images, val: Images | None, facts: Any, start: Any, files: Mapping[str, bytes], at_once: int
 ) -> Iterator[_News | Failed]:
     """On a node: train in a folder of its own, and stream what happens. Never sees a test image."""
     news: queue.Queue[_News | Failed] = queue.Queue()
@@ -309,7 +320,7 @@ def _train(
             try:
                 prepare_process(run.environment.threads if run.epochs else job.threads)
                 run.path.mkdir(parents=True, exist_ok=True)
-                train_run(job, run, Material(train, val, facts), at_once, tell)
+                train_run(job, run, Material(train, val, facts), start, at_once, tell)
                 news.put(_News(None, _files(run), last=True))
             except _Cancelled:
                 news.put(Failed("cancelled", mistake=True))

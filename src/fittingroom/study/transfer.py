@@ -15,7 +15,7 @@ from fittingroom.study.run import Trial
 
 SIZES = (10, 100, 1000)  # training images a class; all of them come last
 LEAST_STEPS = 300  # of any training here: ten images a class would else be a handful of steps, and nothing learned
-ONLY_TUNED = ("model.freeze", "optimizer.layer_decay")  # what means nothing from scratch
+ONLY_TUNED = ("model.freeze", "optimizer.layer_decay", "model.init")  # what means nothing from scratch
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,14 @@ def both(run: RunFolder, changes: Sequence[str]) -> tuple[Recipe, Recipe]:
     tree = run.recipe.model_dump(mode="json", exclude_none=True)
     tree["data"] |= {"image_size": [h, w] if h != w else h, "channels": c}
     tree["model"] |= {"init": "", "freeze": 0}
+    tree["optimizer"]["layer_decay"] = 1.0
     plain = [word for word in changes if not word.startswith(ONLY_TUNED)]
     scratch = apply_overrides(tree, plain)
-    tuned = apply_overrides(tree, [*changes, f"model.init={run.path}"])
+    tuned = apply_overrides(tree, list(changes))
+    tuned["model"]["init"] = str(run.path)
     where = f"the recipe of {run.name}"
     return parse_recipe(scratch | {"name": "from scratch"}, where), parse_recipe(
-        tuned | {"name": f"from {run.recipe.name}"}, where
+        tuned | {"name": f"from {run.recipe.name}" + (" (trained)" if run.recipe.name == "scratch" else "")}, where
     )
 
 
@@ -53,7 +55,7 @@ def sized(scratch: Recipe, tuned: Recipe, data: Dataset, wanted: Sequence[int] =
     recipes take the same number of steps.
     """
     n, k = len(data.train), len(data.classes)
-    found = [(each * k, f"{each:,} a class") for each in sorted(wanted) if each * k < n]
+    found = [(each * k, f"{each:,} a class") for each in sorted(set(wanted)) if each * k < n]
 
     def at(recipe: Recipe, images: int, label: str) -> Recipe:
         limit = images if images < n else None

@@ -24,7 +24,7 @@ from fittingroom.data import Images
 from fittingroom.data.pixels import chunks
 from fittingroom.metrics.metric import ACCURACY, LOG_LOSS
 from fittingroom.models import build
-from fittingroom.spec.errors import NotFinite
+from fittingroom.spec.errors import FittingroomError, NotFinite
 from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.records import Epoch
 from fittingroom.training.arrays import load_arrays, to_arrays
@@ -81,9 +81,11 @@ def fit(
     [1, 2]
     """
     assert recipe.train.precision != "auto"
+    if recipe.model.init and start is None and resume is None:
+        raise FittingroomError(f"model.init = {recipe.model.init}: no weights were handed over to start from")
     spec, n, k = recipe.train, len(train), len(train.classes)
     model = network(recipe, train, seed)
-    if start is not None:
+    if start is not None and resume is None:
         start_from(model, start.weights, start.classes == train.classes)
     model = model.to(device)
     still = frozen(model, recipe.model)
@@ -115,7 +117,7 @@ def fit(
         started = time.perf_counter()
         model.train()
         for module in still:
-            module.eval()
+            module.training = False  # not eval(), which would reach the modules inside it, too
         order, generator = shuffled(n, seed, number, device, weight_N)
         loss_sum = torch.zeros((), device=device)
         correct = torch.zeros((), dtype=torch.int64, device=device)

@@ -36,7 +36,8 @@ class Optimizer:
 
         self.parts: list[tuple[torch.optim.Optimizer, float]]  # with the peak learning rate of each
         if spec.kind == "muon":
-            if len(matrices) > 1:
+            in_all = sum(p.ndim >= 2 for p in depths) if depths else len(matrices)  # frozen ones too
+            if matrices and in_all > 1:
                 rest.append(matrices.pop())  # the last layer maps to classes, and is no rotation (Jordan 2024)
             muon = FlatMuon(groups(matrices, spec.weight_decay), spec) if matrices else None
             others = _torch_optimizer(spec.rest, spec, spec.rest_lr, groups(rest, 0.0)) if rest else None

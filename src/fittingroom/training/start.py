@@ -35,6 +35,8 @@ def layers_of(model: nn.Module) -> list[list[nn.Module]]:
             if not found or any(p.ndim >= 2 for p in own):
                 found.append([])
             found[-1].append(module)
+        elif found and any(True for _ in module.buffers(recurse=False)):
+            found[-1].append(module)
     return found
 
 
@@ -102,7 +104,7 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 
 def _reason(name: str, there: tuple[int, ...], here: tuple[int, ...]) -> str:
-    if name in ("mean", "scale") or (len(there) == 4 and there[0] == here[0] and there[2:] == here[2:]):
+    if name in ("mean", "scale"):
         return f"they were trained on pictures with another number of channels: set data.channels={there[1]}"
     if len(there) == 2 and there[0] == here[0]:
         return "they were trained on pictures of another size: set data.image_size to that one"
