@@ -63,7 +63,7 @@ def compared(names: Sequence[str] = ("mlp", "mlp tuned"), metric: str = "accurac
         for place, name in enumerate(names)
         for seed in range(3)
     ]
-    return compare(runs, "fashion-mnist", Question(metric, against=names[0] if len(names) > 1 else ""))
+    return compare("fashion-mnist", runs, Question(metric, against=names[0] if len(names) > 1 else ""))
 
 
 def found(

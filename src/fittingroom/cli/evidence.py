@@ -187,6 +187,7 @@ def cv(
     from fittingroom.data import reload
     from fittingroom.metrics.verdict import Question
     from fittingroom.report.gather import stories
+    from fittingroom.spec.digest import digest
     from fittingroom.spec.errors import FittingroomError
     from fittingroom.spec.read import read_recipe
     from fittingroom.store import Runs
@@ -216,7 +217,8 @@ def cv(
     finished = train_missing(study, folder, source, quiet or as_json)
     images = reload(study.jobs[0].recipe.data.name, study.jobs[0].data_digest, home)
     pools = pooled(finished, images, folder)
-    name = f"cv-{'-'.join(names)}-{folds}-folds"[:90]
+    about = [*(r.name for r in read), Path(dataset).name, f"{folds}-folds", f"{seeds}-seeds"]
+    name = "-".join(["cv", *about])[:90] + (f"-{digest(sorted(changes))[:4]}" if changes else "")
     path = report or runs / f"{safe_name(name)}.html"
     tell(stories(pools, folder, question, "held-out"), folder, path, None, as_json)
 

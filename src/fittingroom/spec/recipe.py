@@ -134,7 +134,7 @@ class ModelSpec(Strict):
     ] = {}  # keyword arguments of a registered or python model
     init: str = ""  # a run whose trained weights to start from; the last layer is new if the classes differ
     freeze: Literal["body"] | Annotated[int, Field(ge=0)] = (
-        0  # so many first layers stay as they are; "body": all but the last
+        0  # so many first layers stay as they are (dropout goes on); "body": all but the last
     )
 
     @model_validator(mode="after")
