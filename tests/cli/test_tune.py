@@ -22,6 +22,7 @@ from fittingroom.spec.read import read_recipe
 from fittingroom.spec.space import parse_space
 from fittingroom.store import Runs
 from fittingroom.study import search as room
+from fittingroom.study.launch import InThisProcess
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = ("data.limit=600", "train.epochs=2", "train.precision=fp32")
@@ -60,38 +61,6 @@ def test_from_a_recipe_to_a_tuned_one_that_trains(command: Command, fashion: Dat
     assert tuned.deciding() == asked.recipe_of(found["best"]["params"]).deciding() != recipe.deciding()
     trained = json.loads(command("train", found["recipe_file"], "--seed", "9", "--no-test", "--json").stdout)
     assert trained["done"] and trained["recipe"] == "readme-004-mlp tuned" and trained["val_accuracy"] > 0.3
-
-    again = command(*words)
-    assert again.returncode == 2 and again.stdout == "" and "Traceback" not in again.stderr
-    assert f'error: there is a search "{name}" already; --resume goes on with it, --name gives' in again.stderr
-
-
-def searched(process: subprocess.Popen[str]) -> str:
-    """What it says until it has searched; then it is ended."""
-    assert process.stderr is not None
-    lines = []
-    with process:
-        for line in process.stderr:
-            lines.append(line)
-            if line.startswith("the winner is"):
-                break
-        process.kill()
-    assert lines and lines[-1].startswith("the winner is"), "".join(lines)
-    return "".join(lines)
-
-
-@pytest.mark.slow
-def test_a_space_from_a_file_stands_in_for_the_recipes_own(tmp_path: Path) -> None:
-    (tmp_path / "mine.toml").write_text('[space]\n"train.batch_size" = "choice(50, 60)"\n')
-    words = ["tune", "readme-004-mlp", *SMALL, "--space", "mine.toml", "--trials", "3", "--at-once", "1", "--seed", "3"]
-    command = [sys.executable, "-m", "fittingroom", *words]
-    said = searched(subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True))
-    assert [line.partition(":")[0] for line in said.splitlines()[:-1]] == ["trial 0", "trial 1", "trial 2"], said
-    storage = room.open_storage(tmp_path / "runs/tuning/searches.journal")
-    trials = optuna.load_study(study_name="readme-004-mlp-fashion-mnist", storage=storage).get_trials()
-    assert [set(t.params) for t in trials] == [{"train.batch_size"}] * 3
-    assert {t.params["train.batch_size"] for t in trials} <= {"50", "60"}
-    assert {one.seed for one in Runs(tmp_path / "runs").list() if one.done} == {3}
 
 
 Said = Callable[..., tuple[int, str, str]]
@@ -148,6 +117,42 @@ def test_mistakes_get_one_clear_message(words: list[str], text: str, said: Said,
     assert code == 2 and out == "" and "Traceback" not in err and err.startswith("error: ") and text in err
     journal = tmp_path / "runs/tuning/searches.journal"
     assert not journal.exists() or room.names(room.open_storage(journal)) == []  # the right command can come next
+
+
+def test_a_space_from_a_file_stands_in_for_the_recipes_own(said: Said, fashion: Dataset, tmp_path: Path) -> None:
+    text = "choice(50, 60)"
+    (tmp_path / "table.toml").write_text(f'[space]\n"train.batch_size" = "{text}"\n')
+    (tmp_path / "top.toml").write_text(f'"train.batch_size" = "{text}"\n')
+    recipe, space = read_recipe("readme-004-mlp", list(SMALL)), parse_space({"train.batch_size": text}, "")
+    storage = room.open_storage(tmp_path / "j")
+    for name in ("table", "top"):
+        words = ("tune", "readme-004-mlp", *SMALL, "--space", f"{name}.toml", "--minutes", "0", "--device", "cpu")
+        code, _, err = said(*words, "--name", name, "--storage", "j", "--batch", "3", "--seed", "5", "--at-once", "1")
+        assert code == 2 and err == "error: no trial was completed"  # there was no time for one
+        search = room.Search(recipe, space, fashion, batch=3, seed=5)
+        study = room.open_study(search, storage, name, resume=True)  # it is the search that was asked for
+        room.run_search(search, study, Runs(tmp_path / "runs"), InThisProcess(), trials=3)
+        tried = room.facts(search, study)
+        assert [set(t.params) for t in tried] == [{"train.batch_size"}] * 3
+        assert {t.params["train.batch_size"] for t in tried} <= {50, 60}
+    assert {one.seed for one in Runs(tmp_path / "runs").list() if one.done} == {5}
+
+
+def test_a_name_that_is_there_needs_resume(said: Said, fashion: Dataset, tmp_path: Path) -> None:
+    recipe = read_recipe("readme-004-mlp", list(SMALL))
+    storage = room.open_storage(room.journal(Runs(tmp_path / "runs")))
+    search = room.Search(recipe, parse_space(recipe.space, ""), fashion)
+    name = "readme-004-mlp-fashion-mnist"
+    room.open_study(search, storage, name, resume=False)
+    words = ("tune", "readme-004-mlp", *SMALL, "--minutes", "0", "--device", "cpu", "--at-once", "1")
+    code, out, err = said(*words)
+    assert code == 2 and out == ""
+    assert err.startswith(f'error: there is a search "{name}" already; --resume goes on with it, --name gives this one')
+    assert "no trial was completed" in said(*words, "--resume")[2]
+    assert "no trial was completed" in said(*words, "--name", "another")[2]
+    code, _, err = said(*words, "train.epochs=3", "--resume")
+    assert code == 2 and f'the search "{name}" is about another recipe' in err
+    assert room.names(storage) == ["another", name]
 
 
 def test_two_spaces_at_once_are_refused_rather_than_one_forgotten(said: Said, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from fittingroom.data import Dataset
+from fittingroom.data.acquire import Say
 from fittingroom.data.dataset import LockedTest
 from fittingroom.metrics.metric import METRICS
 from fittingroom.spec.errors import FittingroomError
@@ -61,15 +62,15 @@ class Noted(InThisProcess):
     def __init__(self, runs: Runs) -> None:
         self.runs, self.given = runs, []  # type: Runs, list[str]
 
-    def run(self, jobs: Sequence[Job], runs: Runs, listen: ListenToJob) -> list[Outcome]:
+    def run(self, jobs: Sequence[Job], runs: Runs, listen: ListenToJob, say: Say = print) -> list[Outcome]:
         self.given += [job.folder(runs).name for job in jobs]
-        return super().run(jobs, runs, listen)
+        return super().run(jobs, runs, listen, say)
 
 
 class Untrained:
     """Trains nothing: every trial fails, by a mistake of the user's."""
 
-    def run(self, jobs: Sequence[Job], runs: Runs, listen: ListenToJob) -> list[Outcome]:
+    def run(self, jobs: Sequence[Job], runs: Runs, listen: ListenToJob, say: Say = print) -> list[Outcome]:
         return [Failed("not trained", mistake=True) for _ in jobs]
 
 
@@ -227,8 +228,14 @@ class Killed(BaseException):
 def killed_before(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[int]]:
     """Kill the search before its n-th writing into the journal; the list that it gives counts them."""
     append = JournalFileBackend.append_logs
-    # a killed process lets go of its lock but leaves the lock's file
-    monkeypatch.setattr(room._Driver, "__exit__", lambda self, *error: self.lock.release())
+
+    def die(self: room._Driver, *error: object) -> None:
+        """A killed process lets go of its locks but leaves their files."""
+        for held in vars(self).values():
+            if isinstance(held, filelock.BaseFileLock):
+                held.release(force=True)
+
+    monkeypatch.setattr(room._Driver, "__exit__", die)
     monkeypatch.setattr(os, "fsync", lambda file: None)  # no power fails here, and it is half of the time
 
     def arm(n: int) -> list[int]:
@@ -247,22 +254,23 @@ def killed_before(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[int]]
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("pruner", "batch", "step"), [("asha", 3, 1), ("median", 4, 3)])
 def test_killed_before_any_of_its_writings_a_search_ends_as_if_it_had_not_been(
-    asked: Make, killed_before: Callable[[int], list[int]], tmp_path: Path
+    pruner: str, batch: int, step: int, asked: Make, killed_before: Callable[[int], list[int]], tmp_path: Path
 ) -> None:
     """At the beginning, between two proposals, between two parameters of one, between two results."""
-    search, runs = asked("train.epochs=3", pruner="asha"), Runs(tmp_path / "runs")
+    search, runs = asked("train.epochs=3", pruner=pruner, batch=batch), Runs(tmp_path / "runs")
     written = killed_before(0)
-    whole = told(searched(search, tmp_path / "whole", runs, 6))
+    whole = told(searched(search, tmp_path / "whole", runs, 2 * batch))
     assert {t.state for t in whole} == {"COMPLETE", "PRUNED"}
     differ = []
-    for n in range(1, written[0] + 1):
+    for n in range(1, written[0] + 1, step):
         journal = tmp_path / str(n)
         killed_before(n)
         with pytest.raises(Killed):
-            searched(search, journal, runs, 6)
+            searched(search, journal, runs, 2 * batch)
         killed_before(0)
-        again = searched(search, journal, runs, 6, resume="s" in room.names(open_storage(journal)))
+        again = searched(search, journal, runs, 2 * batch, resume="s" in room.names(open_storage(journal)))
         if told(again) != whole:
             differ.append(n)
     assert not differ, f"another search after a kill before these of {written[0]} writings: {differ}"
@@ -333,7 +341,7 @@ def build(channels, size, classes):
 
 @pytest.mark.slow
 @pytest.mark.main_job
-@PRUNERS
+@pytest.mark.parametrize("pruner", ["none", "hyperband"])  # median and asha: above, before every writing
 def test_really_killed_in_the_middle_and_resumed(pruner: str, asked: Make, tmp_path: Path) -> None:
     """`fittingroom tune`, its whole process group killed (SIGKILL) inside a training of its second batch, and resumed.
 
@@ -344,7 +352,7 @@ def test_really_killed_in_the_middle_and_resumed(pruner: str, asked: Make, tmp_p
     space = {"optimizer.lr": "log(1e-6, 1e-1)", "train.batch_size": "int(16, 128, log)"}
     search = replace(asked(pruner=pruner), recipe=read_recipe("readme-004-mlp", changes), space=parse_space(space, ""))
     whole = told(searched(search, tmp_path / "whole", Runs(tmp_path / "whole-runs"), 6))
-    assert {t.state for t in whole} == ({"COMPLETE"} if pruner in ("none", "median") else {"COMPLETE", "PRUNED"})
+    assert {t.state for t in whole} == ({"COMPLETE"} if pruner == "none" else {"COMPLETE", "PRUNED"})
     spaces = [f"{path}={text}" for path, text in space.items()]
     words = ["readme-004-mlp", *changes, *spaces, "--trials", "6", "--batch", "3", "--pruner", pruner]
     words += ["--at-once", "1", "--name", "s", "--storage", "cut"]
@@ -673,9 +681,9 @@ def test_two_drivers_share_the_work(asked: Make, tmp_path: Path) -> None:
     words = ["readme-004-mlp", *overrides, *spaces, "--batch", "3", "--trials", "9", "--at-once", "1"]
 
     class Waiting(Noted):
-        def run(self, jobs: Sequence[Job], runs: Runs, listen: ListenToJob) -> list[Outcome]:
+        def run(self, jobs: Sequence[Job], runs: Runs, listen: ListenToJob, say: Say = print) -> list[Outcome]:
             wait_for(lambda: other.poll() is not None or len(study.get_trials()) > 3)
-            return super().run(jobs, runs, listen)
+            return super().run(jobs, runs, listen, say)
 
     by = Waiting(runs)
     other = start_tune(*words, "--name", "s", "--storage", "j", "--runs", "runs", "--resume")

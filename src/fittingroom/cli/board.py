@@ -14,6 +14,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from fittingroom.spec.errors import without_passwords
+
 if TYPE_CHECKING:
     from fittingroom.store import RunFolder, Runs
     from fittingroom.study.execute import Progress as Sign
@@ -156,6 +158,6 @@ def resumable(saved: Callable[[], str], flag: str = "") -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         words = [word for word in sys.argv[1:] if word not in ("--resume", "--fresh")]
-        again = shlex.join(["fittingroom", *words, *([flag] if flag else [])])
+        again = without_passwords(shlex.join(["fittingroom", *words, *([flag] if flag else [])]))
         print(f"\nstopped; {saved()}. Go on with:\n  {again}", file=sys.stderr)
         raise typer.Exit(130) from None

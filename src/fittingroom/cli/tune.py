@@ -83,7 +83,7 @@ def tune(
     A killed search goes on with --resume, to the same trials.
     """
     from fittingroom.cli.options import names_and_changes
-    from fittingroom.spec.errors import FittingroomError, need
+    from fittingroom.spec.errors import FittingroomError, need, unknown
     from fittingroom.spec.read import read_recipe
     from fittingroom.spec.space import is_dimension, parse_space
 
@@ -97,6 +97,8 @@ def tune(
     spaces = {key: text for key, _, text in (word.partition("=") for word in given) if is_dimension(text)}
     changes = [word for word in given if not is_dimension(word.partition("=")[2])]
     recipe = read_recipe(recipes[0], changes)
+    if spaces and space:
+        raise FittingroomError("there are two spaces, --space and the command's own; give one of them")
     if spaces:
         dimensions = parse_space(spaces, "the command's spaces")
     elif space:
@@ -138,7 +140,10 @@ def tune(
     asked = room.Search(
         recipe, dimensions, loaded, tuple(names), pruner, batch, search_seed, chosen, threads_each(workers)
     )
+    executor = launch.launcher(launcher, workers)
     kept = room.open_storage(storage or room.journal(folder))
+    if warm and warm not in room.names(kept):
+        raise unknown("search", warm, room.names(kept), "the searches in this storage")
     study = room.open_study(asked, kept, name, resume)
     if warm:
         say(f"{room.warm_start(study, kept, warm)} trials are taken over from {warm}")
@@ -148,7 +153,7 @@ def tune(
     with (
         resumable(lambda: f"what has been tried is saved in the search {name}", "--resume"),
         share_of(f"searching {name}", silent) as tick,
-        launch.launcher(launcher, workers) as by,
+        executor as by,
     ):
         room.run_search(asked, study, folder, by, trials=wanted, minutes=minutes, tick=tick, say=say)
 

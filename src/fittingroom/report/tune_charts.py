@@ -150,7 +150,9 @@ def _title(found: Found) -> str:
 
 
 def _short(path: str) -> str:
-    return path if len(path) <= MOST_LETTERS else path[: MOST_LETTERS - 1] + "…"
+    """Long names lose their middle: they tend to begin alike."""
+    half = MOST_LETTERS // 2
+    return path if len(path) <= MOST_LETTERS else f"{path[: half - 1]}…{path[-half:]}"
 
 
 def _plain(value: Any) -> Any:

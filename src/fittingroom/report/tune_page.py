@@ -51,14 +51,16 @@ class Found:
         """What happened, what the best trial promised, and what became of the promise."""
         by, states = self.metric, [trial.state for trial in self.trials]
         n = {state: states.count(state) for state in ("complete", "pruned", "failed")}
-        tried = f"{len(states)} trials of {self.recipe} on {self.dataset}: {n['complete']} completed"
+        tried = f"{len(states)} trial{'s' * (len(states) != 1)} of {self.recipe} on {self.dataset}: {n['complete']} completed"
         tried += "".join(f", {n[state]} {state}" for state in ("pruned", "failed") if n[state])
         promised, mean = self.best.values[0], float(np.mean(self.fresh))
         spread = f" ± {by.show(float(np.std(self.fresh, ddof=1)))}" if len(self.fresh) > 1 else ""
         luck = (promised - mean) * (1 if by.larger_is_better else -1)
+        amount = f"{by.scale * luck:.{by.digits}f}"
+        steps = f" {by.steps}" if by.steps else ""
         kept = (
-            f"{by.scale * luck:.{by.digits}f} {by.steps} of it were the luck of being picked".replace(" .", ".")
-            if luck > 0
+            f"{amount}{steps} of it were the luck of being picked"
+            if float(amount) > 0
             else "so its score was no luck of being picked"
         )
         return [
@@ -114,7 +116,11 @@ def write_tune_page(found: Found, comparison_page: str, path: Path) -> Path:
             ]
             for t in found.ranked[:SHOWN]
         ],
-        failed=[t for t in found.trials if t.state == "failed"],
+        failed=[
+            (t.number, (t.error.strip().splitlines() or ["no reason was told"])[-1])
+            for t in found.trials
+            if t.state == "failed"
+        ],
         crashed=[t.number for t in found.trials if t.crashed],
         comparison_page=comparison_page,
     )

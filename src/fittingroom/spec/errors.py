@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from importlib.util import find_spec
 
@@ -36,6 +37,15 @@ def need(module: str, what: str, extra: str) -> None:
     """Raises `MissingExtra` if `module`, which `what` needs, is not installed: before any work, rather than after."""
     if find_spec(module) is None:
         raise MissingExtra(what, extra)
+
+
+def without_passwords(text: str) -> str:
+    """`text` with the passwords of URLs in it blotted out.
+
+    >>> without_passwords("postgresql://ann:secret@host/db?password=x")
+    'postgresql://ann:…@host/db?password=…'
+    """
+    return re.sub(r"(password=)[^&\s\"']+", r"\1…", re.sub(r"(://[^:/@\s]*):[^@\s]+@", r"\1:…@", text))
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

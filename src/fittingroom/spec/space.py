@@ -74,6 +74,8 @@ def parse_dimension(path: str, text: str) -> Dimension:
     if kind == "choice":
         if len(values) < 2:
             raise FittingroomError(f"{path}: {text} leaves no choice; give two values or more")
+        if not all(isinstance(v, int | float | str | bool | dict | list) for v in values):
+            raise FittingroomError(f"{path}: {text} names something that no recipe takes, a date perhaps")
         choice = Choice(tuple(values))
         if len(set(choice.labels())) < len(values):
             raise FittingroomError(f"{path}: {text} names a value twice")
@@ -125,12 +127,15 @@ def as_words(path: str, value: Any) -> list[str]:
 
 def _toml(value: Any) -> str:
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_toml(v)}" for key, v in value.items()) + " }"
+        keys = {key: key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml(key) for key in value}
+        return "{ " + ", ".join(f"{keys[key]} = {_toml(v)}" for key, v in value.items()) + " }"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_toml, value)) + "]"
     if isinstance(value, bool):
         return str(value).lower()
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
+    if isinstance(value, str):  # TOML allows no DEL in a string, JSON does
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return repr(value)
 
 
 def _values(inside: str, path: str, text: str) -> list[Any]:

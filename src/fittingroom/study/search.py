@@ -8,6 +8,7 @@ same search gives the same trials on a laptop and on a cluster. The price is tha
 from __future__ import annotations
 
 import contextlib
+import datetime
 import json
 import time
 import uuid
@@ -23,7 +24,7 @@ from fittingroom.data import Dataset
 from fittingroom.data.acquire import Say, Tick
 from fittingroom.metrics.metric import METRICS, metric
 from fittingroom.spec.digest import digest
-from fittingroom.spec.errors import FittingroomError, need, unknown
+from fittingroom.spec.errors import FittingroomError, need, unknown, without_passwords
 from fittingroom.spec.overrides import apply_overrides
 from fittingroom.spec.read import parse_recipe
 from fittingroom.spec.recipe import Recipe
@@ -46,6 +47,7 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 PRUNERS = ("none", "median", "asha", "hyperband")
 COSTS = ("train_s", "parameters", "flops", "latency_s")  # objectives that are better when smaller, whatever the metric
 BEAT_S = 30.0  # between two signs of life of a driver
+YOUNG_S = 10.0  # a trial without a driver is being taken by one on another machine, if it began so lately
 DEAD_S = 300.0  # without one, a driver on another machine counts as dead
 
 
@@ -138,7 +140,7 @@ def open_storage(where: str | Path) -> optuna.storages.BaseStorage:
             return optuna.storages.RDBStorage(text)
         except Exception as error:  # SQLAlchemy's and the driver's own kinds
             reason = str(error).strip().splitlines()[0]
-            raise FittingroomError(f"cannot open the storage {_without_password(str(where))}: {reason}") from None
+            raise FittingroomError(without_passwords(f"cannot open the storage {where}: {reason}")) from None
     path = Path(text)
     path.parent.mkdir(parents=True, exist_ok=True)
     backend = JournalFileBackend(str(path), _FileLock(path))  # type: ignore[arg-type]
@@ -181,7 +183,9 @@ def open_study(search: Search, storage: optuna.storages.BaseStorage, name: str, 
     if known is None:
         study.set_user_attr("identity", search.identity)
         study.set_user_attr("objectives", list(search.objectives))
-        study.set_metric_names([f"validation {search.objectives[0]}", *search.objectives[1:]])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names([f"validation {search.objectives[0]}", *search.objectives[1:]])
         start = _start_values(search)
         if start is not None:
             study.enqueue_trial(start)  # the recipe as it is: the search cannot end below it
@@ -232,18 +236,22 @@ def run_search(
     began = time.monotonic()
     with _Driver(runs.path / "tuning" / "drivers", study) as driver:
         while True:
-            mine = driver.orphans()
-            ended = sum(
-                trial.state.is_finished() and "from" not in trial.user_attrs for trial in study.get_trials(False)
-            )
-            if not mine:
-                late = minutes is not None and time.monotonic() - began > 60 * minutes
-                wanted = min(search.batch, trials - ended) if trials is not None else search.batch
-                if wanted <= 0 or late:
-                    return
-                mine = _ask(search, study, wanted)
-            for number in mine:
-                driver.own(number)
+            with driver.turn:
+                mine = driver.orphans()
+                here = [trial for trial in study.get_trials(deepcopy=False) if "from" not in trial.user_attrs]
+                ended = sum(trial.state.is_finished() for trial in here)
+                elsewhere = sum(trial.state == TrialState.RUNNING for trial in here) - len(mine)
+                if not mine:
+                    late = minutes is not None and time.monotonic() - began > 60 * minutes
+                    wanted = min(search.batch, trials - ended - elsewhere) if trials is not None else search.batch
+                    if late or (wanted <= 0 and not elsewhere):
+                        return
+                    mine = _ask(search, study, wanted) if wanted > 0 else []
+                for number in mine:
+                    driver.own(number)
+            if not mine:  # the last ones run elsewhere, and may be the best
+                time.sleep(1)
+                continue
 
             def at(trials_done: float, before: int = ended) -> None:
                 of_time = (time.monotonic() - began) / (60 * minutes) if minutes else 0.0
@@ -314,22 +322,23 @@ def _run_batch(
             outcome = Stopped()
         if len(search.objectives) == 1:  # Optuna keeps no curves for several
             for step, value in judge.seen(number).items():
-                _trial_handle(study, number).report(value, step)
+                with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):
+                    _trial_handle(study, number).report(value, step)
         if isinstance(outcome, Failed):
             _set(study, number, "error", outcome.text)
-            study.tell(number, state=TrialState.FAIL)
+            study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
             say(f"trial {number} failed: {outcome.text.strip().splitlines()[-1]}")
             continue
         run = jobs[number].folder(runs)
         _set(study, number, "run", run.name)
         if isinstance(outcome, Stopped):
-            study.tell(number, state=TrialState.PRUNED)
+            study.tell(number, state=TrialState.PRUNED, skip_if_finished=True)
             say(f"trial {number}: stopped after {len(judge.seen(number))} epochs")
             continue
         _set(study, number, "epochs", run.metrics.epochs)
         _set(study, number, "train_s", run.metrics.train_s)
         values = search.value(run, jobs[number])
-        study.tell(number, values)
+        study.tell(number, values, skip_if_finished=True)
         by_metric = METRICS[search.objectives[0]]
         say(f"trial {number}: {by_metric.show(values[0])}{by_metric.unit} on validation")
 
@@ -402,6 +411,7 @@ class _Driver:
         self.folder, self.study, self.name = folder, study, uuid.uuid4().hex[:12]
         folder.mkdir(parents=True, exist_ok=True)
         self.lock = filelock.FileLock(folder / f"{self.name}.lock")
+        self.turn = filelock.FileLock(folder / "turn.lock")  # held from looking at what there is to owning a part of it
         self.beaten = 0.0
 
     def __enter__(self) -> _Driver:
@@ -410,6 +420,7 @@ class _Driver:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.turn.release(force=True)
         self.lock.release()
         (self.folder / f"{self.name}.lock").unlink(missing_ok=True)
 
@@ -425,11 +436,19 @@ class _Driver:
     def orphans(self) -> list[int]:
         """The running trials whose driver is dead (or this one)."""
         running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        lives = {driver: self._lives(driver) for driver in {t.user_attrs.get("driver", "") for t in running}}
-        return [trial.number for trial in running if not lives[trial.user_attrs.get("driver", "")]]
+        young = datetime.datetime.now() - datetime.timedelta(seconds=YOUNG_S)
+        owner = {t.number: t.user_attrs.get("driver") for t in running}
+        lives = {driver: self._lives(driver) for driver in set(owner.values()) if driver}
+        return [
+            t.number
+            for t in running
+            if not lives.get(
+                driver := owner[t.number], not driver and bool(t.datetime_start and t.datetime_start > young)
+            )
+        ]
 
     def _lives(self, driver: str) -> bool:
-        if driver in ("", self.name):
+        if driver == self.name:
             return False
         path = self.folder / f"{driver}.lock"
         if path.exists():
@@ -564,7 +583,8 @@ def _trial_handle(study: optuna.Study, number: int) -> optuna.Trial:
 
 
 def _set(study: optuna.Study, number: int, key: str, value: Any) -> None:
-    _trial_handle(study, number).set_user_attr(key, value)
+    with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):  # another driver was faster
+        _trial_handle(study, number).set_user_attr(key, value)
 
 
 def _latency_s(run: RunFolder, data: Dataset, device: str) -> float:
@@ -575,11 +595,6 @@ def _latency_s(run: RunFolder, data: Dataset, device: str) -> float:
     model = restore(run.recipe, run.arrays("weights"), data.train, device)
     one = data.train.images_NCHW[:1]
     return median_s(lambda: predict(model, one, device))
-
-
-def _without_password(url: str) -> str:
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://…@{rest.rpartition('@')[2]}" if "@" in rest else url
 
 
 def journal(runs: Runs) -> Path:
