@@ -21,7 +21,7 @@ from fittingroom.data import Dataset
 from fittingroom.spec.read import read_recipe
 from fittingroom.spec.space import parse_space
 from fittingroom.store import Runs
-from fittingroom.study import search as room
+from fittingroom.study import tuning as room
 from fittingroom.study.launch import InThisProcess
 
 Command = Callable[..., subprocess.CompletedProcess[str]]

@@ -120,7 +120,7 @@ def tune(
     from fittingroom.store.atomic import write
     from fittingroom.store.runs import recipe_toml, safe_name
     from fittingroom.study import launch
-    from fittingroom.study import search as room
+    from fittingroom.study import tuning as room
     from fittingroom.study.plan import cores, threads_each
     from fittingroom.study.run import plan_study
     from fittingroom.training import choose_device
@@ -146,7 +146,7 @@ def tune(
         raise unknown("search", warm, room.names(kept), "the searches in this storage")
     study = room.open_study(asked, kept, name, resume)
     if warm:
-        say(f"{room.warm_start(study, kept, warm)} trials are taken over from {warm}")
+        say(f"{room.warm_start(asked, study, kept, warm)} trials are taken over from {warm}")
     for line in source:
         say(line)
     wanted = trials or (None if minutes is not None else TRIALS)
@@ -210,7 +210,7 @@ def _space_file(path: Path) -> dict[str, Dimension]:
 def _dashboard(storage: str, port: int) -> None:
     """Optuna Dashboard on this machine only, until it is stopped."""
     from fittingroom.spec.errors import FittingroomError, need
-    from fittingroom.study.search import open_storage
+    from fittingroom.study.tuning import open_storage
 
     need("optuna_dashboard", "fittingroom tune --dashboard", "dashboard")
     if "://" not in storage and not Path(storage).exists():

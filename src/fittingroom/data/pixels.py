@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -50,6 +51,10 @@ class Rows:
             self.file._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
             self._seen_bytes = 0
         return out
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """To another process these rows travel as an array: it may not have the file, and shall not have its other rows."""
+        return np.asarray, (self[:],)
 
     def take(self, rows: np.ndarray) -> Rows:
         return Rows(self.file, self.rows_N[rows])

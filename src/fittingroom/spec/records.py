@@ -50,6 +50,7 @@ class Environment(Record):
     device_name: str
     threads: int
     at_once: int  # how many runs shared the machine, this one counted: seconds of more than one are marked
+    workers: int = 1  # processes that shared this training, `threads` threads each
     started: str  # ISO 8601, UTC
 
 

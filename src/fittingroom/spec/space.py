@@ -42,6 +42,11 @@ class Range:
     whole: bool
     log: bool
 
+    def holds(self, value: Any) -> bool:
+        """Whether `value` is one of these numbers."""
+        kinds = int if self.whole else int | float
+        return isinstance(value, kinds) and not isinstance(value, bool) and self.low <= value <= self.high
+
 
 Dimension = Choice | Range
 Space = Mapping[str, Dimension]

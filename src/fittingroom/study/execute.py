@@ -28,6 +28,7 @@ from fittingroom.training.device import device_name
 from fittingroom.training.fit import Tick, clean_sample, restore, scored_weights
 from fittingroom.training.predict import to_float
 from fittingroom.training.start import Start
+from fittingroom.training.team import ALONE, Alone
 
 TICK_S = 0.1  # between two signs of life inside an epoch
 THUMBNAIL_BYTES = 512 << 20  # of test images that are kept beside the runs; more are kept smaller
@@ -106,20 +107,25 @@ def start_of(job: Job, run: RunFolder) -> Start | None:
     return job.initial.read() if job.initial and not begun else None
 
 
-def train_run(job: Job, run: RunFolder, given: Material, start: Start | None, at_once: int, listen: Listen) -> None:
-    """All of a run but its test score: epochs, checkpoints, chosen weights, predictions on validation, metrics."""
+def train_run(
+    job: Job, run: RunFolder, given: Material, start: Start | None, at_once: int, listen: Listen, team: Alone = ALONE
+) -> None:
+    """All of a run but its test score: epochs, checkpoints, chosen weights, predictions on validation, metrics.
+
+    Of a `team`, each process does this in a folder of its own, to the same end.
+    """
     recipe, train, val = job.recipe, given.train, given.val
     checkpoint = run.arrays("checkpoint")
     if not checkpoint:
         run.clear()
         structure = describe(build(recipe.model, train.shape, len(train.classes)), train.shape)
-        run.begin(recipe, job.identity, environment(job.device, job.threads, at_once), given.facts, structure)
+        run.begin(recipe, job.identity, environment(job.device, job.threads, at_once, team.size), given.facts, structure)
         run.write_npz("samples", samples(recipe, train))
     run.keep_epochs(int(checkpoint["epoch"]) if checkpoint else 0)
     epochs = run.epochs
     tick = _ticker(listen, epochs, len(train))
     snapshots = fit(
-        recipe, train, val, seed=job.seed, device=job.device, start=start, resume=checkpoint or None, tick=tick
+        recipe, train, val, seed=job.seed, device=job.device, start=start, resume=checkpoint or None, tick=tick, team=team
     )
     while not stops_early(recipe, epochs) and (snapshot := next(snapshots, None)):
         epochs.append(snapshot.epoch)
@@ -201,7 +207,7 @@ def samples(recipe: Recipe, train: Images) -> dict[str, np.ndarray]:
     return {"plain": plain, "augmented": (augmented * 255).round().clamp(0, 255).to(torch.uint8).numpy()}
 
 
-def environment(device: str, threads: int, at_once: int) -> Environment:
+def environment(device: str, threads: int, at_once: int, workers: int = 1) -> Environment:
     """This machine and these versions. No host name, no user name: run folders are shared."""
     return Environment(
         fittingroom=version("fittingroom"),
@@ -214,6 +220,7 @@ def environment(device: str, threads: int, at_once: int) -> Environment:
         device_name=device_name(device),
         threads=threads,
         at_once=at_once,
+        workers=workers,
         started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
 

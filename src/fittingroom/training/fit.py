@@ -32,6 +32,7 @@ from fittingroom.training.optim import Optimizer
 from fittingroom.training.predict import batches, predict, to_float
 from fittingroom.training.schedule import lr_factor
 from fittingroom.training.start import Start, depths, frozen, start_from
+from fittingroom.training.team import ALONE, Alone
 
 CLEAN_N = (
     5_000  # training images on which the clean accuracy of an epoch is taken: its standard error is under 0.7 points
@@ -62,15 +63,17 @@ def fit(
     start: Start | None = None,
     resume: dict[str, np.ndarray] | None = None,
     tick: Tick = lambda images, loss_sum: None,
+    team: Alone = ALONE,
 ) -> Iterator[Snapshot]:
     """Train `recipe` (resolved: its precision is not "auto") and yield a `Snapshot` after each epoch.
 
-    `start` are trained weights to begin with, for a recipe with `model.init`.
+    `start` are trained weights to begin with, for a recipe with `model.init`. `team` are the processes that share the
+    training: each calls `fit` with the same arguments and yields the same snapshots.
 
     An epoch's randomness (order, augmentation, dropout) is a function of `seed` and the epoch's number, so a training
     resumed from `Snapshot.state()` gives the same bytes as one that was never interrupted.
 
-    Raises `NotFinite` when the loss is NaN or infinite: on a CPU before that step touches the weights, on other devices
+    Raises `NotFinite` when the loss is NaN or infinite: on a CPU before that step's update, on other devices
     at the end of the epoch (one look a step would stall them); the state handed out before stays good.
 
     >>> from fittingroom.spec.read import read_recipe
@@ -113,19 +116,23 @@ def fit(
         flat = {f"{part}/{name}": value for part, arrays in parts.items() for name, value in arrays.items()}
         return flat | {"epoch": np.array(number)}
 
+    def score(some: Images) -> np.ndarray:
+        return team.each(len(some), lambda part: predict(scored, some.images_NCHW[part], device))
+
     for number in range(first_epoch, spec.epochs + 1):
         started = time.perf_counter()
         model.train()
         for module in still:
             module.training = False  # not eval(), which would reach the modules inside it, too
-        order, generator = shuffled(n, seed, number, device, weight_N)
-        loss_sum = torch.zeros((), device=device)
-        correct = torch.zeros((), dtype=torch.int64, device=device)
+        order, generator = shuffled(n, seed, number, device, weight_N, team.rank)
+        totals = torch.zeros(2, device=device)  # summed loss, images recognised
         for i, rows in enumerate(order.split(spec.batch_size)):
             if len(rows) == 1 < min(n, spec.batch_size):
                 break  # a last image alone has no variance for BatchNorm
             target_N = labels[rows]
             images, targets = augment(to_float(batch_of(rows)), F.one_hot(target_N, k).float(), generator)
+            mine, counts = team.part(len(rows))
+            images, targets, target_N = images[mine], targets[mine], target_N[mine]
             with torch.autocast(device, torch.bfloat16, enabled=spec.precision == "bf16"):
                 logits = model(images.contiguous(memory_format=torch.channels_last))
             loss = F.cross_entropy(
@@ -133,9 +140,12 @@ def fit(
             )
             if not even:  # by image: torch's class weights would pull every smoothed target to the rare classes
                 loss = (loss * (targets @ weight_K)).mean()
-            if device == "cpu" and not math.isfinite(loss.item()):
+            (loss * (counts * len(images) / len(rows))).backward()
+            with torch.no_grad():
+                facts = torch.stack([loss * len(images), (logits.argmax(1) == target_N).sum().float()]) * counts
+            facts = team.add_up(parameters, facts)
+            if device == "cpu" and not math.isfinite(facts[0].item()):
                 raise _not_finite(number, i + 1, recipe)
-            loss.backward()
             if spec.clip_norm:
                 nn.utils.clip_grad_norm_(parameters, spec.clip_norm)
             step = (number - 1) * steps_per_epoch + i
@@ -145,24 +155,25 @@ def fit(
                 parameter.grad = None
             if averaged is not None:
                 _average(averaged, model, min(spec.ema, (1 + step) / (10 + step)))  # young averages forget faster
-            with torch.no_grad():  # the host does not wait for these
-                loss_sum += loss.detach() * len(rows)
-                correct += (logits.argmax(1) == target_N).sum()
-            tick(min((i + 1) * spec.batch_size, n), loss_sum)
-        train_loss = loss_sum.item() / n
+            totals += facts  # on the device: the host does not wait
+            tick(min((i + 1) * spec.batch_size, n), totals[0])
+        team.agree(model)
+        if averaged is not None:
+            team.agree(averaged)
+        train_loss, train_accuracy = (total / n for total in totals.tolist())
         trained = time.perf_counter()
-        clean_logits = predict(scored, clean, device)
+        clean_logits = score(clean)
         if not (
             math.isfinite(train_loss) and np.isfinite(clean_logits).all()
         ):  # the last step's update can be the bad one
             raise _not_finite(number, None, recipe)
-        val_logits = predict(scored, val, device) if val else None
+        val_logits = score(val) if val else None
         yield Snapshot(
             Epoch(
                 epoch=number,
                 lr=recipe.optimizer.lr * factor,
                 train_loss=train_loss,
-                train_accuracy=correct.item() / n,
+                train_accuracy=train_accuracy,
                 clean_loss=LOG_LOSS.score(clean_logits, clean.labels_N),
                 clean_accuracy=ACCURACY.score(clean_logits, clean.labels_N),
                 clean_n=len(clean),
@@ -189,17 +200,18 @@ def class_weights(labels_N: Tensor, k: int, power: float) -> Tensor:
 
 
 def shuffled(
-    n: int, seed: int, epoch: int, device: str = "cpu", weight_N: Tensor | None = None
+    n: int, seed: int, epoch: int, device: str = "cpu", weight_N: Tensor | None = None, rank: int = 0
 ) -> tuple[Tensor, torch.Generator]:
     """The order of an epoch's `n` images, and the generator for its augmentation; torch's own, for dropout, is seeded, too.
 
     With weights, `n` images are drawn with replacement, each with a chance in proportion to its weight.
 
-    The two numbers are mixed as in SplitMix, so that neighbours don't share streams.
+    The two numbers are mixed as in SplitMix, so that neighbours don't share streams. Those who share a training differ
+    (`rank`) in dropout alone.
     """
     mixed = (seed * 0x9E3779B97F4A7C15 + epoch * 0xBF58476D1CE4E5B9) % (1 << 62)
     generator = torch.Generator(device).manual_seed(mixed)
-    torch.manual_seed(mixed + 1)
+    torch.manual_seed(mixed + 1 + rank)
     if weight_N is not None:
         return torch.multinomial(weight_N, n, replacement=True, generator=generator), generator
     return torch.randperm(n, generator=generator, device=device), generator

@@ -20,7 +20,7 @@ import optuna
 import pytest
 
 from fittingroom.spec.errors import FittingroomError
-from fittingroom.study import search as room
+from fittingroom.study import tuning as room
 
 BINARIES = Path("/usr/lib/postgresql/15/bin")
 PASSWORD = "s3cret:pass/word"  # with what a URL must write as %3A and %2F

@@ -1,0 +1,42 @@
+"""Search: Optuna proposes values for parts of a recipe, trainings judge them on validation images. The test set stays locked.
+
+Trials come in batches: a proposal, and the decision to stop a trial early (to prune it), know what earlier batches found and
+nothing else. So neither the number of workers nor their speed nor a kill changes what is tried, only when: the same search
+gives the same trials on a laptop and on a cluster. The price is that a batch waits for its slowest trial.
+
+    search   what is searched, and the recipe of each point
+    storage  where trials are kept: a file, or a database that several share
+    propose  what to try next
+    judge    whether a trial is hopeless
+    drivers  whose a trial is, when several processes search together
+    loop     the search itself
+    results  what was found
+"""
+
+from fittingroom.spec.errors import need
+
+need("optuna", "fittingroom tune", "tune")
+
+import optuna  # noqa: E402
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+from fittingroom.study.tuning.loop import run_search  # noqa: E402
+from fittingroom.study.tuning.results import best, facts, front, importance  # noqa: E402
+from fittingroom.study.tuning.search import Search, score  # noqa: E402
+from fittingroom.study.tuning.storage import journal, names, open_storage, open_study, warm_start  # noqa: E402
+
+__all__ = [
+    "Search",
+    "best",
+    "facts",
+    "front",
+    "importance",
+    "journal",
+    "names",
+    "open_storage",
+    "open_study",
+    "run_search",
+    "score",
+    "warm_start",
+]
