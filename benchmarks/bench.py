@@ -2,7 +2,8 @@
 
     make bench                 rows 1, 3 and 5 on parts of an epoch
     make bench ARGS=--quick    the same, smaller
-    make bench ARGS=--full     rows 2 and 4, too, at full length, and row 3 for every shipped recipe
+    make bench ARGS=--full     rows 2, 4 and 6, too, at full length, and row 3 for every shipped recipe
+    make bench ARGS="--rows 7" memory with 50,000 pictures, for which it needs 10 GB of disk
     make bench ARGS="--full --rows 2 4"    some of that alone
 
 Each ratio is taken within one round of turns. Nothing else may run meanwhile.
@@ -21,7 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from growth import growth
+from memory import memory
 from race import race
+from scale import scale
 from throughput import throughput
 from time_to import time_to
 
@@ -36,8 +39,8 @@ LISTEN_S = 3  # to whether others use the machine, before anything is measured
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="smaller, for a look")
-    parser.add_argument("--full", action="store_true", help="rows 2 and 4, too, and row 3 for every recipe")
-    parser.add_argument("--rows", type=int, nargs="+", choices=range(1, 6), help="only these")
+    parser.add_argument("--full", action="store_true", help="rows 2, 4 and 6, too, and row 3 for every recipe")
+    parser.add_argument("--rows", type=int, nargs="+", choices=range(1, 8), help="only these")
     parser.add_argument("--busy", action="store_true", help="measure although the machine is busy")
     arguments = parser.parse_args()
     quiet = Quiet()
@@ -46,7 +49,7 @@ def main() -> None:
         sys.exit("something else uses a core here, and two threads collapse beside it; wait, or say --busy")
     print(machine(), flush=True)
     figures: dict[str, Any] = {"machine": machine(), "date": str(datetime.date.today()), "quiet_before": bool(quiet)}
-    rows = arguments.rows or ([1, 2, 3, 4, 5] if arguments.full else [1, 3, 5])
+    rows = arguments.rows or ([1, 2, 3, 4, 5, 6] if arguments.full else [1, 3, 5])
     kind = "-quick" if arguments.quick else "-full" if arguments.full else ""
     if arguments.rows:
         kind += "-rows-" + "-".join(map(str, rows))
@@ -60,6 +63,8 @@ def main() -> None:
         },
         4: lambda: {"growth": growth(600_000)},
         5: lambda: {"throughput": throughput(3_000 if arguments.quick else 60_000, 1, rounds)},
+        6: lambda: {"scale": scale(4 if arguments.quick else 24, rounds)},
+        7: lambda: {"memory": memory(2_000 if arguments.quick else 50_000, 224)},
     }
     path = RESULTS / f"{datetime.datetime.now():%Y-%m-%d-%H%M}{kind}.json"  # names in order of time
     RESULTS.mkdir(exist_ok=True)

@@ -11,7 +11,7 @@ from typing import Any
 from fittingroom.spec.read import read_recipe
 from fittingroom.spec.recipe import Recipe
 from fittingroom.store import Runs
-from fittingroom.study.launch import launch
+from fittingroom.study.launch import launch, launcher
 from fittingroom.study.run import plan_study
 
 SEEDS = 16
@@ -23,7 +23,8 @@ def study_s(recipe: Recipe, seeds: int, workers: int | None = None) -> float:
         runs = Runs(Path(folder))
         study = plan_study([recipe], [], range(seeds), runs)
         started = time.perf_counter()
-        launch(study.waiting, runs, workers or study.workers)
+        with launcher("local", workers or study.workers) as by:
+            launch(study.waiting, runs, by)
         return time.perf_counter() - started
 
 

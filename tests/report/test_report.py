@@ -27,6 +27,7 @@ from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import Recipe
 from fittingroom.store import RunFolder, Runs
 from fittingroom.store.atomic import write
+from fittingroom.study.launch import InThisProcess
 from fittingroom.study.run import plan_study, run_study
 
 HOSTILE = [
@@ -205,7 +206,7 @@ def test_hostile_names_stay_text_on_every_other_page(
     monkeypatch.setattr("fittingroom.explain.run.embedding", lambda features, jobs: features[:, :2])
     runs, folders = finished
     other, copies = hostile_copy(runs, folders, tmp_path / "runs")
-    stress(copies, other, device="cpu")
+    stress(copies, other, InThisProcess(), device="cpu")
     story = gather(copies, other)[0]
     data = load("fashion-mnist")
     pages = [

@@ -14,6 +14,7 @@ from fittingroom.metrics.crossed import estimate
 from fittingroom.report.gather import gather
 from fittingroom.spec.recipe import Recipe
 from fittingroom.store import Runs
+from fittingroom.study.launch import InThisProcess, launcher
 from fittingroom.study.run import plan_study, run_study
 from fittingroom.study.stress import CHUNK, stress
 from fittingroom.training import predict
@@ -29,13 +30,13 @@ def test_two_recipes_under_stress(quick: Callable[..., Recipe], fashion: Dataset
     folders = run_study(plan_study([quick(), other], [], range(2), runs, device="cpu"), runs, lambda n, s: None)
     assert gather(folders, runs)[0].robust is None
     shares: list[float] = []
-    stress(folders[:2], runs, device="cpu", tick=shares.append)
+    stress(folders[:2], runs, InThisProcess(), device="cpu", tick=shares.append)
     assert gather(folders, runs)[0].robust is None  # not all of them yet
     assert shares == sorted(shares) and shares[-1] == 1.0
     reads = runs.test_reads()["fashion-mnist"]
-    stress(folders, runs, device="cpu")
+    stress(folders, runs, InThisProcess(), device="cpu")
     assert runs.test_reads()["fashion-mnist"] == reads + 2  # only the two that were missing
-    stress(folders, runs, device="cpu")
+    stress(folders, runs, InThisProcess(), device="cpu")
     assert runs.test_reads()["fashion-mnist"] == reads + 2
 
     found = folders[1].stressed()
@@ -65,3 +66,22 @@ def test_two_recipes_under_stress(quick: Callable[..., Recipe], fashion: Dataset
     kind = np.mean([(f.stressed()["said"][3, 4] == labels).mean() for f in folders[:2]])  # type: ignore[index]
     mine = next(r for r in rows_ if r.recipe == folders[0].recipe.name)
     assert mine.by_kind["noise"][4] == pytest.approx(kind)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_who_does_the_work_changes_nothing(quick: Callable[..., Recipe], tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    runs = Runs(tmp_path / "runs")
+    both = run_study(plan_study([quick()], [], range(2), runs, device="cpu"), runs, lambda n, s: None, costs=False)
+    said = []
+    for name, at_once in (("local", 1), ("local", 2), ("ray", 2)):
+        shares: list[float] = []
+        with launcher(name, at_once) as by:
+            stress(both, runs, by, device="cpu", tick=shares.append)
+        assert shares == sorted(shares) and shares[-1] == 1.0
+        said.append([run.stressed()["said"] for run in both])  # type: ignore[index]
+        for run in both:
+            (run.path / "stress.npz").unlink()
+    np.testing.assert_array_equal(said[0], said[1])
+    np.testing.assert_array_equal(said[0], said[2])
+    assert runs.test_reads()["fashion-mnist"] == 2 + 3 * 2

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -152,11 +153,15 @@ def test_a_kill_between_an_epochs_line_and_its_checkpoint(fashion: Dataset, quic
     assert content(execute(job, Runs(tmp_path / "b"))) == content(whole)
 
 
-def test_fresh_forgets_and_gives_the_same(fashion: Dataset, quick: Quick, tmp_path: Path) -> None:
-    job = plan(quick(), fashion, 0, "cpu", 1)
-    first = content(execute(job, Runs(tmp_path)))
-    assert content(execute(job, Runs(tmp_path), fresh=True)) == first
-    assert Runs(tmp_path).test_reads() == {"fashion-mnist": 2}  # the log is not taken back
+def test_fresh_forgets_and_gives_the_same(command: Callable[..., Any], tmp_path: Path) -> None:
+    words = ["train", "readme-004-mlp", "train.epochs=2", "data.limit=600"]
+    assert command(*words).returncode == 0
+    (run,) = Runs(tmp_path / "runs").list()
+    first, began = content(run), run.environment
+    (run.path / "stress.npz").write_bytes(b"of the old weights")
+    assert command(*words, "--fresh").returncode == 0
+    assert content(run) == first and run.environment != began and not (run.path / "stress.npz").exists()
+    assert Runs(tmp_path / "runs").test_reads() == {"fashion-mnist": 2}  # the log is not taken back
 
 
 def test_best_val_scores_the_best_epochs_weights(fashion: Dataset, quick: Quick, tmp_path: Path) -> None:

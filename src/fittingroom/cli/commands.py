@@ -44,6 +44,11 @@ def train(
     data: Data = "",
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Decides weights, order, augmentation, dropout.")] = 0,
     device: Device = "auto",
+    workers: Annotated[
+        int,
+        typer.Option(min=1, help="Processes that share this training, each with a part of every batch (needs Ray)."),
+    ] = 1,
+    launcher: Launcher = "local",
     runs: RunsDir = Path("runs"),
     home: Home = None,
     resume: Annotated[
@@ -64,8 +69,10 @@ def train(
     from fittingroom.store import Runs
 
     read = read_recipe(recipe, overrides or [])
-    from fittingroom.study.execute import execute, is_finished
-    from fittingroom.study.plan import cautions, plan, threads_each
+    from fittingroom.study.execute import is_finished
+    from fittingroom.study.launch import launch
+    from fittingroom.study.launch import launcher as launcher_of
+    from fittingroom.study.plan import cautions, of_workers, plan, threads_each
     from fittingroom.training import choose_device
 
     if resume and fresh:
@@ -74,21 +81,26 @@ def train(
     source: list[str] = []
     with share_of("reading pictures", quiet or as_json) as tick:
         loaded = load(data or read.data.name, home, source.append, shape=read.data, strict=strict, tick=tick)
-    job = plan(read, loaded, seed, choose_device(device), threads_each(), not no_test, folder)
+    executor = launcher_of(launcher, 1, workers)
+    job = plan(read, loaded, seed, choose_device(device), threads_each(workers), not no_test, folder)
     run = job.folder(folder)
     if resume and not (run.path / "run.json").exists():
         raise FittingroomError(f"there is nothing to resume at {run.path}; leave --resume away to start")
     with (
         resumable(lambda: f"{len(run.epochs)} of {read.train.epochs} epochs are saved in {run.path}", "--resume"),
         Board([job], quiet or as_json) as board,
+        executor as by,
     ):
-        for line in [*source, *(f"warning: {w}" for w in cautions(read, loaded))]:
+        for line in [*source, *(f"warning: {w}" for w in cautions(read, loaded)), *of_workers(job, loaded, workers)]:
             board.say(line)
         if run.epochs and not run.done and not fresh:
             board.say(f"going on after epoch {len(run.epochs)} of {read.train.epochs} (--fresh starts over)")
         elif is_finished(run, job) and not fresh:
             board.say("this run is finished already; here is its result (--fresh trains it again)")
-        execute(job, folder, fresh=fresh, listen=lambda sign: board.listen(0, sign))
+        if fresh:
+            with run.lock():
+                run.clear()
+        launch([job], folder, by, board.listen, board.say)
     if as_json:
         show.as_json(_run_facts(run))
     else:

@@ -294,6 +294,8 @@ def transfer(
 def stress(
     which: Which,
     device: Device = "auto",
+    at_once: AtOnce = None,
+    launcher: Launcher = "local",
     runs: RunsDir = Path("runs"),
     home: Home = None,
     out: Annotated[Path | None, typer.Option(help="The HTML page (default: stress.html in the runs folder).")] = None,
@@ -314,13 +316,20 @@ def stress(
     from fittingroom.report.tables import robust_tables
     from fittingroom.store import Runs
     from fittingroom.store.runs import safe_name
+    from fittingroom.study.launch import launcher as launcher_of
+    from fittingroom.study.plan import fitting, threads_each
     from fittingroom.study.stress import examples
     from fittingroom.study.stress import stress as run_stress
+    from fittingroom.training import choose_device
 
     chosen, folder = Runs(runs).select(which)
     compared = gather(chosen, folder)  # refuses what could not be compared, before the test set is read
-    with share_of(f"corrupted images, {len(chosen)} runs", quiet or as_json) as tick:
-        run_stress(chosen, folder, device=device, home_dir=home, tick=tick)
+    together = at_once or fitting(choose_device(device))
+    with (
+        launcher_of(launcher, together) as by,
+        share_of(f"corrupted images, {len(chosen)} runs", quiet or as_json) as tick,
+    ):
+        run_stress(chosen, folder, by, device=device, threads=threads_each(together), home_dir=home, tick=tick)
     stories = [replace(story, robust=robustness(story.runs)) for story in compared]
     pages = []
     for story in stories:

@@ -121,7 +121,7 @@ def tune(
     from fittingroom.store.runs import recipe_toml, safe_name
     from fittingroom.study import launch
     from fittingroom.study import tuning as room
-    from fittingroom.study.plan import cores, threads_each
+    from fittingroom.study.plan import fitting, threads_each
     from fittingroom.study.run import plan_study
     from fittingroom.training import choose_device
 
@@ -136,7 +136,7 @@ def tune(
     with share_of("reading pictures", silent) as tick:
         loaded = load(data or recipe.data.name, home, source.append, shape=recipe.data, strict=strict, tick=tick)
     chosen = choose_device(device)
-    workers = min(batch, at_once or (cores() if chosen == "cpu" else 1))
+    workers = min(batch, at_once or fitting(chosen))
     asked = room.Search(
         recipe, dimensions, loaded, tuple(names), pruner, batch, search_seed, chosen, threads_each(workers)
     )

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fittingroom.data.pixels import Pixels
-from fittingroom.training.predict import BATCH, to_float, to_tensor
+from fittingroom.training.predict import at_once, to_float, to_tensor
 
 FILTERS = 64  # shown
 MAPS = 16  # of each layer
@@ -67,8 +67,9 @@ def last_features(model: nn.Module, images_NCHW: Pixels) -> np.ndarray:
     parts: list[Tensor] = []
     handle = dense[-1].register_forward_pre_hook(lambda module, inputs: parts.append(inputs[0].float()))
     try:
-        for first in range(0, len(images_NCHW), BATCH):
-            model(to_float(to_tensor(images_NCHW[first : first + BATCH])).contiguous(memory_format=torch.channels_last))
+        batch = at_once(images_NCHW)
+        for first in range(0, len(images_NCHW), batch):
+            model(to_float(to_tensor(images_NCHW[first : first + batch])).contiguous(memory_format=torch.channels_last))
     finally:
         handle.remove()
     return torch.cat(parts).numpy()

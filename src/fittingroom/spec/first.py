@@ -7,6 +7,7 @@ import unicodedata
 
 STEPS = 900  # a training of about so many steps; on 573 and 8,176 pictures more gained nothing: docs/log.md 2026-11-21
 BATCHES = ((1_000, 32), (3_000, 64), (20_000, 128), (math.inf, 512))  # up to so many images, this batch
+PIXELS = 512 * 64 * 64  # in a batch, at most: what a step remembers of larger ones fills a laptop's memory
 
 
 def first_recipe(
@@ -24,7 +25,8 @@ def first_recipe(
     """
     channels, height, width = shape
     n, side = sum(counts.values()), min(height, width)
-    batch = next(size for most, size in BATCHES if n <= most)
+    fitting = 2 ** int(math.log2(max(8, PIXELS / (height * width))))
+    batch = min(fitting, next(size for most, size in BATCHES if n <= most))
     epochs = min(60, max(6, round(STEPS / math.ceil(n / batch))))
     stages = 3 + (side >= 96) + (side >= 160)
     early = side >= 48

@@ -19,6 +19,7 @@ from fittingroom.data import Dataset, Images, fold_of, prepare, reload
 from fittingroom.data.pixels import shrunk
 from fittingroom.metrics.scores import scores
 from fittingroom.models import build, describe
+from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.records import DataFacts, Environment, Epoch, Metrics
 from fittingroom.store import RunFolder, Runs
@@ -49,20 +50,17 @@ class Progress:
 Listen = Callable[[Progress], None]
 
 
-def execute(
-    job: Job, runs: Runs, *, at_once: int = 1, fresh: bool = False, listen: Listen = lambda p: None
-) -> RunFolder:
+def execute(job: Job, runs: Runs, *, at_once: int = 1, listen: Listen = lambda p: None) -> RunFolder:
     """Train and score `job`, going on after its last whole epoch if it was interrupted; the finished run.
 
-    A finished run is given back as it is (but scored on test now, if it was not and `job` asks for it). `fresh` forgets
-    what is there. Raises `NotFree` if another process trains it, `NotFinite` if the loss does not stay finite.
+    A finished run is given back as it is (but scored on test now, if it was not and `job` asks for it).
+    Raises `NotFree` if another process trains it, `NotFinite` if the loss does not stay finite.
     """
     run = job.folder(runs)
-    if is_finished(run, job) and not fresh:
+    if is_finished(run, job):
         return run
     with run.lock():
-        if fresh:
-            run.clear()
+        refuse_other_team(run, 1)
         if not is_finished(run, job):  # another process may have been faster
             prepare_process(run.environment.threads if run.epochs else job.threads)
             data = fold_of(reload(job.recipe.data.name, job.data_digest, job.home_dir), job.recipe.data)
@@ -73,6 +71,15 @@ def execute(
                 record_test(run, runs, data.digest, test, test_logits(job, run.arrays("weights"), test))
             run.finish()
     return run
+
+
+def refuse_other_team(run: RunFolder, workers: int) -> None:
+    """Raise `FittingroomError` for a run that so many workers cannot go on with to the bytes that it began for."""
+    if run.epochs and not run.done and run.environment.workers != workers:
+        began = run.environment.workers
+        raise FittingroomError(
+            f"{run.path} began with {began} worker{'s' * (began > 1)}; go on with --workers {began}, or start over with --fresh"
+        )
 
 
 def is_finished(run: RunFolder, job: Job) -> bool:
@@ -119,13 +126,23 @@ def train_run(
     if not checkpoint:
         run.clear()
         structure = describe(build(recipe.model, train.shape, len(train.classes)), train.shape)
-        run.begin(recipe, job.identity, environment(job.device, job.threads, at_once, team.size), given.facts, structure)
+        run.begin(
+            recipe, job.identity, environment(job.device, job.threads, at_once, team.size), given.facts, structure
+        )
         run.write_npz("samples", samples(recipe, train))
     run.keep_epochs(int(checkpoint["epoch"]) if checkpoint else 0)
     epochs = run.epochs
     tick = _ticker(listen, epochs, len(train))
     snapshots = fit(
-        recipe, train, val, seed=job.seed, device=job.device, start=start, resume=checkpoint or None, tick=tick, team=team
+        recipe,
+        train,
+        val,
+        seed=job.seed,
+        device=job.device,
+        start=start,
+        resume=checkpoint or None,
+        tick=tick,
+        team=team,
     )
     while not stops_early(recipe, epochs) and (snapshot := next(snapshots, None)):
         epochs.append(snapshot.epoch)

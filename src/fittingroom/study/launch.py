@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -17,11 +17,12 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from fittingroom.data.acquire import Say
+from fittingroom.data.acquire import Say, Tick
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.store import RunFolder, Runs
 from fittingroom.study.execute import Progress, execute
 from fittingroom.study.plan import Job
+from fittingroom.training import prepare_process
 
 
 @dataclass(frozen=True)
@@ -41,29 +42,44 @@ class Stopped:
 Outcome = str | Failed | Stopped  # a finished run's name, or why there is none
 ListenToJob = Callable[[int, Progress | None], bool | None]  # number of the job; None when it has ended; True stops it
 T = TypeVar("T")
+Shared = TypeVar("Shared")
+Item = TypeVar("Item")
 
 
 class Launcher(Protocol):
-    """Executes jobs somewhere, and gives an outcome for each, in their order. Usable again until it is left."""
+    """Does work somewhere. Usable again until it is left."""
 
-    def run(
-        self, jobs: Sequence[Job], runs: Runs, listen: ListenToJob, say: Say = lambda line: None
-    ) -> list[Outcome]: ...
+    def run(self, jobs: Sequence[Job], runs: Runs, listen: ListenToJob, say: Say = lambda line: None) -> list[Outcome]:
+        """Execute jobs, and give an outcome for each, in their order."""
+
+    def each(
+        self,
+        call: Callable[[Shared, Item], T],
+        shared: Shared,
+        items: Sequence[Item],
+        threads: int,
+        tick: Tick = lambda share: None,
+    ) -> list[T]:
+        """`call(shared, item)` of every item, in their order; `shared` travels once to each who needs it."""
 
 
-def launcher(name: str, workers: int) -> AbstractContextManager[Launcher]:
-    """The launcher of this name: "local", with so many `workers`; "ray" or "ray=ADDRESS".
+def launcher(name: str, at_once: int, workers: int = 1) -> AbstractContextManager[Launcher]:
+    """The launcher of this name: "local", which runs so many jobs `at_once`; "ray" or "ray=ADDRESS".
 
-    Raises `FittingroomError` for an unknown one.
+    With several `workers`, Ray trains each job with so many processes together. Raises `FittingroomError` for an unknown one.
     """
     kind, _, address = name.partition("=")
-    if name == "local":
-        return LocalPool(workers) if workers > 1 else InThisProcess()
+    if name != "local" and kind != "ray":
+        raise FittingroomError(f'unknown launcher "{name}"; it is one of: local, ray, ray=ADDRESS')
+    if workers > 1:
+        from fittingroom.study.ray_team import RayTeam
+
+        return RayTeam(workers, address)
     if kind == "ray":
         from fittingroom.study.ray_cluster import RayCluster
 
         return RayCluster(address)
-    raise FittingroomError(f'unknown launcher "{name}"; it is one of: local, ray, ray=ADDRESS')
+    return LocalPool(at_once) if at_once > 1 else InThisProcess()
 
 
 def launch(
@@ -81,6 +97,8 @@ def launch(
     outcomes = by.run(jobs, runs, listen, say)
     failures = [(job, found) for job, found in zip(jobs, outcomes, strict=True) if isinstance(found, Failed)]
     if failures:
+        if len(jobs) == 1 and failures[0][1].mistake:
+            raise FittingroomError(failures[0][1].text)
         lines = [f"  {job.recipe.name}, seed {job.seed}: {failed.text}" for job, failed in failures]
         crashed = not all(failed.mistake for _, failed in failures)
         error = RuntimeError if crashed else FittingroomError
@@ -111,6 +129,21 @@ class InThisProcess:
             outcomes.append(attempt(job, runs, 1, partial(listen, i)))
             listen(i, None)
         return outcomes
+
+    def each(
+        self,
+        call: Callable[[Shared, Item], T],
+        shared: Shared,
+        items: Sequence[Item],
+        threads: int,
+        tick: Tick = lambda share: None,
+    ) -> list[T]:
+        prepare_process(threads)
+        found = []
+        for item in items:
+            found.append(call(shared, item))
+            tick(len(found) / len(items))
+        return found
 
 
 class LocalPool:
@@ -156,6 +189,39 @@ class LocalPool:
                 if following:
                     worker.begin(*following, runs.path, at_once)
         return [outcomes[i] for i in range(len(jobs))]
+
+    def each(
+        self,
+        call: Callable[[Shared, Item], T],
+        shared: Shared,
+        items: Sequence[Item],
+        threads: int,
+        tick: Tick = lambda share: None,
+    ) -> list[T]:
+        context = multiprocessing.get_context("spawn")
+        with _threads_in_environment(threads), _without_main():
+            pool = ProcessPoolExecutor(min(self.workers, len(items)), context, _hold, (shared, threads))
+            try:
+                futures = [pool.submit(_call, call, item) for item in items]
+                for n, _ in enumerate(as_completed(futures), 1):
+                    tick(n / len(items))
+                return [future.result() for future in futures]
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+
+_held: Any = None  # of a process in which `LocalPool.each` calls something: what all calls share
+
+
+def _hold(shared: Any, threads: int) -> None:
+    global _held
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us
+    prepare_process(threads)
+    _held = shared
+
+
+def _call(call: Callable[[Any, Any], Any], item: Any) -> Any:
+    return call(_held, item)
 
 
 class _Worker:

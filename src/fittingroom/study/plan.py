@@ -25,6 +25,7 @@ from fittingroom.store import RunFolder, Runs
 from fittingroom.study.initial import Initial, initial
 from fittingroom.training import choose_precision
 from fittingroom.training.start import frozen, start_from
+from fittingroom.training.team import normalisations
 
 FLIPS = {"hflip", "vflip"}
 HERE = Runs(Path("runs"))
@@ -172,12 +173,31 @@ def cautions(recipe: Recipe, data: Dataset) -> list[str]:
     ]
 
 
+def of_workers(job: Job, data: Dataset, workers: int) -> list[str]:
+    """What differs, when several workers share this training, from one that does it alone."""
+    if workers == 1:
+        return []
+    each = f"each of {workers} workers trains on its part of every batch of {job.recipe.train.batch_size}"
+    model = build(job.recipe.model, data.train.shape, len(data.classes))
+    if normalisations(model):
+        each += (
+            "; BatchNorm normalises by the statistics of each worker's part, and classifies with the mean of all "
+            "workers' running statistics"
+        )
+    return [each]
+
+
 def cores() -> int:
     """The cores that this process may use; a container's quota counts."""
     there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = Path("/sys/fs/cgroup/cpu.max")
     limit, _, period = quota.read_text().partition(" ") if quota.exists() else ("max", "", "")
     return there if limit == "max" else max(1, min(there, round(int(limit) / int(period))))
+
+
+def fitting(device: str) -> int:
+    """How many trainings share this machine: one a core on a CPU, one alone on an accelerator, whose memory it may need."""
+    return cores() if device == "cpu" else 1
 
 
 def threads_each(runs: int = 1) -> int:

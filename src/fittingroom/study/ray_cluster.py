@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from fittingroom.data import Dataset, Images, fold_of, reload
-from fittingroom.data.acquire import Say
+from fittingroom.data.acquire import Say, Tick
 from fittingroom.spec.errors import FittingroomError, need
 from fittingroom.store import RunFolder, Runs
 from fittingroom.store.atomic import write
@@ -39,7 +39,7 @@ from fittingroom.study.execute import (
     train_run,
     unlock_test,
 )
-from fittingroom.study.launch import Failed, ListenToJob, Outcome, Stopped
+from fittingroom.study.launch import Failed, Item, ListenToJob, Outcome, Shared, Stopped, T
 from fittingroom.study.plan import Job, cores
 from fittingroom.training import prepare_process
 
@@ -125,6 +125,23 @@ class RayCluster:
                 flight.held.close()
         return [outcomes[i] for i in range(len(jobs))]
 
+    def each(
+        self,
+        call: Callable[[Shared, Item], T],
+        shared: Shared,
+        items: Sequence[Item],
+        threads: int,
+        tick: Tick = lambda share: None,
+    ) -> list[T]:
+        there = ray.put(shared)
+        task = _call.options(num_cpus=threads, max_retries=TRIES, runtime_env=_environment(threads))
+        references = [task.remote(call, there, item, threads) for item in items]
+        waiting = references
+        while waiting:
+            _, waiting = ray.wait(waiting, timeout=PATIENCE_S)
+            tick(1 - len(waiting) / len(items))
+        return ray.get(references)
+
     # ------------------------------------------------------------
 
     def _begin(self, flight: _Flight, runs: Runs, flying: dict[Any, _Flight]) -> None:
@@ -138,9 +155,11 @@ class RayCluster:
             self._score(flight, runs, flying)
             return
         job = flight.job
-        train, val, facts = self._material(job)
-        task = _train.options(**_needs(job))
-        generator = task.remote(job, train, val, facts, self._start(flight), _files(flight.run), self._at_once(job))
+        train, val, facts = self.material(job)
+        task = _train.options(**needs(job))
+        generator = task.remote(
+            job, train, val, facts, self.start(flight.job, flight.run), files(flight.run), self._at_once(job)
+        )
         flying[generator] = flight
 
     def _hear(
@@ -177,11 +196,10 @@ class RayCluster:
         if not flight.training:
             del flying[reference]
             assert flight.test is not None
-            record_test(flight.run, runs, flight.test_digest, flight.test, event)
+            record_test(flight.run, runs, flight.test.digest, flight.test.images, event)
             flight.run.finish()
             return flight.run.name
-        for name, content in event.files.items():
-            write(flight.run.path / name, content)
+        unpack(event.files, flight.run)
         if event.sign is not None and listen(flight.number, event.sign):
             ray.cancel(reference, force=False)
             del flying[reference]
@@ -196,19 +214,25 @@ class RayCluster:
         return None
 
     def _score(self, flight: _Flight, runs: Runs, flying: dict[Any, _Flight]) -> None:
-        """Log that the test set is read, then send it and the weights to a task."""
-        job, run = flight.job, flight.run
         flight.training = False
+        test = flight.test or self.read_test(flight.job, flight.run, runs)
+        flight.test = test
+        flying[self.scoring(flight.job, flight.run, test)] = flight
+
+    def read_test(self, job: Job, run: RunFolder, runs: Runs) -> Test:
+        """The test images, in the object store too; that they are read is logged first."""
         data = self._dataset(job)
-        if flight.test is None:
-            flight.test, flight.test_digest = unlock_test(job, run, runs, data), data.digest
+        images = unlock_test(job, run, runs, data)
         key = ("test", data.digest)
         if key not in self.images:
-            self.images[key] = ray.put(flight.test)
-        reference = _score.options(**_needs(job)).remote(job, run.arrays("weights"), self.images[key])
-        flying[reference] = flight
+            self.images[key] = ray.put(images)
+        return Test(images, data.digest, self.images[key])
 
-    def _material(self, job: Job) -> tuple[Any, Any, Any]:
+    def scoring(self, job: Job, run: RunFolder, test: Test) -> Any:
+        """A reference to what the trained run says of the test images, or to why it failed."""
+        return _score.options(**needs(job)).remote(job, run.arrays("weights"), test.reference)
+
+    def material(self, job: Job) -> tuple[Any, Any, Any]:
         """References to what the job trains on; the same images are put into the object store once."""
         key = (job.data_digest, job.recipe.data)
         if key not in self.images:
@@ -216,12 +240,12 @@ class RayCluster:
             self.images[key] = (ray.put(given.train), ray.put(given.val), given.facts)
         return self.images[key]  # type: ignore[no-any-return]
 
-    def _start(self, flight: _Flight) -> Any:
+    def start(self, job: Job, run: RunFolder) -> Any:
         """A reference to the trained weights that the run begins with; the same ones are put there once."""
-        start = start_of(flight.job, flight.run)
-        if start is None or flight.job.initial is None:
+        start = start_of(job, run)
+        if start is None or job.initial is None:
             return None
-        key = ("start", flight.job.initial.sha256)
+        key = ("start", job.initial.sha256)
         if key not in self.images:
             self.images[key] = ray.put(start)
         return self.images[key]
@@ -233,7 +257,7 @@ class RayCluster:
         """How many such jobs the cluster can run at once now."""
         there = ray.cluster_resources()
         by_cpu = int(there.get("CPU", 1) // job.threads)
-        return max(1, int(there.get("GPU", 0) / _needs(job)["num_gpus"]) if job.device == "cuda" else by_cpu)
+        return max(1, int(there.get("GPU", 0) / needs(job)["num_gpus"]) if job.device == "cuda" else by_cpu)
 
     def _at_once(self, job: Job) -> int:
         """How many such jobs share a node, as the run will record."""
@@ -246,12 +270,21 @@ def _loopback_stays(address: str) -> Iterator[None]:
     from ray._private import ray_constants
 
     before = ray_constants.ENABLE_RAY_CLUSTER
-    if address.rpartition(":")[0] in (LOOPBACK, "localhost"):
+    if not address or address.rpartition(":")[0] in (LOOPBACK, "localhost"):
         ray_constants.ENABLE_RAY_CLUSTER = False
     try:
         yield
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+@dataclass(frozen=True)
+class Test:
+    """Unlocked test images, here and in the object store."""
+
+    images: Images
+    digest: str
+    reference: Any
 
 
 @dataclass
@@ -264,32 +297,57 @@ class _Flight:
     training: bool = True
     locked: bool = False
     lost: int = 0  # workers
-    test: Images | None = None
-    test_digest: str = ""
+    test: Test | None = None
     held: ExitStack = field(default_factory=ExitStack)
 
 
 @dataclass(frozen=True)
-class _News:
-    """What a training task streams back: a sign of life, files of its run, and whether that was the last."""
+class News:
+    """What a training sends to the driver: a sign of life, files of its run, and whether that was the last."""
 
     sign: Progress | None
     files: Mapping[str, bytes]
     last: bool = False
 
 
+class Outbox:
+    """Packs signs of life; the files of a run go along after an epoch, but not too often."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self.run, self.sent = run, time.monotonic()
+
+    def pack(self, sign: Progress) -> News:
+        due = sign.record is not None and time.monotonic() - self.sent >= SEND_S
+        if due:
+            self.sent = time.monotonic()
+        return News(sign, files(self.run) if due else {})
+
+    def last(self) -> News:
+        return News(None, files(self.run), last=True)
+
+
+def unpack(there: Mapping[str, bytes], run: RunFolder) -> None:
+    """Write the files of a run."""
+    run.path.mkdir(parents=True, exist_ok=True)
+    for name, content in there.items():
+        write(run.path / name, content)
+
+
 class _Cancelled(Exception):
     """Raised in a training whose task was cancelled."""
 
 
-def _needs(job: Job) -> dict[str, Any]:
+def needs(job: Job) -> dict[str, Any]:
     """What of a node a job needs. A GPU is shared by as many runs as its memory has room for."""
     gpus = min(1.0, max(0.05, job.gpu_share)) if job.device == "cuda" else 0.0
-    environment = {"OMP_NUM_THREADS": str(job.threads)}
-    return {"num_cpus": job.threads, "num_gpus": gpus, "max_retries": 0, "runtime_env": {"env_vars": environment}}
+    return {"num_cpus": job.threads, "num_gpus": gpus, "max_retries": 0, "runtime_env": _environment(job.threads)}
 
 
-def _files(run: RunFolder) -> dict[str, bytes]:
+def _environment(threads: int) -> dict[str, Any]:
+    return {"env_vars": {"OMP_NUM_THREADS": str(threads)}}
+
+
+def files(run: RunFolder) -> dict[str, bytes]:
     """A run's files by name, all but the lock and `DONE`."""
     there = run.path.glob("*") if run.path.is_dir() else ()
     return {f.name: f.read_bytes() for f in there if f.is_file() and not f.name.startswith(".") and f.name != "DONE"}
@@ -297,31 +355,26 @@ def _files(run: RunFolder) -> dict[str, bytes]:
 
 @ray.remote(num_returns="streaming")
 def _train(
-    job: Job, train: Images, val: Images | None, facts: Any, start: Any, files: Mapping[str, bytes], at_once: int
-) -> Iterator[_News | Failed]:
+    job: Job, train: Images, val: Images | None, facts: Any, start: Any, sent: Mapping[str, bytes], at_once: int
+) -> Iterator[News | Failed]:
     """On a node: train in a folder of its own, and stream what happens. Never sees a test image."""
-    news: queue.Queue[_News | Failed] = queue.Queue()
+    news: queue.Queue[News | Failed] = queue.Queue()
     cancelled = threading.Event()
     with tempfile.TemporaryDirectory(prefix="fittingroom-") as folder:
         run = job.folder(Runs(Path(folder)))
-        for name, content in files.items():
-            write(run.path / name, content)
-        sent = [time.monotonic()]
+        unpack(sent, run)
+        outbox = Outbox(run)
 
         def tell(sign: Progress) -> None:
             if cancelled.is_set():
                 raise _Cancelled
-            due = sign.record is not None and time.monotonic() - sent[0] >= SEND_S
-            news.put(_News(sign, _files(run) if due else {}))
-            if due:
-                sent[0] = time.monotonic()
+            news.put(outbox.pack(sign))
 
         def work() -> None:
             try:
                 prepare_process(run.environment.threads if run.epochs else job.threads)
-                run.path.mkdir(parents=True, exist_ok=True)
                 train_run(job, run, Material(train, val, facts), start, at_once, tell)
-                news.put(_News(None, _files(run), last=True))
+                news.put(outbox.last())
             except _Cancelled:
                 news.put(Failed("cancelled", mistake=True))
             except FittingroomError as error:
@@ -352,3 +405,10 @@ def _score(job: Job, weights: dict[str, np.ndarray], test: Images) -> dict[str, 
         return test_logits(job, weights, test)
     except FittingroomError as error:
         return Failed(str(error), mistake=True)
+
+
+@ray.remote
+def _call(call: Callable[[Any, Any], Any], shared: Any, item: Any, threads: int) -> Any:
+    """On a node: one of `RayCluster.each`."""
+    prepare_process(threads)
+    return call(shared, item)

@@ -15,7 +15,7 @@ from fittingroom.store import RunFolder, Runs
 from fittingroom.study.cost import measured_cost
 from fittingroom.study.execute import is_finished
 from fittingroom.study.launch import ListenToJob, launch, launcher
-from fittingroom.study.plan import Job, cautions, cores, plan, threads_each
+from fittingroom.study.plan import Job, cautions, cores, fitting, plan, threads_each
 from fittingroom.training import choose_device
 
 SEEDS = ((2e12, 10), (5e14, 3), (math.inf, 1))  # up to so many FLOPs of one training, so many seeds
@@ -90,8 +90,7 @@ def plan_trials(
 ) -> Plan:
     """Resolve every seed of every trial. Raises `FittingroomError` as `plan_study` does.
 
-    `at_once` runs share the machine; None: one a core on a CPU, one alone on an accelerator, whose memory it may need.
-    `by` names the launcher.
+    `at_once` runs share the machine; None: as many as fit it. `by` names the launcher.
     """
     places = [(trial.recipe.name, trial.dataset) for trial in trials]
     for name, dataset in places:
@@ -115,9 +114,8 @@ def plan_trials(
     ]
     granted = [(job, granted_seeds(job.work) if seeds is None else seeds) for job, seeds in planned]
     total = sum(len(seeds) for _, seeds in granted)
-    here = cores() if chosen == "cpu" else 1
     # on a cluster each run gets one thread, or the share of this machine that --at-once says
-    together = min(total, at_once or here) if by == "local" else at_once or cores()
+    together = min(total, at_once or fitting(chosen)) if by == "local" else at_once or cores()
     threads = threads_each(together)
     jobs = tuple(replace(job, seed=seed, threads=threads) for job, seeds in granted for seed in seeds)
     waiting = [job for job in jobs if not is_finished(job.folder(runs), job)]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +14,10 @@ import torch
 from fittingroom.augment.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from fittingroom.data import Dataset, Images, reload
 from fittingroom.data.acquire import Tick
+from fittingroom.spec.recipe import Recipe
 from fittingroom.store import RunFolder, Runs
-from fittingroom.study.plan import threads_each
-from fittingroom.training import choose_device, predict, prepare_process
+from fittingroom.study.launch import Launcher
+from fittingroom.training import choose_device, predict
 from fittingroom.training.fit import restore
 from fittingroom.training.predict import to_tensor
 
@@ -22,11 +25,22 @@ CHUNK = 1000  # images that are corrupted at once; part of what they suffer, sin
 VERSION = 1  # raised when the corruptions change
 
 
+@dataclass(frozen=True)
+class _Shared:
+    """What every part of the work needs: test images, and the runs' recipes and weights."""
+
+    images: Images
+    runs: Sequence[tuple[Recipe, dict[str, np.ndarray]]]
+    device: str
+
+
 def stress(
     folders: Sequence[RunFolder],
     runs: Runs,
+    by: Launcher,
     *,
     device: str = "auto",
+    threads: int = 1,
     home_dir: Path | None = None,
     tick: Tick = lambda share: None,
 ) -> None:
@@ -40,19 +54,17 @@ def stress(
     by_data: dict[tuple[str, str], list[RunFolder]] = {}
     for folder in waiting:
         by_data.setdefault((folder.data.name, folder.data.digest), []).append(folder)
-    prepare_process(threads_each())
+    parts = list(product(CORRUPTIONS, SEVERITIES))
     for number, ((name, digest), mine) in enumerate(by_data.items()):
         data = reload(name, digest, home_dir)
-        _stress(mine, data, runs, choose_device(device), partial(_part, tick, number, len(by_data)))
-
-
-def _stress(folders: Sequence[RunFolder], data: Dataset, runs: Runs, device: str, tick: Tick) -> None:
-    """All runs on one data set, together."""
-    images = data.test.unlock(partial(_announce, runs, [f.name for f in folders], data))
-    kinds = np.array(list(CORRUPTIONS))
-    for folder, said_CSN in zip(folders, _said(folders, data.train, images, device, tick), strict=True):
-        found = {"version": np.array(VERSION), "kinds": kinds, "said": said_CSN, "labels": images.labels_N}
-        folder.write_npz("stress", found)
+        images = data.test.unlock(partial(_announce, runs, [f.name for f in mine], data))
+        shared = _Shared(images, [(f.recipe, f.arrays("weights")) for f in mine], choose_device(device))
+        said_PRN = by.each(_said, shared, parts, threads, partial(_part, tick, number, len(by_data)))
+        said_RCSN: np.ndarray = np.stack(said_PRN, 1).reshape(len(mine), len(CORRUPTIONS), len(SEVERITIES), len(images))
+        kinds = np.array(list(CORRUPTIONS))
+        for folder, said_CSN in zip(mine, said_RCSN, strict=True):
+            found = {"version": np.array(VERSION), "kinds": kinds, "said": said_CSN, "labels": images.labels_N}
+            folder.write_npz("stress", found)
 
 
 def _part(tick: Tick, number: int, of: int, share: float) -> None:
@@ -64,24 +76,17 @@ def _announce(runs: Runs, names: Sequence[str], data: Dataset) -> None:
         runs.log_test_read(f"{name} (stress)", data.name, data.digest)
 
 
-def _said(folders: Sequence[RunFolder], like: Images, images: Images, device: str, tick: Tick) -> list[np.ndarray]:
-    """What each run predicts: (C kinds, S severities, N images) uint8 or uint16. Each corrupted image is made once."""
-    models = [restore(f.recipe, f.arrays("weights"), like, device) for f in folders]
-    small = np.uint8 if len(like.classes) <= 256 else np.uint16
-    out = [np.zeros((len(CORRUPTIONS), len(SEVERITIES), len(images)), small) for _ in folders]
-    done, total = 0, len(CORRUPTIONS) * len(SEVERITIES) * len(images)
-    for c, kind in enumerate(CORRUPTIONS):
-        for s, severity in enumerate(SEVERITIES):
-            for first in range(0, len(images), CHUNK):
-                with torch.inference_mode():
-                    harmed = corrupt(
-                        to_tensor(images.images_NCHW[first : first + CHUNK]), kind, severity, first
-                    ).numpy()
-                for model, said in zip(models, out, strict=True):
-                    said[c, s, first : first + CHUNK] = predict(model, harmed, device).argmax(1)
-                done += len(harmed)
-                tick(done / total)
-    return out
+def _said(shared: _Shared, part: tuple[str, int]) -> np.ndarray:
+    """What each run says of the images under one corruption: (R,N) uint8 or uint16. Each image is harmed once for all runs."""
+    images, device = shared.images, shared.device
+    models = [restore(recipe, weights, images, device) for recipe, weights in shared.runs]
+    said_RN = np.zeros((len(models), len(images)), np.uint8 if len(images.classes) <= 256 else np.uint16)
+    for first in range(0, len(images), CHUNK):
+        with torch.inference_mode():
+            harmed = corrupt(to_tensor(images.images_NCHW[first : first + CHUNK]), *part, first).numpy()
+        for model, said_N in zip(models, said_RN, strict=True):
+            said_N[first : first + CHUNK] = predict(model, harmed, device).argmax(1)
+    return said_RN
 
 
 def examples(images: Images, severities: Sequence[int] = SEVERITIES) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -12,7 +13,8 @@ from fittingroom.data import Images
 from fittingroom.data.pixels import Pixels, Rows, chunks
 from fittingroom.spec.recipe import ScoreSpec
 
-BATCH = 250  # larger is no faster and takes more memory (measured: docs/log.md 2026-11-20)
+BATCH = 250  # images; larger is no faster and takes more memory (measured: docs/log.md 2026-11-20)
+PIXELS = BATCH * 64 * 64  # in a batch, at most
 
 
 def to_tensor(images_NCHW: np.ndarray) -> Tensor:
@@ -29,6 +31,15 @@ def batches(pixels: Pixels, device: str) -> Callable[[Tensor], Tensor]:
     else:
         resident = to_tensor(pixels).to(device)
     return lambda rows: resident[rows]
+
+
+def at_once(pixels: Pixels) -> int:
+    """How many of these images (N,C,H,W) are classified together: fewer where they are large.
+
+    >>> at_once(np.zeros((1, 1, 28, 28))), at_once(np.zeros((1, 3, 224, 224)))
+    (250, 20)
+    """
+    return max(1, min(BATCH, PIXELS // math.prod(pixels.shape[2:])))
 
 
 def to_float(images_NCHW: Tensor) -> Tensor:
@@ -54,8 +65,9 @@ def predict(
     was_training = model.training
     model.eval()
     parts = []
-    for first in range(0, len(pixels), BATCH):
-        x = to_float(to_tensor(pixels[first : first + BATCH]).to(device)).contiguous(memory_format=torch.channels_last)
+    batch = at_once(pixels)
+    for first in range(0, len(pixels), batch):
+        x = to_float(to_tensor(pixels[first : first + batch]).to(device)).contiguous(memory_format=torch.channels_last)
         views = [model(view) for view in _views(x, score.average if score else "none")]
         parts.append((sum(views[1:], views[0]) / len(views)).float())
     model.train(was_training)

@@ -67,7 +67,7 @@ class Team(Alone):
             for statistic in (layer.running_mean, layer.running_var):
                 if statistic is not None:
                     torch.distributed.all_reduce(statistic)
-                    statistic /= self.size
+                    statistic.div_(self.size)
 
     def each(self, n: int, call: Callable[[slice], np.ndarray]) -> np.ndarray:
         parts: list[np.ndarray] = [np.empty(0)] * self.size

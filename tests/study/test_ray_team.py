@@ -1,0 +1,110 @@
+"""One training shared by two workers of a real Ray cluster, one of which is killed on the way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fittingroom.data import Dataset
+from fittingroom.spec.recipe import Recipe
+from fittingroom.store import Runs
+from fittingroom.study.execute import Progress, execute
+from fittingroom.study.launch import Failed
+from fittingroom.study.plan import of_workers, plan
+
+pytest.importorskip("ray")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+Quick = Callable[..., Recipe]
+
+
+def process_named(name: str) -> int:
+    """A process with this title."""
+    for folder in Path("/proc").iterdir():
+        try:
+            if folder.name.isdigit() and (folder / "cmdline").read_text().startswith(name):
+                return int(folder.name)
+        except OSError:  # it has ended
+            continue
+    raise AssertionError(f"there is no process {name}")
+
+
+def test_a_killed_worker_does_not_end_it_and_the_network_is_that_of_one_worker(
+    fashion: Dataset, quick: Quick, tmp_path: Path
+) -> None:
+    from fittingroom.study.ray_team import RayTeam
+
+    calm = ("model.layers.3.dropout=0", "optimizer.kind=sgd", "optimizer.lr=0.02")  # rounding does not grow in it
+    recipe = quick("readme-004-mlp", "train.epochs=30", "data.limit=6000", *calm)
+    job = plan(recipe, fashion, 0, "cpu", 1)
+    runs, alone = Runs(tmp_path / "team"), Runs(tmp_path / "alone")
+    killed: list[int] = []
+    heard: list[int] = []
+
+    def listen(number: int, sign: Progress | None) -> None:
+        if sign and sign.record:
+            heard.append(sign.epoch)
+        if not killed and job.folder(runs).epochs:
+            killed.append(process_named("ray::RayTrainWorker"))
+            os.kill(killed[0], signal.SIGKILL)
+
+    said: list[str] = []
+    with RayTeam(2) as by:
+        assert by.run([job], runs, listen, said.append) == [job.folder(runs).name]
+        (refused,) = RayTeam.run(_with_workers(by, 64), [plan(recipe, fashion, 1, "cpu", 1)], runs, lambda n, s: None)
+    assert isinstance(refused, Failed) and "--workers 64 needs 64 CPUs, and the cluster has" in refused.text
+    run = job.folder(runs)
+    assert killed and any("lost a worker; all go on together after epoch" in line for line in said)
+    assert run.done and [e.epoch for e in run.epochs] == list(range(1, 31)) and sorted(set(heard)) == list(range(1, 31))
+    assert run.environment.workers == 2 and run.environment.threads == 1
+    assert runs.test_reads() == {"fashion-mnist": 1}
+    by_one = execute(job, alone)
+    assert by_one.name == run.name and by_one.environment.workers == 1
+    for name, value in by_one.arrays("weights").items():
+        off = np.linalg.norm(run.arrays("weights")[name] - value) / max(np.linalg.norm(value), 1e-9)
+        assert off < 0.01, f"{name} is off by {off:.2%}: more than 30 epochs of rounding explain"
+    one, two = by_one.predictions("test"), run.predictions("test")
+    assert one and two and np.mean(one[0].argmax(1) == two[0].argmax(1)) > 0.99
+
+
+def _with_workers(team: object, workers: int) -> object:
+    """The same cluster, and a larger team than it has room for."""
+    team.workers = workers  # type: ignore[attr-defined]
+    return team
+
+
+def test_a_run_goes_on_with_as_many_workers_as_it_began_with(fashion: Dataset, quick: Quick, tmp_path: Path) -> None:
+    runs = Runs(tmp_path / "runs")
+    job = plan(quick(), fashion, 0, "cpu", 1)
+
+    class Enough(Exception):
+        pass
+
+    def stop(sign: Progress) -> None:
+        if sign.record:
+            raise Enough
+
+    with pytest.raises(Enough):
+        execute(job, runs, listen=stop)
+    words = ["train", "readme-004-mlp", "train.epochs=2", "data.limit=600", "train.precision=fp32", "--workers", "2"]
+    done = subprocess.run([sys.executable, "-m", "fittingroom", *words], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2 and "began with 1 worker; go on with --workers 1, or start over" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("name", "normalises"), [("fast-fashion", True), ("readme-004-cnn", False)])
+def test_it_is_said_whose_statistics_batch_norm_uses(
+    name: str, normalises: bool, fashion: Dataset, quick: Quick
+) -> None:
+    job = plan(quick(name), fashion, 0, "cpu", 1)
+    (said,) = of_workers(job, fashion, 3)
+    assert "each of 3 workers trains on its part of every batch" in said
+    assert ("classifies with the mean of all workers' running statistics" in said) == normalises
+    assert of_workers(replace(job), fashion, 1) == []
