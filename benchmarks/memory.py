@@ -21,8 +21,8 @@ from fittingroom.study.plan import cores
 
 COLOURS = np.array([[1.0, 0.6, 0.3], [0.4, 1.0, 0.5], [0.5, 0.6, 1.0], [1.0, 1.0, 1.0]])
 MODEL = (
-    'model={kind="sequential", layers=[{conv=16, kernel=7, stride=4}, {norm="batch"}, {act="relu"}, {pool="max", size=4}, '
-    '{conv=32, kernel=3}, {act="relu"}, {pool="max", size=2}, {flatten=true}]}'
+    'model={kind="sequential", layers=[{conv=16, kernel=7, stride=4, padding=3}, {norm="batch"}, {act="relu"}, '
+    '{pool="max", size=4}, {conv=32, kernel=3}, {act="relu"}, {pool="max", size=2}, {flatten=true}]}'
 )
 LOOK_S = 0.05  # between two looks at the process's memory
 

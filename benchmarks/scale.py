@@ -7,66 +7,106 @@ import resource
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fittingroom.data import load
 from fittingroom.metrics.verdict import Question
 from fittingroom.report.gather import gather
 from fittingroom.spec.read import read_recipe
 from fittingroom.store import RunFolder, Runs
-from fittingroom.study.execute import is_finished
 from fittingroom.study.launch import launch, launcher
 from fittingroom.study.plan import cores
 from fittingroom.study.run import plan_study
 
 RECIPE = "readme-004-cnn"
-SHORT = ("train.epochs=1", "data.limit=6000")  # what is measured is what does not hang on it
+LONGER = ("readme-004-mlp", "readme-004-cnn", "fast-fashion")  # how long whole trainings take, from a part of an epoch
+PART = 6_000  # images in a run here, of the data set's 60,000
+SHARED = "readme-002-cnn1"  # what several workers train together
+CROWD = 12  # slots that two cores pretend to have, to see what more of them ask of the driver
 COPIES = (250, 1_000)  # run folders that the store is asked about
 
 
 def scale(runs: int, rounds: int) -> dict[str, Any]:
-    """Seconds a run besides training, by launcher; what the driver does of it; a run's bytes; and the store's own costs."""
-    by = {name: [_study(name, runs) for _ in range(rounds)] for name in ("local", "ray")}
-    rows = [
-        {"launcher": name, "runs": runs, "at_once": cores(), "rounds": rounds}
-        | {key: _middle([one[key] for one in found]) for key in found[0]}
-        for name, found in by.items()
-    ]
-    for row in rows:
+    """Seconds a run beside training, by launcher; what the driver does of it; a run's bytes; the store's own costs."""
+    rows = []
+    for name, slots in (("local", cores()), ("ray", cores()), ("ray", CROWD)):
+        found = [_study(RECIPE, name, runs, slots) for _ in range(rounds)]
+        rows.append(
+            {"launcher": name, "runs": runs, "slots": slots, "cores": cores(), "rounds": rounds}
+            | {key: _middle([one[key] for one in found]) for key in found[0]}
+        )
         print(
-            "{launcher}: {start_s[0]:.1f} s to begin; a run takes a worker {beside_s[0]:.2f} s beside {train_s[0]:.2f} s of "
-            "training, and the driver {driver_s[0]:.3f} s".format(**row),
+            "{launcher}, {slots} slots: {start_s[0]:.1f} s to begin; a run takes a core {beside_s[0]:.2f} s beside "
+            "{train_s[0]:.2f} s of training, and the driver {driver_s[0]:.3f} s".format(**rows[-1]),
             flush=True,
         )
-    return {"recipe": RECIPE, "changes": SHORT, "launchers": rows, "store": _store()}
+    whole = {}
+    for name in LONGER:
+        epochs = read_recipe(name).train.epochs
+        whole[name] = _study(name, "local", cores(), cores())["train_s"] * epochs * 60_000 / PART
+    return {"recipe": RECIPE, "images": PART, "launchers": rows, "whole_trainings_s": whole, "store": _store()}
 
 
-def _study(name: str, seeds: int) -> dict[str, float]:
-    """`seeds` runs, from nothing. A first run each is left out of the seconds: workers start, images travel."""
-    recipe = read_recipe(RECIPE, list(SHORT))
-    with tempfile.TemporaryDirectory() as folder:
+def workers() -> list[dict[str, Any]]:
+    """One training by one worker with all threads, and by as many workers as there are cores."""
+    recipe = read_recipe(SHARED, ["train.epochs=2"])
+    rows = []
+    for how, n in (("one worker, all threads", 1), (f"{cores()} workers, one thread each", cores())):
+        with tempfile.TemporaryDirectory() as folder:
+            runs = Runs(Path(folder))
+            study = plan_study([recipe], [], range(1), runs, at_once=n, by="ray" if n > 1 else "local")
+            started = time.perf_counter()
+            with launcher("local", 1, n) as by:
+                (run,) = launch(study.jobs, runs, by)
+            took = time.perf_counter() - started
+            trained = run.metrics.train_s + run.metrics.eval_s
+            rows.append({"how": how, "recipe": SHARED, "train_s": trained, "begin_s": took - trained})
+            print("{how}: {train_s:.1f} s, and {begin_s:.1f} s to begin and to end".format(**rows[-1]), flush=True)
+    return rows
+
+
+def _study(recipe: str, name: str, seeds: int, slots: int) -> dict[str, float]:
+    """`seeds` runs of an epoch. A first run for each slot is left out: workers start, images travel."""
+    read = read_recipe(recipe, ["train.epochs=1", f"data.limit={PART}"])
+    with tempfile.TemporaryDirectory() as folder, _address(name, slots) as by:
         runs = Runs(Path(folder))
-        study = plan_study([recipe], [], range(cores() + seeds), runs, at_once=cores(), by=name)
+        study = plan_study([read], [], range(slots + seeds), runs, at_once=slots, by=by)
         started = time.perf_counter()
-        with launcher(name, cores()) as by:
-            launch(study.waiting[: cores()], runs, by)
+        with launcher(by, slots) as executor:
+            launch(study.waiting[:slots], runs, executor)
             began, busy = time.perf_counter(), _driver_s()
-            finished = launch(study.waiting[cores() :], runs, by)
+            finished = launch(study.waiting[slots:], runs, executor)
             wall, busy = time.perf_counter() - began, _driver_s() - busy
+        files = [f.stat().st_size for run in finished for f in run.path.glob("*")]
         trained = sum(run.metrics.train_s for run in finished) / seeds
         return {
             "start_s": began - started,
-            "wall_s": wall,
             "train_s": trained,
-            "beside_s": wall * cores() / seeds - trained,  # evaluations, scoring the test set, writing
-            "evaluation_s": sum(run.metrics.eval_s for run in finished) / seeds,
+            "beside_s": wall * cores() / seeds - trained,  # evaluations, the test set, writing, waiting
             "driver_s": busy / seeds,
-            "bytes": float(sum(f.stat().st_size for run in finished for f in run.path.glob("*")) / seeds),
-            "files": float(sum(1 for run in finished for _ in run.path.glob("*")) / seeds),
+            "bytes": sum(files) / seeds,
+            "files": len(files) / seeds,
         }
+
+
+@contextmanager
+def _address(name: str, slots: int) -> Iterator[str]:
+    """The launcher's name; for more slots than cores, that of a cluster which pretends to have them."""
+    if slots <= cores():
+        yield name
+        return
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(
+        initialize_head=True,
+        head_node_args={"num_cpus": slots, "node_ip_address": "127.0.0.1", "include_dashboard": False},
+    )
+    yield f"ray={cluster.address}"
+    cluster.shutdown()
 
 
 def _driver_s() -> float:
@@ -77,35 +117,23 @@ def _driver_s() -> float:
 
 def _store() -> list[dict[str, float]]:
     """Of so many finished runs: to plan them again and find that nothing is missing, and to compare them."""
-    recipe = read_recipe(RECIPE, list(SHORT))
-    load("fashion-mnist")
+    recipe = read_recipe(RECIPE, ["train.epochs=1", f"data.limit={PART}"])
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         runs = Runs(Path(folder))
-        first = plan_study([recipe], [], range(1), runs)
         with launcher("local", 1) as by:
-            (model,) = launch(first.jobs, runs, by)
+            (model,) = launch(plan_study([recipe], [], range(1), runs).jobs, runs, by)
         for n in COPIES:
-            jobs = plan_study([recipe], [], range(n), runs).jobs
-            for job in jobs:
+            for job in plan_study([recipe], [], range(n), runs).jobs:
                 _copy(model, job.folder(runs), job.identity)
             started = time.perf_counter()
             study = plan_study([recipe], [], range(n), runs)
             planned = time.perf_counter()
-            assert not study.waiting and all(is_finished(job.folder(runs), job) for job in study.jobs)
-            checked = time.perf_counter()
+            assert not study.waiting
             gather([job.folder(runs) for job in study.jobs], runs, Question("accuracy"))
-            done = time.perf_counter()
-            rows.append(
-                {
-                    "runs": n,
-                    "plan_s": planned - started,
-                    "compare_s": done - checked,
-                    "bytes": float(sum(f.stat().st_size for f in runs.path.rglob("*") if f.is_file())),
-                }
-            )
+            rows.append({"runs": n, "plan_s": planned - started, "compare_s": time.perf_counter() - planned})
             print(
-                "store of {runs} runs: planned in {plan_s:.2f} s, compared in {compare_s:.2f} s".format(**rows[-1]),
+                "a store of {runs} runs: planned in {plan_s:.2f} s, compared in {compare_s:.2f} s".format(**rows[-1]),
                 flush=True,
             )
     return rows

@@ -7,6 +7,7 @@ import gc
 import importlib
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -435,6 +436,13 @@ def test_rows_of_a_file_are_asked_for_like_an_array(
         assert np.array_equal(mine[picked], expected[picked]) and np.array_equal(mine.take(picked)[:], expected[picked])
     assert (len(mine), mine.shape, mine.nbytes) == (len(expected), expected.shape, expected.nbytes)
     assert np.array_equal(np.concatenate([*chunks(mine)]), expected)
+    assert np.array_equal(mine.take(slice(2, 5))[:], expected[2:5])
+    there = pickle.loads(pickle.dumps(mine))  # another process gets these rows, and none of the file's others
+    assert (
+        type(there) is np.ndarray
+        and np.array_equal(there, expected)
+        and len(pickle.dumps(mine)) < expected.nbytes + 999
+    )
 
 
 def test_mapped_parts_join_without_being_read(tmp_path: Path, read: Read, mapped: Callable[[], None]) -> None:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from fittingroom.data import Images
+from fittingroom.data.pixels import Rows
 from fittingroom.metrics.metric import ACCURACY, LOG_LOSS
 from fittingroom.spec.errors import NotFinite
+from fittingroom.spec.read import read_recipe
 from fittingroom.spec.recipe import Recipe, ScoreSpec
 from fittingroom.spec.records import TIMINGS
 from fittingroom.training import fit, predict
 from fittingroom.training.fit import clean_sample, network, restore, scored_weights, to_arrays
+from fittingroom.training.predict import BATCH
 
 Quick = Callable[..., Recipe]
 HARD = (  # everything that has state or randomness
@@ -153,3 +158,31 @@ def test_the_loop_ticks_within_an_epoch(few: tuple[Images, Images], quick: Quick
     seen: list[int] = []
     next(fit(quick(), *few, seed=0, tick=lambda images, loss_sum: seen.append(images)))
     assert seen == [*range(64, 600, 64), 600]
+
+
+def test_mapped_images_are_read_in_small_parts(few: tuple[Images, Images], tmp_path: Path) -> None:
+    """However large the file: nobody asks for all of its rows at once."""
+    asked: list[int] = []
+
+    class Watched(Rows):
+        def __getitem__(self, key: Any) -> np.ndarray:
+            found = super().__getitem__(key)
+            asked.append(len(found))
+            return found
+
+        def take(self, rows: Any) -> Rows:
+            return Watched(self.file, self.rows_N[rows])
+
+    np.save(tmp_path / "images.npy", np.concatenate([part.images_NCHW for part in few]))
+    file = np.load(tmp_path / "images.npy", mmap_mode="c")
+    mapped = [
+        Images(Watched(file, rows), part.labels_N, part.classes)
+        for rows, part in zip((np.arange(600), np.arange(600, 800)), few, strict=True)
+    ]
+    recipe = read_recipe("readme-004-mlp", ["train.epochs=1", "train.precision=fp32", "train.batch_size=32"])
+    (last,) = fit(recipe, *mapped, seed=0)
+    seen = sorted(asked, reverse=True)
+    assert seen[0] == 600  # their mean and deviation, in chunks of bytes
+    assert all(n <= BATCH for n in seen[1:]) and sum(asked) == 600 + 600 + 600 + 200  # epoch, clean sample, validation
+    (plain,) = fit(recipe, *few, seed=0)
+    assert {k: v.tobytes() for k, v in last.weights().items()} == {k: v.tobytes() for k, v in plain.weights().items()}

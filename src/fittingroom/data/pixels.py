@@ -56,15 +56,15 @@ class Rows:
         """To another process these rows travel as an array: it may not have the file, and shall not have its other rows."""
         return np.asarray, (self[:],)
 
-    def take(self, rows: np.ndarray) -> Rows:
+    def take(self, rows: np.ndarray | slice) -> Rows:
         return Rows(self.file, self.rows_N[rows])
 
 
 Pixels = np.ndarray | Rows
 
 
-def take(pixels: Pixels, rows: np.ndarray) -> Pixels:
-    """These rows of `pixels`: a copy of an array, more `Rows` of a file."""
+def take(pixels: Pixels, rows: np.ndarray | slice) -> Pixels:
+    """These rows of `pixels`: a copy of an array (a view, of a slice), more `Rows` of a file."""
     return pixels.take(rows) if isinstance(pixels, Rows) else pixels[rows]
 
 

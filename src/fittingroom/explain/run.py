@@ -43,6 +43,7 @@ def explain(
     """
     for module in ("captum", "openTSNE"):
         need(module, "explain", "explain")
+    run.refuse_held_out("explain")
     predictions = run.predictions("test") if run.done else None
     tests_NCHW = runs.thumbnails(run.data.digest)
     if predictions is None or tests_NCHW is None:

@@ -58,6 +58,15 @@ class RunFolder:
         if not self.done:
             raise FittingroomError(f"{self.path} is not finished; give the command that began it once more, it goes on")
 
+    def refuse_held_out(self, command: str) -> None:
+        """Raises `FittingroomError` for one part of a cross-validation, whose test images are training images."""
+        part = self.recipe.data
+        if part.folds and part.fold_is == "test":
+            raise FittingroomError(
+                f"{self.name} is part {part.fold + 1} of {part.folds} of a cross-validation and never saw the test set; "
+                f"{command} takes a run of fittingroom train or compare"
+            )
+
     @property
     def name(self) -> str:
         return self.path.name

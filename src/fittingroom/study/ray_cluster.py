@@ -9,6 +9,7 @@ the test set is about to be read, and only then hands the test images to a secon
 from __future__ import annotations
 
 import logging
+import math
 import os
 import queue
 import tempfile
@@ -62,8 +63,10 @@ from ray.exceptions import (  # noqa: E402
 LOST = (WorkerCrashedError, NodeDiedError, ObjectLostError, OutOfMemoryError)
 LOOPBACK = "127.0.0.1"
 TRIES = 3  # of a job whose worker is lost
-SEND_S = 5.0  # at least so long between two sendings of a run's files
+SIGN_S, SEND_S = 0.2, 5.0  # at least so long between two signs of life of a run, and between two sendings of its files
+BUSY_SIGN_S, BUSY_SEND_S = 0.01, 0.05  # times the runs in flight, where that is longer: one driver hears them all
 PATIENCE_S = 1.0  # of one look for news
+FILES_OF_OURS = 128  # open in the driver besides the runs' locks
 
 
 class RayCluster:
@@ -72,6 +75,9 @@ class RayCluster:
     def __init__(self, address: str = "") -> None:
         self.address = address
         self.images: dict[tuple[str, Any], Any] = {}  # what has been put into the object store
+        self.nodes: list[dict[str, float]] = []
+        self.looked = -math.inf
+        self.most_files = 0
 
     def __enter__(self) -> RayCluster:
         how: dict[str, Any] = {"address": self.address or "local", "log_to_driver": False}
@@ -85,6 +91,7 @@ class RayCluster:
                 f"no Ray cluster at {self.address or 'this machine'}: {str(error).strip().splitlines()[0]}; "
                 "start one with: ray start --head --node-ip-address=127.0.0.1"
             ) from None
+        self.most_files = _raise_file_limit()
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -102,7 +109,7 @@ class RayCluster:
 
         try:
             while todo or flying:
-                while todo and len(flying) < 2 * self._slots(todo[0].job):
+                while todo and len(flying) < self._most_flying(todo[0].job):
                     flight = todo.popleft()
                     try:
                         self._begin(flight, runs, flying)
@@ -110,10 +117,7 @@ class RayCluster:
                         end(flight, Failed(str(error), mistake=True))
                     if flight.run.done and not needs_test(flight.job, flight.run):
                         end(flight, flight.run.name)
-                ready, _ = (
-                    ray.wait(list(flying), num_returns=1, timeout=PATIENCE_S, fetch_local=False) if flying else ([], [])
-                )
-                for reference in ready:
+                for reference in _ready(list(flying)):
                     flight = flying[reference]
                     outcome = self._hear(flight, reference, runs, flying, listen, say)
                     if outcome is not None:
@@ -158,8 +162,9 @@ class RayCluster:
         train, val, facts = self.material(job)
         task = _train.options(**needs(job))
         generator = task.remote(
-            job, train, val, facts, self.start(flight.job, flight.run), files(flight.run), self._at_once(job)
-        )
+            job, train, val, facts, self.start(job, flight.run), files(flight.run), self._at_once(job),
+            Outbox(len(flying) + 1),
+        )  # fmt: skip
         flying[generator] = flight
 
     def _hear(
@@ -255,13 +260,43 @@ class RayCluster:
 
     def _slots(self, job: Job) -> int:
         """How many such jobs the cluster can run at once now."""
-        there = ray.cluster_resources()
-        by_cpu = int(there.get("CPU", 1) // job.threads)
-        return max(1, int(there.get("GPU", 0) / needs(job)["num_gpus"]) if job.device == "cuda" else by_cpu)
+        kind, each = ("GPU", needs(job)["num_gpus"]) if job.device == "cuda" else ("CPU", job.threads)
+        return max(1, int(sum(node.get(kind, 0) for node in self._nodes()) / each))
 
     def _at_once(self, job: Job) -> int:
         """How many such jobs share a node, as the run will record."""
-        return max(1, max(int(node["Resources"].get("CPU", 1)) for node in ray.nodes() if node["Alive"]) // job.threads)
+        return max(1, int(max(node.get("CPU", 1) for node in self._nodes())) // job.threads)
+
+    def _nodes(self) -> list[dict[str, float]]:
+        """What each node has; asked again after a while, since they come and go."""
+        if time.monotonic() - self.looked >= PATIENCE_S:
+            self.nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+            self.looked = time.monotonic()
+        return self.nodes
+
+    def _most_flying(self, job: Job) -> int:
+        """A second job for each that trains waits at the nodes; each holds the lock of its run, which is an open file."""
+        return min(2 * self._slots(job), self.most_files - FILES_OF_OURS)
+
+
+def _ready(flying: list[Any]) -> list[Any]:
+    """All that have news, as soon as one has."""
+    if not flying or not ray.wait(flying, num_returns=1, timeout=PATIENCE_S, fetch_local=False)[0]:
+        return []
+    return list(ray.wait(flying, num_returns=len(flying), timeout=0, fetch_local=False)[0])
+
+
+def _raise_file_limit() -> int:
+    """How many files this process may have open, which is now as many as the system lets it."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 8192
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # macOS refuses "unlimited"
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return soft if soft > 0 else 1 << 20
 
 
 @contextmanager
@@ -311,19 +346,28 @@ class News:
 
 
 class Outbox:
-    """Packs signs of life; the files of a run go along after an epoch, but not too often."""
+    """Packs what a training says: signs of life, and the files of its run after an epoch, neither too often.
 
-    def __init__(self, run: RunFolder) -> None:
-        self.run, self.sent = run, time.monotonic()
+    How often is too often hangs on how many runs one driver hears (`in_flight`).
+    """
 
-    def pack(self, sign: Progress) -> News:
-        due = sign.record is not None and time.monotonic() - self.sent >= SEND_S
+    def __init__(self, in_flight: int = 1) -> None:
+        self.sign_s = max(SIGN_S, BUSY_SIGN_S * in_flight)
+        self.send_s = max(SEND_S, BUSY_SEND_S * in_flight)
+        self.signed = self.sent = -math.inf
+
+    def pack(self, sign: Progress, run: RunFolder) -> News | None:
+        """News of this sign, or None if it can be spared; a finished epoch never is."""
+        now = time.monotonic()
+        if sign.record is None and now - self.signed < self.sign_s:
+            return None
+        self.signed = now
+        if self.sent == -math.inf:
+            self.sent = now
+        due = sign.record is not None and now - self.sent >= self.send_s
         if due:
-            self.sent = time.monotonic()
-        return News(sign, files(self.run) if due else {})
-
-    def last(self) -> News:
-        return News(None, files(self.run), last=True)
+            self.sent = now
+        return News(sign, files(run) if due else {})
 
 
 def unpack(there: Mapping[str, bytes], run: RunFolder) -> None:
@@ -355,26 +399,28 @@ def files(run: RunFolder) -> dict[str, bytes]:
 
 @ray.remote(num_returns="streaming")
 def _train(
-    job: Job, train: Images, val: Images | None, facts: Any, start: Any, sent: Mapping[str, bytes], at_once: int
-) -> Iterator[News | Failed]:
+    job: Job, train: Images, val: Images | None, facts: Any, start: Any, sent: Mapping[str, bytes], at_once: int,
+    outbox: Outbox,
+) -> Iterator[News | Failed]:  # fmt: skip
     """On a node: train in a folder of its own, and stream what happens. Never sees a test image."""
     news: queue.Queue[News | Failed] = queue.Queue()
     cancelled = threading.Event()
     with tempfile.TemporaryDirectory(prefix="fittingroom-") as folder:
         run = job.folder(Runs(Path(folder)))
         unpack(sent, run)
-        outbox = Outbox(run)
 
         def tell(sign: Progress) -> None:
             if cancelled.is_set():
                 raise _Cancelled
-            news.put(outbox.pack(sign))
+            packed = outbox.pack(sign, run)
+            if packed:
+                news.put(packed)
 
         def work() -> None:
             try:
                 prepare_process(run.environment.threads if run.epochs else job.threads)
                 train_run(job, run, Material(train, val, facts), start, at_once, tell)
-                news.put(outbox.last())
+                news.put(News(None, files(run), last=True))
             except _Cancelled:
                 news.put(Failed("cancelled", mistake=True))
             except FittingroomError as error:

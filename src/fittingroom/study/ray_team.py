@@ -221,11 +221,12 @@ def _train_a_part(given: Mapping[str, Any]) -> None:
     with tempfile.TemporaryDirectory(prefix="fittingroom-") as folder:
         run = job.folder(Runs(Path(folder)))
         unpack(given["files"], run)
-        outbox = Outbox(run)
+        outbox = Outbox()
 
         def tell(sign: Progress) -> None:
-            if first:
-                send(outbox.pack(sign))
+            packed = outbox.pack(sign, run) if first else None
+            if packed:
+                send(packed)
 
         try:
             train, val, start = (x and ray.get(x) for x in (given["train"], given["val"], given["start"]))
@@ -235,4 +236,4 @@ def _train_a_part(given: Mapping[str, Any]) -> None:
         except FittingroomError as error:  # all of them find the same
             send(Failed(str(error), mistake=True))
             return
-        send(outbox.last())
+        send(News(None, files(run), last=True))

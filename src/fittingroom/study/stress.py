@@ -50,6 +50,7 @@ def stress(
     """
     for folder in folders:
         folder.refuse_unfinished()
+        folder.refuse_held_out("stress")
     waiting = [f for f in folders if (old := f.stressed()) is None or int(old["version"]) != VERSION]
     by_data: dict[tuple[str, str], list[RunFolder]] = {}
     for folder in waiting:

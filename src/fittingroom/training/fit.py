@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from fittingroom.augment import pipeline
 from fittingroom.data import Images
-from fittingroom.data.pixels import chunks
+from fittingroom.data.pixels import chunks, take
 from fittingroom.metrics.metric import ACCURACY, LOG_LOSS
 from fittingroom.models import build
 from fittingroom.spec.errors import FittingroomError, NotFinite
@@ -117,7 +117,7 @@ def fit(
         return flat | {"epoch": np.array(number)}
 
     def score(some: Images) -> np.ndarray:
-        return team.each(len(some), lambda part: predict(scored, some.images_NCHW[part], device))
+        return team.each(len(some), lambda part: predict(scored, take(some.images_NCHW, part), device))
 
     for number in range(first_epoch, spec.epochs + 1):
         started = time.perf_counter()

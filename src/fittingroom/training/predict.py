@@ -64,14 +64,17 @@ def predict(
     pixels = images.images_NCHW if isinstance(images, Images) else images
     was_training = model.training
     model.eval()
-    parts = []
+    logits = torch.zeros((0, 0))
     batch = at_once(pixels)
     for first in range(0, len(pixels), batch):
         x = to_float(to_tensor(pixels[first : first + batch]).to(device)).contiguous(memory_format=torch.channels_last)
         views = [model(view) for view in _views(x, score.average if score else "none")]
-        parts.append((sum(views[1:], views[0]) / len(views)).float())
+        said = (sum(views[1:], views[0]) / len(views)).float()
+        if not len(logits):  # all at once: small results between large freed batches would keep those from the system
+            logits = torch.empty((len(pixels), said.shape[1]), device=device)
+        logits[first : first + batch] = said
     model.train(was_training)
-    return torch.cat(parts).cpu().numpy() if parts else np.zeros((0, 0), np.float32)
+    return logits.cpu().numpy()
 
 
 def _views(images_NCHW: Tensor, average: str) -> Iterator[Tensor]:
