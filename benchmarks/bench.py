@@ -24,7 +24,7 @@ from typing import Any
 from growth import growth
 from memory import memory
 from race import race
-from scale import scale, workers
+from scale import scale, whole_runs, workers
 from throughput import throughput
 from time_to import time_to
 
@@ -63,7 +63,11 @@ def main() -> None:
         },
         4: lambda: {"growth": growth(600_000)},
         5: lambda: {"throughput": throughput(3_000 if arguments.quick else 60_000, 1, rounds)},
-        6: lambda: {"scale": scale(4 if arguments.quick else 24, rounds), "workers": workers()},
+        6: lambda: {
+            "scale": scale(4 if arguments.quick else 24, rounds),
+            "whole_runs": whole_runs(),
+            "workers": workers(),
+        },
         7: lambda: {"memory": memory(2_000 if arguments.quick else 50_000, 224)},
     }
     path = RESULTS / f"{datetime.datetime.now():%Y-%m-%d-%H%M}{kind}.json"  # names in order of time

@@ -21,6 +21,7 @@ from fittingroom.store import RunFolder, Runs
 from fittingroom.study.launch import launch, launcher
 from fittingroom.study.plan import cores
 from fittingroom.study.run import plan_study
+from fittingroom.training.fit import CLEAN_N
 
 RECIPE = "readme-004-cnn"
 LONGER = ("readme-004-mlp", "readme-004-cnn", "fast-fashion")  # how long whole trainings take, from a part of an epoch
@@ -44,11 +45,20 @@ def scale(runs: int, rounds: int) -> dict[str, Any]:
             "{train_s[0]:.2f} s of training, and the driver {driver_s[0]:.3f} s".format(**rows[-1]),
             flush=True,
         )
-    whole = {}
+    return {"recipe": RECIPE, "images": PART, "launchers": rows, "store": _store()}
+
+
+def whole_runs() -> dict[str, float]:
+    """Seconds that all epochs of a whole run take on one core, evaluations included, from one epoch of a part."""
+    found = {}
     for name in LONGER:
+        one = _study(name, "local", cores(), cores())
         epochs = read_recipe(name).train.epochs
-        whole[name] = _study(name, "local", cores(), cores())["train_s"] * epochs * 60_000 / PART
-    return {"recipe": RECIPE, "images": PART, "launchers": rows, "whole_trainings_s": whole, "store": _store()}
+        found[name] = epochs * (
+            one["train_s"] * 60_000 / PART + one["evaluation_s"] * (CLEAN_N + 6_000) / (CLEAN_N + PART / 10)
+        )
+        print(f"{name}: {found[name]:.0f} s", flush=True)
+    return found
 
 
 def workers() -> list[dict[str, Any]]:
@@ -86,6 +96,7 @@ def _study(recipe: str, name: str, seeds: int, slots: int) -> dict[str, float]:
         return {
             "start_s": began - started,
             "train_s": trained,
+            "evaluation_s": sum(run.metrics.eval_s for run in finished) / seeds,
             "beside_s": wall * cores() / seeds - trained,  # evaluations, the test set, writing, waiting
             "driver_s": busy / seeds,
             "bytes": sum(files) / seeds,

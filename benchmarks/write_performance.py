@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import altair as alt
-from pages import ROOT, write_block
+from pages import ROOT, newest, table, write_block
 
 from fittingroom.report.theme import COLOURS, png
 from fittingroom.spec.read import read_recipe, shipped_recipes
 
 PAGE = "docs/performance.md"
-RESULTS = sorted(p for p in (ROOT / "benchmarks/results").glob("*.json") if "quick" not in p.name)  # in order of time
 KINDS = {
     ("fp32", "fp32"): "fp32 against fp32",
     ("bf16", "bf16"): "bf16 against bf16",
     ("bf16", "fp32"): "our default against theirs",
 }
-
-
-def newest(part: str) -> tuple[Any, str]:
-    """A part of the results from the newest file that has it, and where and when it was measured. Raises `LookupError`."""
-    for path in reversed(RESULTS):
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found.get(part):
-            return found[part], f"{found['machine']}, {found['date']}"
-    raise LookupError(part)
-
-
-def table(head: list[str], rows: list[list[str]]) -> list[str]:
-    return ["| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows)]
 
 
 def in_order(names: list[str]) -> dict[str, Any]:
@@ -207,16 +192,17 @@ def recipes() -> None:
     write_block(PAGE, "recipes", ["", *table(head, lines), ""])
 
 
-for name, part in {
-    "race": race,
-    "own": own,
-    "recipes": recipes,
-    "throughput": throughput,
-    "growth": growth,
-    "time-to": time_to,
-}.items():
-    try:
-        part()
-    except LookupError:
-        write_block(PAGE, name, ["Not measured yet: `make bench ARGS=--full`."])
-print(f"written: {Path(PAGE)}")
+if __name__ == "__main__":
+    for name, part in {
+        "race": race,
+        "own": own,
+        "recipes": recipes,
+        "throughput": throughput,
+        "growth": growth,
+        "time-to": time_to,
+    }.items():
+        try:
+            part()
+        except LookupError:
+            write_block(PAGE, name, ["Not measured yet: `make bench ARGS=--full`."])
+    print(f"written: {Path(PAGE)}")

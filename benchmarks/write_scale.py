@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pages import write_block
-from write_performance import newest, table
+from pages import newest, table, write_block
 
 PAGE = "docs/scale.md"
 RUNS = 10_000
@@ -13,7 +12,7 @@ CORES_A_NODE = 16  # of the machines that we don't have
 GPU_IS_CORES = 50  # assumed, not measured
 
 
-def ten_thousand(found: dict[str, Any], where: str) -> None:
+def ten_thousand(found: dict[str, Any], where: str, whole: dict[str, float]) -> None:
     local, ray, crowd = found["launchers"]
     driver_s = max(ray["driver_s"][0], crowd["driver_s"][0])
     machines = [
@@ -23,21 +22,21 @@ def ten_thousand(found: dict[str, Any], where: str) -> None:
         (f"10 nodes of {CORES_A_NODE} cores, Ray", 10, 10 * CORES_A_NODE, ray, driver_s),
         (f"1,000 nodes of {CORES_A_NODE} cores, Ray", 1_000, 1_000 * CORES_A_NODE, ray, driver_s),
     ]
-    head = ["", *(f"{name}: {seconds:,.0f} s of training" for name, seconds in found["whole_trainings_s"].items())]
+    head = ["", *(f"{name}: {seconds:,.0f} s of epochs" for name, seconds in whole.items())]
     rows = []
     for name, nodes, cores, by, driver in machines:
         row = [name]
-        for seconds in found["whole_trainings_s"].values():
+        for seconds in whole.values():
             work, hearing = RUNS * (seconds + by["beside_s"][0]) / cores, RUNS * driver
             took = by["start_s"][0] + max(work, hearing)
             limit = " (the driver is the limit)" if hearing > work else ""
-            row.append(f"{_time(took)}{limit}, {_hours(nodes * took)} node-hours")
+            row.append(f"{_time(took)}{limit}, {_hours(nodes * took)}")
         rows.append(row)
-    full = [
-        f"{(seconds + ray['beside_s'][0]) / driver_s:,.0f} cores" for seconds in found["whole_trainings_s"].values()
-    ]
+    full = [f"{(seconds + ray['beside_s'][0]) / driver_s:,.0f} cores" for seconds in whole.values()]
     rows.append(["one driver is full from", *full])
-    write_block(PAGE, "runs", [*table(head, rows), "", f"({where}; extrapolated but for the training of single runs)"])
+    write_block(
+        PAGE, "runs", [*table(head, rows), "", f"({where}; extrapolated from parts of an epoch of single runs)"]
+    )
 
 
 def measured(found: dict[str, Any], where: str) -> None:
@@ -102,11 +101,12 @@ def _time(seconds: float) -> str:
 
 
 def _hours(seconds: float) -> str:
-    return f"{seconds / 3_600:,.0f}"
+    hours = f"{seconds / 3_600:,.0f}"
+    return f"{hours} node-hour{'s' * (hours != '1')}"
 
 
 if __name__ == "__main__":
-    ten_thousand(*newest("scale"))
+    ten_thousand(*newest("scale"), newest("whole_runs")[0])
     measured(*newest("scale"))
     workers(*newest("workers"))
     memory(*newest("memory"))

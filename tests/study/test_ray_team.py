@@ -99,12 +99,25 @@ def test_a_run_goes_on_with_as_many_workers_as_it_began_with(fashion: Dataset, q
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize(("name", "normalises"), [("fast-fashion", True), ("readme-004-cnn", False)])
-def test_it_is_said_whose_statistics_batch_norm_uses(
-    name: str, normalises: bool, fashion: Dataset, quick: Quick
-) -> None:
-    job = plan(quick(name), fashion, 0, "cpu", 1)
-    (said,) = of_workers(job, fashion, 3)
-    assert "each of 3 workers trains on its part of every batch" in said
-    assert ("classifies with the mean of all workers' running statistics" in said) == normalises
-    assert of_workers(replace(job), fashion, 1) == []
+def test_it_is_said_what_differs_from_one_worker(fashion: Dataset, quick: Quick) -> None:
+    def said(*words: str) -> list[str]:
+        return of_workers(plan(quick(*words), fashion, 0, "cpu", 1), fashion, 3)
+
+    (batches, dropout) = said("readme-004-mlp")
+    assert "each of 3 workers trains on its part of every batch of 64" in batches and "masks of its own" in dropout
+    (_, statistics) = said("fast-fashion")
+    assert "with the mean of all workers' running statistics" in statistics
+    assert len(said("readme-004-mlp", "model.layers.3.dropout=0")) == 1
+    assert of_workers(plan(quick(), fashion, 0, "cpu", 1), fashion, 1) == []
+
+
+def test_many_runs_in_flight_are_heard_less_often(tmp_path: Path) -> None:
+    from fittingroom.study.ray_cluster import Outbox
+
+    run = Runs(tmp_path).folder("a", "b", 0, "0" * 64)
+    sign = Progress(1, 10, 100, 0.5)
+    few, many = Outbox(), Outbox(10_000)
+    assert (few.sign_s, few.send_s) == (0.2, 5.0) and (many.sign_s, many.send_s) == (100.0, 500.0)
+    assert few.pack(sign, run) is not None and few.pack(sign, run) is None  # too soon
+    done = replace(sign, images=100, record=object())
+    assert many.pack(sign, run) and many.pack(done, run) and many.pack(done, run)  # a finished epoch is always told

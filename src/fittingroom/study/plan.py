@@ -177,14 +177,16 @@ def of_workers(job: Job, data: Dataset, workers: int) -> list[str]:
     """What differs, when several workers share this training, from one that does it alone."""
     if workers == 1:
         return []
-    each = f"each of {workers} workers trains on its part of every batch of {job.recipe.train.batch_size}"
     model = build(job.recipe.model, data.train.shape, len(data.classes))
+    said = [f"each of {workers} workers trains on its part of every batch of {job.recipe.train.batch_size}"]
+    if any(isinstance(module, nn.Dropout) and module.p for module in model.modules()):
+        said.append("dropout: each worker draws masks of its own")
     if normalisations(model):
-        each += (
-            "; BatchNorm normalises by the statistics of each worker's part, and classifies with the mean of all "
-            "workers' running statistics"
+        said.append(
+            "BatchNorm: each worker normalises its part by that part's statistics; images are classified with the mean of "
+            "all workers' running statistics"
         )
-    return [each]
+    return said
 
 
 def cores() -> int:

@@ -27,6 +27,7 @@ import numpy as np
 from fittingroom.data import Dataset, Images, fold_of, reload
 from fittingroom.data.acquire import Say, Tick
 from fittingroom.spec.errors import FittingroomError, need
+from fittingroom.spec.recipe import DataSpec
 from fittingroom.store import RunFolder, Runs
 from fittingroom.store.atomic import write
 from fittingroom.study.execute import (
@@ -74,6 +75,7 @@ class RayCluster:
 
     def __init__(self, address: str = "") -> None:
         self.address = address
+        self.datasets: dict[tuple[str, DataSpec], Dataset] = {}
         self.images: dict[tuple[str, Any], Any] = {}  # what has been put into the object store
         self.nodes: list[dict[str, float]] = []
         self.looked = -math.inf
@@ -256,7 +258,11 @@ class RayCluster:
         return self.images[key]
 
     def _dataset(self, job: Job) -> Dataset:
-        return fold_of(reload(job.recipe.data.name, job.data_digest, job.home_dir), job.recipe.data)
+        key = (job.data_digest, job.recipe.data)
+        if key not in self.datasets:
+            whole = reload(job.recipe.data.name, job.data_digest, job.home_dir)
+            self.datasets[key] = fold_of(whole, job.recipe.data)
+        return self.datasets[key]
 
     def _slots(self, job: Job) -> int:
         """How many such jobs the cluster can run at once now."""
