@@ -3,17 +3,19 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: demo check test bench lock clean
+.PHONY: demo lint check test bench lock clean
 .DELETE_ON_ERROR:
 
 demo: .venv/run.done
 	$(BIN)/fittingroom demo $(ARGS)
 
-check: .venv/dev.done
+lint: .venv/dev.done
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+check: lint
 	$(BIN)/pytest -n auto -m "not slow" $(ARGS)
 
 test: .venv/dev.done

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from listening import open_to_others
 
 from fittingroom.data import Dataset, LockedTest
 from fittingroom.spec.errors import FittingroomError
@@ -87,7 +88,9 @@ def test_the_reading_of_the_test_set_is_logged_before_its_images_leave(
     monkeypatch.setattr(LockedTest, "unlock", unlock)
     study = plan_study([quick()], [], range(2), runs, device="cpu", by="ray")
     assert study.jobs[0].threads == 1
-    run_study(study, runs, lambda n, s: None, costs=False)
+    wide: list[str] = []
+    run_study(study, runs, lambda n, s: wide.extend(open_to_others("ray::", "raylet", "gcs_server")), costs=False)
+    assert not wide  # loopback only
     assert seen == [{"fashion-mnist": 1}, {"fashion-mnist": 2}]
 
 

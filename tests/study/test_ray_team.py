@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from listening import open_to_others, processes
 
 from fittingroom.data import Dataset
 from fittingroom.spec.recipe import Recipe
@@ -23,17 +24,6 @@ from fittingroom.study.plan import of_workers, plan
 pytest.importorskip("ray")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 Quick = Callable[..., Recipe]
-
-
-def process_named(name: str) -> int:
-    """A process with this title."""
-    for folder in Path("/proc").iterdir():
-        try:
-            if folder.name.isdigit() and (folder / "cmdline").read_text().startswith(name):
-                return int(folder.name)
-        except OSError:  # it has ended
-            continue
-    raise AssertionError(f"there is no process {name}")
 
 
 def test_a_killed_worker_does_not_end_it_and_the_network_is_that_of_one_worker(
@@ -52,7 +42,9 @@ def test_a_killed_worker_does_not_end_it_and_the_network_is_that_of_one_worker(
         if sign and sign.record:
             heard.append(sign.epoch)
         if not killed and job.folder(runs).epochs:
-            killed.append(process_named("ray::RayTrainWorker"))
+            assert not open_to_others("ray::", "raylet", "gcs_server")
+            folder, _ = next(processes("ray::RayTrainWorker"))
+            killed.append(int(folder.name))
             os.kill(killed[0], signal.SIGKILL)
 
     said: list[str] = []

@@ -80,6 +80,7 @@ class RayCluster:
         self.nodes: list[dict[str, float]] = []
         self.looked = -math.inf
         self.most_files = 0
+        self.asked = 0  # jobs
 
     def __enter__(self) -> RayCluster:
         how: dict[str, Any] = {"address": self.address or "local", "log_to_driver": False}
@@ -100,6 +101,7 @@ class RayCluster:
         ray.shutdown()
 
     def run(self, jobs: Sequence[Job], runs: Runs, listen: ListenToJob, say: Say = lambda line: None) -> list[Outcome]:
+        self.asked = len(jobs)
         outcomes: dict[int, Outcome] = {}
         todo = deque(_Flight(number, job, job.folder(runs)) for number, job in enumerate(jobs))
         flying: dict[Any, _Flight] = {}
@@ -165,7 +167,7 @@ class RayCluster:
         task = _train.options(**needs(job))
         generator = task.remote(
             job, train, val, facts, self.start(job, flight.run), files(flight.run), self._at_once(job),
-            Outbox(len(flying) + 1),
+            Outbox(min(self.asked, self._most_flying(job))),
         )  # fmt: skip
         flying[generator] = flight
 
