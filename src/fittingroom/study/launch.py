@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -206,6 +207,10 @@ class LocalPool:
                 for n, _ in enumerate(as_completed(futures), 1):
                     tick(n / len(items))
                 return [future.result() for future in futures]
+            except BrokenProcessPool:
+                raise FittingroomError(
+                    "a worker process was killed; was the memory used up? fewer at once need less: --at-once 1"
+                ) from None
             finally:
                 pool.shutdown(cancel_futures=True)
 

@@ -148,7 +148,12 @@ class RayCluster:
         while waiting:
             _, waiting = ray.wait(waiting, timeout=PATIENCE_S)
             tick(1 - len(waiting) / len(items))
-        return ray.get(references)
+        try:
+            return ray.get(references)
+        except LOST as error:
+            raise FittingroomError(
+                f"workers were lost {TRIES} times: {str(error).strip().splitlines()[0]}; give the command again"
+            ) from None
 
     # ------------------------------------------------------------
 
