@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import shutil
 import tempfile
 import time
@@ -18,7 +17,8 @@ from fittingroom.metrics.verdict import Question
 from fittingroom.report.gather import gather
 from fittingroom.spec.read import read_recipe
 from fittingroom.store import RunFolder, Runs
-from fittingroom.study.launch import launch, launcher
+from fittingroom.study.clock import median_s
+from fittingroom.study.launch import attempt, launch, launcher
 from fittingroom.study.plan import cores
 from fittingroom.study.run import plan_study
 from fittingroom.training.fit import CLEAN_N
@@ -45,7 +45,23 @@ def scale(runs: int, rounds: int) -> dict[str, Any]:
             "{train_s[0]:.2f} s of training, and the driver {driver_s[0]:.3f} s".format(**rows[-1]),
             flush=True,
         )
-    return {"recipe": RECIPE, "images": PART, "launchers": rows, "store": _store()}
+    return {"recipe": RECIPE, "images": PART, "launchers": rows, "send_s": _send_s(), "store": _store()}
+
+
+def _send_s() -> float:
+    """Seconds in which the driver writes what a training sends on its way: its checkpoint and its epochs."""
+    from fittingroom.study.ray_cluster import files, unpack
+
+    read = read_recipe(RECIPE, ["train.epochs=2", "data.limit=600"])
+    with tempfile.TemporaryDirectory() as folder:
+        runs = Runs(Path(folder))
+        job = plan_study([read], [], range(1), runs).jobs[0]
+        sent: list[dict[str, bytes]] = []
+        attempt(
+            job, runs, 1, lambda sign: sign.record is not None and bool(sent.append(files(job.folder(runs))) or True)
+        )
+        changing = {name: content for name, content in sent[0].items() if name.startswith(("checkpoint", "epochs"))}
+        return median_s(lambda: unpack(changing, runs.folder("another", "", 0, "0" * 64)))
 
 
 def whole_runs() -> dict[str, float]:
@@ -86,11 +102,11 @@ def _study(recipe: str, name: str, seeds: int, slots: int) -> dict[str, float]:
         runs = Runs(Path(folder))
         study = plan_study([read], [], range(slots + seeds), runs, at_once=slots, by=by)
         started = time.perf_counter()
-        with launcher(by, slots) as executor:
+        with launcher(by, slots) as executor, _waiting(name) as waited:
             launch(study.waiting[:slots], runs, executor)
-            began, busy = time.perf_counter(), _driver_s()
+            began, idle = time.perf_counter(), sum(waited)
             finished = launch(study.waiting[slots:], runs, executor)
-            wall, busy = time.perf_counter() - began, _driver_s() - busy
+            wall, idle = time.perf_counter() - began, sum(waited) - idle
         files = [f.stat().st_size for run in finished for f in run.path.glob("*")]
         trained = sum(run.metrics.train_s for run in finished) / seeds
         return {
@@ -98,7 +114,7 @@ def _study(recipe: str, name: str, seeds: int, slots: int) -> dict[str, float]:
             "train_s": trained,
             "evaluation_s": sum(run.metrics.eval_s for run in finished) / seeds,
             "beside_s": wall * cores() / seeds - trained,  # evaluations, the test set, writing, waiting
-            "driver_s": busy / seeds,
+            "driver_s": (wall - idle) / seeds,  # what it does not wait for news: its own work, and disks
             "bytes": sum(files) / seeds,
             "files": len(files) / seeds,
         }
@@ -116,14 +132,33 @@ def _address(name: str, slots: int) -> Iterator[str]:
         initialize_head=True,
         head_node_args={"num_cpus": slots, "node_ip_address": "127.0.0.1", "include_dashboard": False},
     )
-    yield f"ray={cluster.address}"
-    cluster.shutdown()
+    try:
+        yield f"ray={cluster.address}"
+    finally:
+        cluster.shutdown()
 
 
-def _driver_s() -> float:
-    """Processor seconds of this process alone."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
+@contextmanager
+def _waiting(name: str) -> Iterator[list[float]]:
+    """The seconds of each of the driver's waits for news, as they come."""
+    waited: list[float] = []
+    if name == "ray":
+        from fittingroom.study import ray_cluster as room
+    else:
+        from fittingroom.study import launch as room
+    what = "_ready" if name == "ray" else "wait"
+    original = getattr(room, what)
+
+    def timed(*arguments: Any) -> Any:
+        started = time.perf_counter()
+        try:
+            return original(*arguments)
+        finally:
+            waited.append(time.perf_counter() - started)
+
+    setattr(room, what, timed)
+    yield waited
+    setattr(room, what, original)
 
 
 def _store() -> list[dict[str, float]]:

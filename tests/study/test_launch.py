@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import operator
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from fittingroom.spec.errors import FittingroomError
+from fittingroom.store import Runs
 from fittingroom.study.launch import InThisProcess, LocalPool
 
 
@@ -28,3 +33,18 @@ def test_a_worker_that_is_killed_is_a_message() -> None:
 def test_a_mistake_in_a_worker_is_told_as_it_is() -> None:
     with LocalPool(2) as pool, pytest.raises(ZeroDivisionError):
         pool.each(operator.floordiv, 3, [1, 0], 1)
+
+
+@pytest.mark.slow
+def test_two_studies_with_the_same_runs_wait_for_each_other(tmp_path: Path) -> None:
+    words = ["compare", "readme-004-mlp", "train.epochs=3", "data.limit=6000", "--seeds", "4", "--at-once", "1"]
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-m", "fittingroom", *words], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    said = [process.communicate(timeout=200) for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert Runs(tmp_path / "runs").test_reads() == {"fashion-mnist": 4}  # each run is trained and scored once

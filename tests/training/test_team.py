@@ -146,3 +146,22 @@ def test_batch_norm_keeps_the_mean_of_all_workers_statistics(shared: Path, few: 
     kept = np.stack([next(v for k, v in state.items() if k.endswith(f"running_{what}")) for what in ("mean", "var")])
     np.testing.assert_allclose(kept, torch.stack(seen).mean(0).numpy(), rtol=1e-5)
     assert not np.allclose(kept, seen[0].numpy(), rtol=1e-3)  # the first worker's alone
+
+
+def test_a_process_that_fails_does_not_leave_the_others_waiting(few: tuple[Images, Images], tmp_path: Path) -> None:
+    train, val = few
+    np.savez(
+        tmp_path / "images.npz", train_images=train.images_NCHW, train_labels=train.labels_N,
+        val_images=val.images_NCHW, val_labels=val.labels_N,
+    )  # fmt: skip
+    script = RANK.format(CASES={"dense": CASES["dense"]}, FACTS=FACTS).replace(
+        "        states.append", "        if rank == 1: raise OSError('no space left')\n        states.append"
+    )
+    environment = {**os.environ, "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", script]
+    both = [
+        subprocess.Popen([*command, rank, "2", str(tmp_path / "meeting")], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+        for rank in "01"
+    ]  # fmt: skip
+    said = [process.communicate(timeout=60)[1] for process in both]
+    assert "PeerLost" in said[0] and "no space left" in said[1]

@@ -61,6 +61,8 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train one recipe with one seed. An interrupted run goes on where it stopped, to the same bytes."""
+    from dataclasses import replace
+
     from fittingroom.cli import show
     from fittingroom.cli.board import Board, resumable, share_of
     from fittingroom.data import load
@@ -82,7 +84,9 @@ def train(
     with share_of("reading pictures", quiet or as_json) as tick:
         loaded = load(data or read.data.name, home, source.append, shape=read.data, strict=strict, tick=tick)
     executor = launcher_of(launcher, 1, workers)
-    job = plan(read, loaded, seed, choose_device(device), threads_each(workers), not no_test, folder)
+    threads = threads_each(workers) if "=" not in launcher else 1  # of nodes that we don't know
+    job = plan(read, loaded, seed, choose_device(device), threads, not no_test, folder)
+    job = replace(job, workers=workers)
     run = job.folder(folder)
     if resume and not (run.path / "run.json").exists():
         raise FittingroomError(f"there is nothing to resume at {run.path}; leave --resume away to start")
@@ -91,12 +95,13 @@ def train(
         Board([job], quiet or as_json) as board,
         executor as by,
     ):
-        for line in [*source, *(f"warning: {w}" for w in cautions(read, loaded)), *of_workers(job, loaded, workers)]:
+        for line in [*source, *(f"warning: {w}" for w in cautions(read, loaded)), *of_workers(job, loaded)]:
             board.say(line)
         if run.epochs and not run.done and not fresh:
             board.say(f"going on after epoch {len(run.epochs)} of {read.train.epochs} (--fresh starts over)")
         elif is_finished(run, job) and not fresh:
             board.say("this run is finished already; here is its result (--fresh trains it again)")
+        by.check(job)
         if fresh:
             with run.lock():
                 run.clear()

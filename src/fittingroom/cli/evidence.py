@@ -106,19 +106,19 @@ def stress(
     from fittingroom.store import Runs
     from fittingroom.store.runs import safe_name
     from fittingroom.study.launch import launcher as launcher_of
-    from fittingroom.study.plan import fitting, threads_each
+    from fittingroom.study.plan import sharing
     from fittingroom.study.stress import examples
     from fittingroom.study.stress import stress as run_stress
     from fittingroom.training import choose_device
 
     chosen, folder = Runs(runs).select(which)
     compared = gather(chosen, folder)  # refuses what could not be compared, before the test set is read
-    together = at_once or fitting(choose_device(device))
+    together, threads = sharing(choose_device(device), launcher, at_once)
     with (
         launcher_of(launcher, together) as by,
         share_of(f"corrupted images, {len(chosen)} runs", quiet or as_json) as tick,
     ):
-        run_stress(chosen, folder, by, device=device, threads=threads_each(together), home_dir=home, tick=tick)
+        run_stress(chosen, folder, by, device=device, threads=threads, home_dir=home, tick=tick)
     stories = [replace(story, robust=robustness(story.runs)) for story in compared]
     pages = []
     for story in stories:

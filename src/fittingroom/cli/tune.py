@@ -24,8 +24,6 @@ from fittingroom.cli.options import (
 if TYPE_CHECKING:
     from fittingroom.spec.space import Dimension
 
-    pass
-
 TRIALS = 24  # unless a number or a time is given
 
 
@@ -82,6 +80,8 @@ def tune(
 
     A killed search goes on with --resume, to the same trials.
     """
+    from dataclasses import replace
+
     from fittingroom.cli.options import names_and_changes
     from fittingroom.spec.errors import FittingroomError, need, unknown
     from fittingroom.spec.read import read_recipe
@@ -121,7 +121,7 @@ def tune(
     from fittingroom.store.runs import recipe_toml, safe_name
     from fittingroom.study import launch
     from fittingroom.study import tuning as room
-    from fittingroom.study.plan import fitting, threads_each
+    from fittingroom.study.plan import sharing
     from fittingroom.study.run import plan_study
     from fittingroom.training import choose_device
 
@@ -136,15 +136,14 @@ def tune(
     with share_of("reading pictures", silent) as tick:
         loaded = load(data or recipe.data.name, home, source.append, shape=recipe.data, strict=strict, tick=tick)
     chosen = choose_device(device)
-    workers = min(batch, at_once or fitting(chosen))
-    asked = room.Search(
-        recipe, dimensions, loaded, tuple(names), pruner, batch, search_seed, chosen, threads_each(workers)
-    )
+    workers, threads = sharing(chosen, launcher, at_once, batch)
+    asked = room.Search(recipe, dimensions, loaded, tuple(names), pruner, batch, search_seed, chosen, threads)
     executor = launch.launcher(launcher, workers)
     kept = room.open_storage(storage or room.journal(folder))
     if warm and warm not in room.names(kept):
         raise unknown("search", warm, room.names(kept), "the searches in this storage")
     study = room.open_study(asked, kept, name, resume)
+    asked = replace(asked, threads=study.user_attrs["threads"])  # those that it began with
     if warm:
         say(f"{room.warm_start(asked, study, kept, warm)} trials are taken over from {warm}")
     for line in source:

@@ -19,7 +19,6 @@ from fittingroom.data import Dataset, Images, fold_of, prepare, reload
 from fittingroom.data.pixels import shrunk
 from fittingroom.metrics.scores import scores
 from fittingroom.models import build, describe
-from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.records import DataFacts, Environment, Epoch, Metrics
 from fittingroom.store import RunFolder, Runs
@@ -60,7 +59,6 @@ def execute(job: Job, runs: Runs, *, at_once: int = 1, listen: Listen = lambda p
     if is_finished(run, job):
         return run
     with run.lock():
-        refuse_other_team(run, 1)
         if not is_finished(run, job):  # another process may have been faster
             prepare_process(run.environment.threads if run.epochs else job.threads)
             data = fold_of(reload(job.recipe.data.name, job.data_digest, job.home_dir), job.recipe.data)
@@ -71,15 +69,6 @@ def execute(job: Job, runs: Runs, *, at_once: int = 1, listen: Listen = lambda p
                 record_test(run, runs, data.digest, test, test_logits(job, run.arrays("weights"), test))
             run.finish()
     return run
-
-
-def refuse_other_team(run: RunFolder, workers: int) -> None:
-    """Raise `FittingroomError` for a run that so many workers cannot go on with to the bytes that it began for."""
-    if run.epochs and not run.done and run.environment.workers != workers:
-        began = run.environment.workers
-        raise FittingroomError(
-            f"{run.path} began with {began} worker{'s' * (began > 1)}; go on with --workers {began}, or start over with --fresh"
-        )
 
 
 def is_finished(run: RunFolder, job: Job) -> bool:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from fittingroom.data.acquire import Say, Tick
-from fittingroom.spec.errors import FittingroomError
+from fittingroom.spec.errors import FittingroomError, NotFree
 from fittingroom.store import RunFolder, Runs
 from fittingroom.study.execute import Progress, execute
 from fittingroom.study.plan import Job
@@ -28,11 +28,15 @@ from fittingroom.training import prepare_process
 
 @dataclass(frozen=True)
 class Failed:
-    """Why a job ended without a result. `mistake` is the user's to mend, else `text` is a traceback; `lost`: the worker died."""
+    """Why a job ended without a result. `mistake` is the user's to mend, else `text` is a traceback.
+
+    `lost`: its worker died; `taken`: another process has it.
+    """
 
     text: str
     mistake: bool
     lost: bool = False
+    taken: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,10 +49,14 @@ ListenToJob = Callable[[int, Progress | None], bool | None]  # number of the job
 T = TypeVar("T")
 Shared = TypeVar("Shared")
 Item = TypeVar("Item")
+LOOK_S = 1.0  # between two looks whether a run that another process has is free
 
 
 class Launcher(Protocol):
     """Does work somewhere. Usable again until it is left."""
+
+    def check(self, job: Job) -> None:
+        """Raise `FittingroomError` if such a job cannot be run here at all."""
 
     def run(self, jobs: Sequence[Job], runs: Runs, listen: ListenToJob, say: Say = lambda line: None) -> list[Outcome]:
         """Execute jobs, and give an outcome for each, in their order."""
@@ -75,7 +83,7 @@ def launcher(name: str, at_once: int, workers: int = 1) -> AbstractContextManage
     if workers > 1:
         from fittingroom.study.ray_team import RayTeam
 
-        return RayTeam(workers, address)
+        return RayTeam(address)
     if kind == "ray":
         from fittingroom.study.ray_cluster import RayCluster
 
@@ -89,13 +97,14 @@ def launch(
     by: Launcher,
     listen: ListenToJob = lambda job, p: None,
     say: Say = lambda line: None,
+    wait: bool = False,
 ) -> list[RunFolder]:
-    """Execute `jobs` and give their runs in the same order.
+    """Execute `jobs` and give their runs in the same order. With `wait`, those that another process has are waited for.
 
     A job that fails does not stop the others; when all have ended, one `FittingroomError` names the failures. An
     interruption ends all workers; what they had checkpointed is there for the next call.
     """
-    outcomes = by.run(jobs, runs, listen, say)
+    outcomes = run_and_wait(jobs, runs, by, listen, say) if wait else by.run(jobs, runs, listen, say)
     failures = [(job, found) for job, found in zip(jobs, outcomes, strict=True) if isinstance(found, Failed)]
     if failures:
         if len(jobs) == 1 and failures[0][1].mistake:
@@ -105,6 +114,26 @@ def launch(
         error = RuntimeError if crashed else FittingroomError
         raise error(f"{len(failures)} of {len(jobs)} runs failed:\n" + "\n".join(lines))
     return [RunFolder(runs.path / str(name)) for name in outcomes]
+
+
+def run_and_wait(
+    jobs: Sequence[Job], runs: Runs, by: Launcher, listen: ListenToJob, say: Say = lambda line: None
+) -> list[Outcome]:
+    """As `by.run`, but no two jobs of one run folder together, and those that another process has are asked for again."""
+    outcomes: dict[int, Outcome] = {}
+    said = False
+    while waiting := [number for number in range(len(jobs)) if number not in outcomes]:
+        first = {jobs[number].identity["digest"]: number for number in reversed(waiting)}
+        now = sorted(first.values())
+        found = by.run([jobs[n] for n in now], runs, lambda place, sign, now=now: listen(now[place], sign), say)  # type: ignore[misc]
+        taken = [n for n, outcome in zip(now, found, strict=True) if isinstance(outcome, Failed) and outcome.taken]
+        outcomes |= {n: outcome for n, outcome in zip(now, found, strict=True) if n not in taken}
+        if taken and len(taken) == len(now):
+            if not said:
+                say(f"waiting for {len(taken)} run{'s' * (len(taken) > 1)} that another process trains")
+            said = True
+            time.sleep(LOOK_S)
+    return [outcomes[number] for number in range(len(jobs))]
 
 
 def apart(call: Callable[[], T], threads: int) -> T:
@@ -122,6 +151,9 @@ class InThisProcess:
         return self
 
     def __exit__(self, *error: object) -> None:
+        pass
+
+    def check(self, job: Job) -> None:
         pass
 
     def run(self, jobs: Sequence[Job], runs: Runs, listen: ListenToJob, say: Say = lambda line: None) -> list[Outcome]:
@@ -163,6 +195,9 @@ class LocalPool:
         for worker in self.pool:
             worker.process.join()
         self.pool = []
+
+    def check(self, job: Job) -> None:
+        pass
 
     def run(self, jobs: Sequence[Job], runs: Runs, listen: ListenToJob, say: Say = lambda line: None) -> list[Outcome]:
         todo = iter(enumerate(jobs))
@@ -211,6 +246,10 @@ class LocalPool:
                 raise FittingroomError(
                     "a worker process was killed; was the memory used up? fewer at once need less: --at-once 1"
                 ) from None
+            except BaseException:  # Ctrl-C above all: what runs is not worth the wait
+                for process in multiprocessing.active_children():
+                    process.terminate()
+                raise
             finally:
                 pool.shutdown(cancel_futures=True)
 
@@ -221,6 +260,7 @@ _held: Any = None  # of a process in which `LocalPool.each` calls something: wha
 def _hold(shared: Any, threads: int) -> None:
     global _held
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends us
+    threading.Thread(target=_die_with_parent, daemon=True).start()
     prepare_process(threads)
     _held = shared
 
@@ -284,7 +324,7 @@ def attempt(job: Job, runs: Runs, at_once: int, listen: Callable[[Progress], boo
     except _StopWanted:
         return Stopped()
     except FittingroomError as error:
-        return Failed(str(error), mistake=True)
+        return Failed(str(error), mistake=True, taken=isinstance(error, NotFree))
     except Exception:
         import traceback
 

@@ -49,6 +49,7 @@ class Job:
     score_test: bool = True
     initial: Initial | None = None  # trained weights to start from
     gpu_share: float = 1.0  # of a GPU's memory that it may need, roughly
+    workers: int = 1  # that share the training: they decide what BatchNorm and dropout see
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -64,6 +65,8 @@ class Job:
             "model_source": source_of(self.recipe.model),
             "numerics": NUMERICS,
         }
+        if self.workers > 1:
+            deciding["workers"] = self.workers
         return {
             "digest": digest(deciding),
             "recipe": self.recipe.name,
@@ -173,12 +176,12 @@ def cautions(recipe: Recipe, data: Dataset) -> list[str]:
     ]
 
 
-def of_workers(job: Job, data: Dataset, workers: int) -> list[str]:
+def of_workers(job: Job, data: Dataset) -> list[str]:
     """What differs, when several workers share this training, from one that does it alone."""
-    if workers == 1:
+    if job.workers == 1:
         return []
     model = build(job.recipe.model, data.train.shape, len(data.classes))
-    said = [f"each of {workers} workers trains on its part of every batch of {job.recipe.train.batch_size}"]
+    said = [f"each of {job.workers} workers trains on its part of every batch of {job.recipe.train.batch_size}"]
     if any(isinstance(module, nn.Dropout) and module.p for module in model.modules()):
         said.append("dropout: each worker draws masks of its own")
     if normalisations(model):
@@ -197,9 +200,17 @@ def cores() -> int:
     return there if limit == "max" else max(1, min(there, round(int(limit) / int(period))))
 
 
-def fitting(device: str) -> int:
-    """How many trainings share this machine: one a core on a CPU, one alone on an accelerator, whose memory it may need."""
-    return cores() if device == "cpu" else 1
+def sharing(device: str, by: str = "local", at_once: int | None = None, most: int = 1 << 30) -> tuple[int, int]:
+    """How many trainings run together, of `most` in all, and the threads of each.
+
+    Here one a core on a CPU, and one alone on an accelerator, whose memory it may need; on a cluster each has one thread.
+    `at_once` says otherwise: so many share this machine, or a machine like it.
+    """
+    fitting = cores() if device == "cpu" or by != "local" else 1
+    together = at_once or fitting
+    return (min(most, together) if by == "local" else together), threads_each(
+        min(most, together) if by == "local" else together
+    )
 
 
 def threads_each(runs: int = 1) -> int:

@@ -12,6 +12,7 @@ import logging
 import math
 import os
 import queue
+import socket
 import tempfile
 import threading
 import time
@@ -26,7 +27,7 @@ import numpy as np
 
 from fittingroom.data import Dataset, Images, fold_of, reload
 from fittingroom.data.acquire import Say, Tick
-from fittingroom.spec.errors import FittingroomError, need
+from fittingroom.spec.errors import FittingroomError, NotFree, need
 from fittingroom.spec.recipe import DataSpec
 from fittingroom.store import RunFolder, Runs
 from fittingroom.store.atomic import write
@@ -67,6 +68,7 @@ TRIES = 3  # of a job whose worker is lost
 SIGN_S, SEND_S = 0.2, 5.0  # at least so long between two signs of life of a run, and between two sendings of its files
 BUSY_SIGN_S, BUSY_SEND_S = 0.01, 0.05  # times the runs in flight, where that is longer: one driver hears them all
 PATIENCE_S = 1.0  # of one look for news
+KNOCK_S = 10.0  # until a cluster's address counts as dead
 FILES_OF_OURS = 128  # open in the driver besides the runs' locks
 
 
@@ -87,9 +89,10 @@ class RayCluster:
         if not self.address:
             how |= {"num_cpus": cores(), "include_dashboard": False, "_node_ip_address": LOOPBACK}
         try:
+            _knock(self.address)
             with _loopback_stays(self.address):
                 ray.init(logging_level=logging.CRITICAL, **how)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise FittingroomError(
                 f"no Ray cluster at {self.address or 'this machine'}: {str(error).strip().splitlines()[0]}; "
                 "start one with: ray start --head --node-ip-address=127.0.0.1"
@@ -118,7 +121,8 @@ class RayCluster:
                     try:
                         self._begin(flight, runs, flying)
                     except FittingroomError as error:
-                        end(flight, Failed(str(error), mistake=True))
+                        end(flight, Failed(str(error), mistake=True, taken=isinstance(error, NotFree)))
+                        continue
                     if flight.run.done and not needs_test(flight.job, flight.run):
                         end(flight, flight.run.name)
                 for reference in _ready(list(flying)):
@@ -161,6 +165,7 @@ class RayCluster:
         """Send a job off, unless it is finished; what its run folder holds goes along."""
         if flight.run.done and not needs_test(flight.job, flight.run):
             return
+        self.check(flight.job)
         if not flight.locked:
             flight.held.enter_context(flight.run.lock())
             flight.locked = True
@@ -244,7 +249,8 @@ class RayCluster:
 
     def scoring(self, job: Job, run: RunFolder, test: Test) -> Any:
         """A reference to what the trained run says of the test images, or to why it failed."""
-        return _score.options(**needs(job)).remote(job, run.arrays("weights"), test.reference)
+        threads = run.environment.threads
+        return _score.options(**needs(job)).remote(job, run.arrays("weights"), test.reference, threads)
 
     def material(self, job: Job) -> tuple[Any, Any, Any]:
         """References to what the job trains on; the same images are put into the object store once."""
@@ -271,10 +277,21 @@ class RayCluster:
             self.datasets[key] = fold_of(whole, job.recipe.data)
         return self.datasets[key]
 
-    def _slots(self, job: Job) -> int:
-        """How many such jobs the cluster can run at once now."""
-        kind, each = ("GPU", needs(job)["num_gpus"]) if job.device == "cuda" else ("CPU", job.threads)
-        return max(1, int(sum(node.get(kind, 0) for node in self._nodes()) / each))
+    def check(self, job: Job) -> None:
+        """Raise `FittingroomError` if no node has what the job needs: Ray would wait for one without a word."""
+        asked = _asked(job)
+        if not self.slots(job):
+            largest = ", ".join(f"{max(node.get(kind, 0) for node in self._nodes()):g} {kind}s" for kind in asked)
+            needed = " and ".join(f"{n:g} {kind}s" for kind, n in asked.items())
+            raise FittingroomError(
+                f"a run needs {needed} on one node, and the largest of this cluster has {largest}; "
+                "OMP_NUM_THREADS=1, or a larger --at-once, asks for less"
+            )
+
+    def slots(self, job: Job) -> int:
+        """How many such jobs the cluster can run at once now, each on one node."""
+        asked = _asked(job)
+        return sum(min(int(node.get(kind, 0) / n + 1e-6) for kind, n in asked.items()) for node in self._nodes())
 
     def _at_once(self, job: Job) -> int:
         """How many such jobs share a node, as the run will record."""
@@ -289,7 +306,7 @@ class RayCluster:
 
     def _most_flying(self, job: Job) -> int:
         """A second job for each that trains waits at the nodes; each holds the lock of its run, which is an open file."""
-        return min(2 * self._slots(job), self.most_files - FILES_OF_OURS)
+        return min(2 * self.slots(job) or 1, self.most_files - FILES_OF_OURS)
 
 
 def _ready(flying: list[Any]) -> list[Any]:
@@ -310,6 +327,13 @@ def _raise_file_limit() -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return soft if soft > 0 else 1 << 20
+
+
+def _knock(address: str) -> None:
+    """Raise `OSError` if nobody answers at HOST:PORT: Ray would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if port.isdecimal() and "/" not in host:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_S).close()
 
 
 @contextmanager
@@ -367,7 +391,8 @@ class Outbox:
     def __init__(self, in_flight: int = 1) -> None:
         self.sign_s = max(SIGN_S, BUSY_SIGN_S * in_flight)
         self.send_s = max(SEND_S, BUSY_SEND_S * in_flight)
-        self.signed = self.sent = -math.inf
+        self.signed = self.sent = -math.inf  # by the worker's clock
+        self.there: dict[str, bytes] = {}  # what the driver has
 
     def pack(self, sign: Progress, run: RunFolder) -> News | None:
         """News of this sign, or None if it can be spared; a finished epoch never is."""
@@ -377,26 +402,39 @@ class Outbox:
         self.signed = now
         if self.sent == -math.inf:
             self.sent = now
-        due = sign.record is not None and now - self.sent >= self.send_s
-        if due:
-            self.sent = now
-        return News(sign, files(run) if due else {})
+        if sign.record is None or now - self.sent < self.send_s:
+            return News(sign, {})
+        self.sent = now
+        return News(sign, self.changed(run))
+
+    def changed(self, run: RunFolder) -> dict[str, bytes]:
+        """The files of the run that are not there yet, or no more the same."""
+        found = {name: content for name, content in files(run).items() if self.there.get(name) != content}
+        self.there |= found
+        return found
 
 
 def unpack(there: Mapping[str, bytes], run: RunFolder) -> None:
-    """Write the files of a run."""
+    """Write the files of a run; its checkpoint last, as in training: what comes before is made again if that is missing."""
     run.path.mkdir(parents=True, exist_ok=True)
-    for name, content in there.items():
-        write(run.path / name, content)
+    for name in sorted(there, key=lambda name: name.startswith("checkpoint")):
+        write(run.path / name, there[name])
 
 
 class _Cancelled(Exception):
     """Raised in a training whose task was cancelled."""
 
 
+def _asked(job: Job) -> dict[str, float]:
+    """What of a node a job asks for. A GPU is shared by as many runs as its memory has room for."""
+    whole = job.workers > 1  # one of a team has a GPU of its own
+    gpus = {"GPU": 1.0 if whole else min(1.0, max(0.05, job.gpu_share))} if job.device == "cuda" else {}
+    return {"CPU": job.threads, **gpus}
+
+
 def needs(job: Job) -> dict[str, Any]:
-    """What of a node a job needs. A GPU is shared by as many runs as its memory has room for."""
-    gpus = min(1.0, max(0.05, job.gpu_share)) if job.device == "cuda" else 0.0
+    """What a job asks for, in the words of a Ray task."""
+    gpus = _asked(job).get("GPU", 0.0)
     return {"num_cpus": job.threads, "num_gpus": gpus, "max_retries": 0, "runtime_env": _environment(job.threads)}
 
 
@@ -421,6 +459,7 @@ def _train(
     with tempfile.TemporaryDirectory(prefix="fittingroom-") as folder:
         run = job.folder(Runs(Path(folder)))
         unpack(sent, run)
+        outbox.there |= sent
 
         def tell(sign: Progress) -> None:
             if cancelled.is_set():
@@ -433,7 +472,7 @@ def _train(
             try:
                 prepare_process(run.environment.threads if run.epochs else job.threads)
                 train_run(job, run, Material(train, val, facts), start, at_once, tell)
-                news.put(News(None, files(run), last=True))
+                news.put(News(None, outbox.changed(run), last=True))
             except _Cancelled:
                 news.put(Failed("cancelled", mistake=True))
             except FittingroomError as error:
@@ -457,9 +496,9 @@ def _train(
 
 
 @ray.remote
-def _score(job: Job, weights: dict[str, np.ndarray], test: Images) -> dict[str, np.ndarray] | Failed:
+def _score(job: Job, weights: dict[str, np.ndarray], test: Images, threads: int) -> dict[str, np.ndarray] | Failed:
     """On a node: what the weights say of the test images."""
-    prepare_process(job.threads)
+    prepare_process(threads)
     try:
         return test_logits(job, weights, test)
     except FittingroomError as error:

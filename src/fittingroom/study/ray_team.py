@@ -10,13 +10,14 @@ import os
 import socket
 import tempfile
 import threading
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fittingroom.data.acquire import Say
-from fittingroom.spec.errors import FittingroomError, need
+from fittingroom.spec.errors import FittingroomError, NotFree, need
 from fittingroom.store import RunFolder, Runs
 from fittingroom.study.execute import (
     Material,
@@ -24,14 +25,13 @@ from fittingroom.study.execute import (
     is_finished,
     needs_test,
     record_test,
-    refuse_other_team,
     train_run,
 )
 from fittingroom.study.launch import Failed, ListenToJob, Outcome, Stopped
 from fittingroom.study.plan import Job
-from fittingroom.study.ray_cluster import TRIES, News, Outbox, RayCluster, files, needs, unpack
+from fittingroom.study.ray_cluster import LOST, TRIES, News, Outbox, RayCluster, files, needs, unpack
 from fittingroom.training import prepare_process
-from fittingroom.training.team import Team
+from fittingroom.training.team import PeerLost, Team
 
 need("pyarrow", "--workers", "ray")
 os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
@@ -42,16 +42,13 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig, get_context  # no
 from ray.train.backend import Backend  # noqa: E402
 from ray.train.collective import broadcast_from_rank_zero  # noqa: E402
 from ray.train.torch import TorchConfig, TorchTrainer, get_device  # noqa: E402
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy  # noqa: E402
 
 LOOK_S = 0.1  # between two looks for news
 
 
 class RayTeam(RayCluster):
-    """A launcher that trains one job after the other, each with `workers` processes of the cluster at `address`."""
-
-    def __init__(self, workers: int, address: str = "") -> None:
-        super().__init__(address)
-        self.workers = workers
+    """A launcher that trains one job after the other, each with as many processes of the cluster as it has workers."""
 
     def run(self, jobs: Sequence[Job], runs: Runs, listen: ListenToJob, say: Say = lambda line: None) -> list[Outcome]:
         outcomes: list[Outcome] = []
@@ -59,7 +56,7 @@ class RayTeam(RayCluster):
             try:
                 outcomes.append(self._one(job, runs, partial(listen, number), say))
             except FittingroomError as error:
-                outcomes.append(Failed(str(error), mistake=True))
+                outcomes.append(Failed(str(error), mistake=True, taken=isinstance(error, NotFree)))
             listen(number, None)
         return outcomes
 
@@ -71,8 +68,7 @@ class RayTeam(RayCluster):
             for tried in range(1, TRIES + 1):
                 if run.done:
                     break
-                refuse_other_team(run, self.workers)
-                self._refuse_too_few(job)
+                self.check(job)
                 outcome = self._train(job, run, listen)
                 if outcome is None:
                     break
@@ -81,7 +77,10 @@ class RayTeam(RayCluster):
                 say(f"{run.name} lost a worker; all go on together after epoch {len(run.epochs)}")
             if needs_test(job, run):
                 test = self.read_test(job, run, runs)
-                said = ray.get(self.scoring(job, run, test))
+                try:
+                    said = ray.get(self.scoring(job, run, test))
+                except LOST as error:
+                    return _lost(error)
                 if isinstance(said, Failed):
                     return said
                 record_test(run, runs, test.digest, test.images, said)
@@ -91,7 +90,8 @@ class RayTeam(RayCluster):
     def _train(self, job: Job, run: RunFolder, listen: Callable[[Progress], bool | None]) -> Outcome | None:
         """Train until the end (None), or until a worker fails, dies, or `listen` wants no more."""
         train, val, facts = self.material(job)
-        line = _Line.remote()  # type: ignore[attr-defined]
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        line = _Line.options(scheduling_strategy=here).remote()  # type: ignore[attr-defined]
         given = {
             "job": job, "train": train, "val": val, "facts": facts, "start": self.start(job, run),
             "files": files(run), "line": line,
@@ -104,14 +104,15 @@ class RayTeam(RayCluster):
                 train_loop_config=given,
                 torch_config=_OurGroup(),
                 scaling_config=ScalingConfig(
-                    num_workers=self.workers,
+                    num_workers=job.workers,
                     use_gpu=job.device == "cuda",
                     resources_per_worker={"CPU": job.threads} | ({"GPU": 1} if job.device == "cuda" else {}),
                     placement_strategy="SPREAD",
                 ),
                 run_config=RunConfig(  # type: ignore[call-arg]
                     storage_path=scratch,  # nothing of ours goes there
-                    failure_config=FailureConfig(max_failures=0),  # a new try takes the newest checkpoint: ours to do
+                    # a new try takes the newest checkpoint: that is ours to do
+                    failure_config=FailureConfig(max_failures=0, controller_failure_limit=0),  # type: ignore[call-arg]
                     worker_runtime_env=wanted["runtime_env"],
                 ),
             )
@@ -131,9 +132,7 @@ class RayTeam(RayCluster):
                 outcome = self._news(line, run, listen) or outcome
             outcome = self._news(line, run, listen) or outcome
             ray.kill(line)
-        if outcome is not None or ended[0] is None:
-            return outcome
-        return Failed(f"a worker was lost: {str(ended[0]).strip().splitlines()[-1]}", mistake=True, lost=True)
+        return outcome if outcome is not None or ended[0] is None else _lost(ended[0])
 
     def _news(self, line: Any, run: RunFolder, listen: Callable[[Progress], bool | None]) -> Outcome | None:
         """Take all news; why the training is over, if they say so."""
@@ -146,14 +145,18 @@ class RayTeam(RayCluster):
                 return Stopped()
         return None
 
-    def _refuse_too_few(self, job: Job) -> None:
-        there = ray.cluster_resources()
-        kind, each = ("GPU", 1) if job.device == "cuda" else ("CPU", job.threads)
-        if there.get(kind, 0) < self.workers * each:
+    def check(self, job: Job) -> None:
+        super().check(job)
+        room = self.slots(job)
+        if room < job.workers:
             raise FittingroomError(
-                f"--workers {self.workers} needs {self.workers * each} {kind}s, and the cluster has "
-                f"{there.get(kind, 0):g}; give fewer workers, or a larger cluster with --launcher ray=ADDRESS"
+                f"--workers {job.workers}: the cluster has room for {room}; give fewer workers, "
+                "or a larger cluster with --launcher ray=ADDRESS"
             )
+
+
+def _lost(error: Exception) -> Failed:
+    return Failed(f"a worker was lost: {str(error).strip().splitlines()[-1]}", mistake=True, lost=True)
 
 
 @ray.remote(num_cpus=0)
@@ -211,29 +214,34 @@ def _train_a_part(given: Mapping[str, Any]) -> None:
     first = team.rank == 0
 
     def send(news: News | Failed) -> None:
-        if first and not ray.get(line.put.remote(news)):
+        if not ray.get(line.put.remote(news)):
             raise _Unwanted
 
     if job.device == "cuda":
         torch.cuda.set_device(get_device())
-    prepare_process(job.threads)
     _gather(team, "nccl" if job.device == "cuda" else "gloo")
     with tempfile.TemporaryDirectory(prefix="fittingroom-") as folder:
         run = job.folder(Runs(Path(folder)))
         unpack(given["files"], run)
+        prepare_process(run.environment.threads if run.epochs else job.threads)
         outbox = Outbox()
+        outbox.there |= given["files"]
 
         def tell(sign: Progress) -> None:
             packed = outbox.pack(sign, run) if first else None
             if packed:
                 send(packed)
 
-        try:
+        try:  # whoever fails raises, and Ray ends the others, who would wait for it
             train, val, start = (x and ray.get(x) for x in (given["train"], given["val"], given["start"]))
             train_run(job, run, Material(train, val, given["facts"]), start, 1, tell, team)
-        except _Unwanted:
-            return
-        except FittingroomError as error:  # all of them find the same
+        except (_Unwanted, PeerLost):
+            raise
+        except FittingroomError as error:
             send(Failed(str(error), mistake=True))
-            return
-        send(News(None, files(run), last=True))
+            raise
+        except Exception:
+            send(Failed(traceback.format_exc(), mistake=False))
+            raise
+        if first:
+            send(News(None, outbox.changed(run), last=True))

@@ -15,7 +15,7 @@ from fittingroom.store import RunFolder, Runs
 from fittingroom.study.cost import measured_cost
 from fittingroom.study.execute import is_finished
 from fittingroom.study.launch import ListenToJob, launch, launcher
-from fittingroom.study.plan import Job, cautions, cores, fitting, plan, threads_each
+from fittingroom.study.plan import Job, cautions, plan, sharing
 from fittingroom.training import choose_device
 
 SEEDS = ((2e12, 10), (5e14, 3), (math.inf, 1))  # up to so many FLOPs of one training, so many seeds
@@ -114,9 +114,7 @@ def plan_trials(
     ]
     granted = [(job, granted_seeds(job.work) if seeds is None else seeds) for job, seeds in planned]
     total = sum(len(seeds) for _, seeds in granted)
-    # on a cluster each run gets one thread, or the share of this machine that --at-once says
-    together = min(total, at_once or fitting(chosen)) if by == "local" else at_once or cores()
-    threads = threads_each(together)
+    together, threads = sharing(chosen, by, at_once, total)
     jobs = tuple(replace(job, seed=seed, threads=threads) for job, seeds in granted for seed in seeds)
     waiting = [job for job in jobs if not is_finished(job.folder(runs), job)]
     told = dict.fromkeys(line for trial in trials for line in cautions(trial.recipe, loaded[trial.pictures]))
@@ -148,7 +146,7 @@ def run_study(
     """
     if study.waiting:
         with launcher(study.by, study.workers) as one:
-            launch(study.waiting, runs, one, listen, say)
+            launch(study.waiting, runs, one, listen, say, wait=True)
     trials: dict[tuple[str, str], list[Job]] = {}
     for job in study.jobs:
         if costs and job.score_test and not job.recipe.data.fold:  # one part of a cross-validation costs like another

@@ -13,6 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+
+class PeerLost(RuntimeError):
+    """Another process of the team has ended, so that nothing can be added up any more."""
+
+
 LEAST = 2  # images in a part: one alone has no variance for BatchNorm
 
 
@@ -55,7 +60,7 @@ class Team(Alone):
     def add_up(self, parameters: Sequence[nn.Parameter], facts: Tensor) -> Tensor:
         gradients = [p.grad for p in parameters if p.grad is not None]
         together = torch.cat([facts, *(g.reshape(-1) for g in gradients)])  # one message instead of many
-        torch.distributed.all_reduce(together)
+        _add_up(together)
         place = len(facts)
         for gradient in gradients:
             gradient.copy_(together[place : place + gradient.numel()].view_as(gradient))
@@ -66,17 +71,28 @@ class Team(Alone):
         for layer in normalisations(model):
             for statistic in (layer.running_mean, layer.running_var):
                 if statistic is not None:
-                    torch.distributed.all_reduce(statistic)
+                    _add_up(statistic)
                     statistic.div_(self.size)
 
     def each(self, n: int, call: Callable[[slice], np.ndarray]) -> np.ndarray:
         parts: list[np.ndarray] = [np.empty(0)] * self.size
         mine = call(slice(n * self.rank // self.size, n * (self.rank + 1) // self.size))
-        torch.distributed.all_gather_object(parts, mine)
+        try:
+            torch.distributed.all_gather_object(parts, mine)
+        except RuntimeError as error:
+            raise PeerLost(str(error)) from None
         return np.concatenate([part for part in parts if len(part)])
 
 
 ALONE = Alone()
+
+
+def _add_up(tensor: Tensor) -> None:
+    """Make a tensor the sum of all processes' tensors."""
+    try:
+        torch.distributed.all_reduce(tensor)
+    except RuntimeError as error:
+        raise PeerLost(str(error)) from None
 
 
 def normalisations(model: nn.Module) -> list[_BatchNorm]:

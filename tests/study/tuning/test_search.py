@@ -215,6 +215,16 @@ def test_the_number_of_workers_changes_nothing(pruner: str, asked: Make, pool: L
     assert best(search, alone).number == best(search, together).number
 
 
+def test_trials_with_the_same_values_are_trained_once(asked: Make, pool: LocalPool, tmp_path: Path) -> None:
+    """By two workers, too: the second finds what the first did."""
+    search = asked("train.epochs=1", space={"train.batch_size": "choice(32, 64)"}, batch=6)
+    by = Noted(Runs(tmp_path / "alone"))
+    alone = searched(search, tmp_path / "alone.journal", Runs(tmp_path / "alone"), 6, by)
+    together = searched(search, tmp_path / "together.journal", Runs(tmp_path / "together"), 6, pool)
+    assert told(alone) == told(together) and {t.state for t in told(alone)} == {"COMPLETE"}
+    assert len(list(Runs(tmp_path / "together").list())) == 2
+
+
 class Backwards(InThisProcess):
     """The last job first, as other workers might end them."""
 
@@ -587,6 +597,14 @@ def test_a_warm_start_takes_over_what_another_search_found(asked: Make, tmp_path
     assert wider.recipe_of(best(wider, study).params).name == "readme-004-mlp trial"
 
 
+def test_a_warm_start_is_taken_once_however_often_it_is_asked_for(asked: Make, tmp_path: Path) -> None:
+    search, storage = asked("train.epochs=1"), open_storage(tmp_path / "j")
+    run_search(search, open_study(search, storage, "earlier", False), Runs(tmp_path), InThisProcess(), trials=3)
+    study = open_study(search, storage, "later", False)
+    assert [warm_start(search, study, storage, "earlier") for _ in range(3)] == [3, 0, 0]
+    assert len(facts(search, study)) == 3
+
+
 def test_a_warm_start_that_cannot_be(asked: Make, tmp_path: Path) -> None:
     search, storage = asked("train.epochs=1"), open_storage(tmp_path / "j")
     run_search(search, open_study(search, storage, "earlier", False), Runs(tmp_path), InThisProcess(), trials=1)
@@ -744,6 +762,8 @@ def test_a_storage_that_is_none_gives_a_message(tmp_path: Path) -> None:
         "binary": "\x00\x01\n\x02\n",
         "damaged": lines[0] + "{not JSON\n" + "".join(lines[1:]),
         "cut inside": "".join(lines[:-1])[:-9] + "\n" + lines[-1],
+        "a note": "buy milk",
+        "another's": '{"a": 1}\n{"b": 2}\n{"c": 3',
     }
     raised = {}
     for name, text in wrong.items():
@@ -752,6 +772,7 @@ def test_a_storage_that_is_none_gives_a_message(tmp_path: Path) -> None:
         with pytest.raises(Exception) as caught:
             room.names(open_storage(path))
         raised[name] = type(caught.value).__name__, path.name in str(caught.value)
+        assert path.read_text() == text  # it may be someone's work
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
     (tmp_path / "text.db").write_text("no data base " * 400)

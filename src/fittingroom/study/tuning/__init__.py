@@ -1,8 +1,9 @@
 """Search: Optuna proposes values for parts of a recipe, trainings judge them on validation images. The test set stays locked.
 
 Trials come in batches: a proposal, and the decision to stop a trial early (to prune it), know what earlier batches found and
-nothing else. So neither the number of workers nor their speed nor a kill changes what is tried, only when: the same search
-gives the same trials on a laptop and on a cluster. The price is that a batch waits for its slowest trial.
+nothing else. So neither the number of workers nor their speed nor a kill changes what is tried, only when: the same search,
+with the same number of threads a trial, gives the same trials on a laptop and on a cluster. The price is that a batch waits
+for its slowest trial. Several drivers share a search as it comes: then it matters who asks when.
 
     search   what is searched, and the recipe of each point
     storage  where trials are kept: a file, or a database that several share

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 import filelock
@@ -17,7 +19,7 @@ DEAD_S = 300.0  # without one, a driver on another machine counts as dead
 
 
 class Driver:
-    """This process as one that runs trials: it holds a lock while it lives, and beats for those on other machines.
+    """This process as one that runs trials: it holds a lock while it lives, and a thread beats for those on other machines.
 
     `turn` is held from looking at what there is to owning a part of it, by one driver of this machine at a time.
     """
@@ -27,23 +29,26 @@ class Driver:
         folder.mkdir(parents=True, exist_ok=True)
         self.lock = filelock.FileLock(self._file(self.name))
         self.turn = filelock.FileLock(folder / "turn.lock")
-        self.beaten = 0.0
+        self.ended = threading.Event()
+        self.beats = threading.Thread(target=self._beat, daemon=True)
 
     def __enter__(self) -> Driver:
         self.lock.acquire()
-        self.beat()
+        self.study.set_user_attr(f"alive {self.name}", time.time())
+        self.beats.start()
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.ended.set()
+        self.beats.join()
         self.turn.release(force=True)
         self._bury(self.name)
         self.lock.release()
 
-    def beat(self) -> None:
-        """A sign of life in the storage, at most every `BEAT_S`."""
-        if time.monotonic() - self.beaten > BEAT_S or not self.beaten:
-            self.beaten = time.monotonic()
-            self.study.set_user_attr(f"alive {self.name}", time.time())
+    def _beat(self) -> None:
+        while not self.ended.wait(BEAT_S):
+            with suppress(Exception):  # a storage that is away for a moment
+                self.study.set_user_attr(f"alive {self.name}", time.time())
 
     def orphans(self) -> list[FrozenTrial]:
         """The running trials whose driver is dead."""

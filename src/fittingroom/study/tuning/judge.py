@@ -26,7 +26,8 @@ class Judge:
         self.trials: dict[int, optuna.Trial] = {}
         self.curves: dict[int, dict[int, float]] = {}
         self.stopped: set[int] = set()
-        self.past = self._again(past) if self.pruner else []
+        halves = search.pruner in ("asha", "hyperband")  # these note who came how far
+        self.past = self._again(past) if halves else list(past)
 
     def wants_no_more(self, recipe: Recipe, place: int, epoch: Epoch) -> bool:
         """Whether the trial should stop after this epoch. An epoch that is told twice counts once."""
@@ -50,7 +51,7 @@ class Judge:
         return optuna.create_study(study_name=self.name, directions=self.search.directions, pruner=self.pruner)
 
     def _again(self, past: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-        """The past as this pruner would have seen it: a halving one notes who came how far."""
+        """The past as this pruner would have seen it."""
         study = self._empty()
         for earlier in past:
             trial = study.ask()

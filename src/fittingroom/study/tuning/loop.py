@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -13,7 +14,7 @@ from fittingroom.metrics.metric import METRICS
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.store import Runs
 from fittingroom.study.execute import Progress
-from fittingroom.study.launch import Failed, Launcher, Outcome, Stopped
+from fittingroom.study.launch import Failed, Launcher, Outcome, Stopped, run_and_wait
 from fittingroom.study.plan import Job, plan
 from fittingroom.study.tuning.drivers import Driver
 from fittingroom.study.tuning.judge import Judge
@@ -42,7 +43,7 @@ def run_search(
     def spent() -> float:
         return (time.monotonic() - began) / (60 * minutes) if minutes else float(minutes is not None)
 
-    with Driver(runs.path / "tuning" / "drivers", study) as driver:
+    with _told_plainly(), Driver(runs.path / "tuning" / "drivers", study) as driver:
         while True:
             with driver.turn:
                 mine = _take(search, study, driver, 0 if spent() >= 1 else trials)
@@ -58,6 +59,16 @@ def run_search(
                 tick(min(1.0, max((before + trials_done) / trials if trials else 0.0, spent())))
 
             _run_batch(search, study, mine, runs, by, driver, at, say)
+
+
+@contextmanager
+def _told_plainly() -> Iterator[None]:
+    try:
+        yield
+    except optuna.exceptions.StorageInternalError as error:
+        raise FittingroomError(
+            f"the storage does not answer ({str(error).strip().splitlines()[0]}); what was told to it is kept: --resume goes on"
+        ) from None
 
 
 def _take(search: Search, study: optuna.Study, driver: Driver, trials: int | None) -> list[int]:
@@ -115,7 +126,6 @@ def _run_batch(
     def train(order: Sequence[int]) -> None:
         def hear(number: int, sign: Progress | None) -> bool:
             place = order[number]
-            driver.beat()
             epochs = jobs[place].recipe.train.epochs
             done[place] = 1.0 if sign is None else (sign.epoch - 1 + sign.images / sign.of) / epochs
             at(sum(done.values()))
@@ -123,7 +133,7 @@ def _run_batch(
                 return False
             return judge.wants_no_more(jobs[place].recipe, place, sign.record)
 
-        outcomes.update(zip(order, by.run([jobs[place] for place in order], runs, hear, say), strict=True))
+        outcomes.update(zip(order, run_and_wait([jobs[place] for place in order], runs, by, hear, say), strict=True))
 
     longest_first = sorted(jobs, key=lambda place: -jobs[place].work)
     train([place for place in longest_first if place not in judge.stopped])

@@ -50,7 +50,7 @@ def _database(url: str) -> optuna.storages.BaseStorage:
         need("psycopg", "a search in PostgreSQL", "postgresql")
         kind = "postgresql+psycopg"
     try:
-        return optuna.storages.RDBStorage(f"{kind}://{rest}")
+        return optuna.storages.RDBStorage(f"{kind}://{rest}", engine_kwargs={"pool_pre_ping": True})
     except Exception as error:  # SQLAlchemy's and the driver's own kinds
         reason = str(error).strip().splitlines()[0]
         raise FittingroomError(without_passwords(f"cannot open the storage {url}: {reason}")) from None
@@ -84,7 +84,8 @@ class _Journal(JournalFileBackend):
                 if content.endswith(b"\n"):
                     return
                 whole = content.rpartition(b"\n")[0]
-                json.loads(whole.splitlines()[-1])  # no journal: leave it alone
+                if "op_code" not in json.loads(whole.partition(b"\n")[0]):  # no journal: leave it alone
+                    raise ValueError
                 file.truncate(len(whole) + 1)
                 os.fsync(file.fileno())
         finally:
@@ -128,6 +129,7 @@ def open_study(search: Search, storage: optuna.storages.BaseStorage, name: str, 
     if known is None:
         study.set_user_attr("identity", search.identity)
         study.set_user_attr("objectives", list(search.objectives))
+        study.set_user_attr("threads", search.threads)  # of each trial: they decide the last bits
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study.set_metric_names([f"validation {search.objectives[0]}", *search.objectives[1:]])
@@ -152,6 +154,10 @@ def warm_start(search: Search, study: optuna.Study, storage: optuna.storages.Bas
         raise FittingroomError(f'the search "{name}" had other objectives ({earlier.user_attrs.get("objectives")})')
     found = [trial for trial in earlier.get_trials(deepcopy=False) if trial.state == TrialState.COMPLETE]
     space = distributions(search)
+    there = {
+        trial.user_attrs.get("from") for trial in study.get_trials(deepcopy=False)
+    }  # the command may be given again
+    found = [trial for trial in found if f"{name} {trial.number}" not in there]
     taken = []
     for trial in found:
         shared = {path: value for path, value in trial.params.items() if path in space}
@@ -162,7 +168,7 @@ def warm_start(search: Search, study: optuna.Study, storage: optuna.storages.Bas
                     user_attrs={**trial.user_attrs, "from": f"{name} {trial.number}"},
                 )
             )  # fmt: skip
-    if not taken:
+    if not taken and not there - {None}:
         raise FittingroomError(f'none of the {len(found)} finished trials of the search "{name}" lies in this space')
     study.add_trials(taken)
     return len(taken)
