@@ -58,12 +58,11 @@ def measured(found: dict[str, Any], where: str) -> None:
         f"{s['compare_s']:.1f} s to compare them."
         for s in found["store"]
     ]
-    few, many = found["store"]
-    each_s = (many["plan_s"] - few["plan_s"]) / (many["runs"] - few["runs"])
+    many = found["store"][-1]
     gigabytes = RUNS * found["launchers"][0]["bytes"][0] / 1e9
     store.append(
-        f"- **Of {RUNS:,}**, at that rate: {many['plan_s'] + each_s * (RUNS - many['runs']):,.0f} s to find that nothing "
-        f"is missing; {gigabytes:.1f} GB on disk."
+        f"- **Of {RUNS:,}**, at that rate: {many['plan_s'] * RUNS / many['runs']:,.0f} s to find that nothing is missing, "
+        f"{many['compare_s'] * RUNS / many['runs']:,.0f} s to compare all of them (in as much memory as their answers take); {gigabytes:.1f} GB on disk."
     )
     store.append(
         f"- **A checkpoint on its way** takes the driver {1e3 * found['send_s']:.0f} ms; with at most {1 / BUSY_SEND_S:.0f} a "
