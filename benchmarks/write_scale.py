@@ -62,7 +62,8 @@ def measured(found: dict[str, Any], where: str) -> None:
     gigabytes = RUNS * found["launchers"][0]["bytes"][0] / 1e9
     store.append(
         f"- **Of {RUNS:,}**, at that rate: {many['plan_s'] * RUNS / many['runs']:,.0f} s to find that nothing is missing, "
-        f"{many['compare_s'] * RUNS / many['runs']:,.0f} s to compare all of them (in as much memory as their answers take); {gigabytes:.1f} GB on disk."
+        f"{many['compare_s'] * RUNS / many['runs']:,.0f} s to compare all of them "
+        f"(in as much memory as their answers take); {gigabytes:.1f} GB on disk."
     )
     store.append(
         f"- **A checkpoint on its way** takes the driver {1e3 * found['send_s']:.0f} ms; with at most {1 / BUSY_SEND_S:.0f} a "
