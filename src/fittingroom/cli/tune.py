@@ -87,7 +87,8 @@ def tune(
     from fittingroom.spec.read import read_recipe
     from fittingroom.spec.space import is_dimension, parse_space
 
-    need("optuna", "fittingroom tune", "tune")
+    for module in ("optuna", "sklearn"):
+        need(module, "fittingroom tune", "tune")
     if dashboard:
         _dashboard(storage or str(runs / "tuning" / "searches.journal"), port)
         return

@@ -43,6 +43,7 @@ from fittingroom.study.tuning import (
     warm_start,
 )
 from fittingroom.study.tuning import storage as tuning_storage
+from fittingroom.study.tuning.propose import distributions
 
 Quick = Callable[..., Recipe]
 Make = Callable[..., Search]
@@ -538,6 +539,23 @@ def test_equals_share_the_front_and_the_first_is_best(asked: Make, tmp_path: Pat
     assert front(search, study) == {offset + i for i in (0, 1, 2, 4)}
     assert best(search, study).number == offset + 1  # the smaller loss, the earlier of two
     assert front(replace(search, objectives=("log_loss",)), study) == set()
+
+
+def test_what_decides_is_called_important(asked: Make, tmp_path: Path) -> None:
+    """With few trials, too: three widths decide, the rate does nothing."""
+    search = asked()
+    study = open_study(search, open_storage(tmp_path / "j"), "s", False)
+    space = distributions(search)
+    for i in range(9):
+        point = {
+            "optimizer.lr": 10 ** (-4.9 + 0.3 * i),
+            "model.layers.1.dense": ("8", "32", "64")[i % 3],
+            "train.batch_size": 16 + i,
+        }
+        study.add_trial(optuna.create_trial(values=[0.5 + 0.1 * (i % 3)], params=point, distributions=space))
+    shares = room.importance(study)
+    assert sum(shares.values()) == pytest.approx(1)
+    assert max(shares, key=lambda path: shares[path]) == "model.layers.1.dense" and shares["model.layers.1.dense"] > 0.5
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "log_loss", "macro_f1"])

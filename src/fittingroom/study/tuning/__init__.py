@@ -16,7 +16,8 @@ for its slowest trial. Several drivers share a search as it comes: then it matte
 
 from fittingroom.spec.errors import need
 
-need("optuna", "fittingroom tune", "tune")
+for module in ("optuna", "sklearn"):
+    need(module, "fittingroom tune", "tune")
 
 import optuna  # noqa: E402
 

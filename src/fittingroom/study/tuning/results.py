@@ -63,14 +63,15 @@ def front(search: Search, study: optuna.Study) -> set[int]:
 def importance(study: optuna.Study) -> dict[str, float]:
     """How much each dimension explains of the first objective (shares, the largest first); {} where that cannot be told.
 
-    By PED-ANOVA (Watanabe, Bansal and Hutter 2023, arXiv:2304.10255).
+    By fANOVA: how much of a random forest's variance each dimension makes (Hutter, Hoos and Leyton-Brown 2014, ICML). PED-ANOVA,
+    which looks at the best tenth only, called the width unimportant that nine trials show to be: docs/log.md 2026-11-21.
     """
     done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if len({trial.values[0] for trial in done}) < 2:
         return {}
     with warnings.catch_warnings(), contextlib.suppress(ValueError, RuntimeError):
         warnings.simplefilter("ignore")
-        evaluator = optuna.importance.PedAnovaImportanceEvaluator()
+        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
         found = optuna.importance.get_param_importances(study, evaluator=evaluator, target=lambda t: t.values[0])
-        return {path: share for path, share in found.items() if share == share}
+        return {path: float(share) for path, share in found.items() if share == share}
     return {}
