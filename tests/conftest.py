@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,9 @@ import pytest
 from fittingroom.data import Dataset, Images, load
 from fittingroom.spec.read import read_recipe
 from fittingroom.spec.recipe import Recipe
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job: what we start would not hear Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
