@@ -83,14 +83,14 @@ def tune(
     from dataclasses import replace
 
     from fittingroom.cli.options import names_and_changes
-    from fittingroom.spec.errors import FittingroomError, need, unknown
+    from fittingroom.spec.errors import FittingroomError, need
     from fittingroom.spec.read import read_recipe
     from fittingroom.spec.space import is_dimension, parse_space
 
     for module in ("optuna", "sklearn"):
         need(module, "fittingroom tune", "tune")
     if dashboard:
-        _dashboard(storage or str(runs / "tuning" / "searches.journal"), port)
+        _dashboard(storage, runs, port)
         return
     recipes, given = names_and_changes(words)
     if len(recipes) != 1:
@@ -141,8 +141,8 @@ def tune(
     asked = room.Search(recipe, dimensions, loaded, tuple(names), pruner, batch, search_seed, chosen, threads)
     executor = launch.launcher(launcher, workers)
     kept = room.open_storage(storage or room.journal(folder))
-    if warm and warm not in room.names(kept):
-        raise unknown("search", warm, room.names(kept), "the searches in this storage")
+    if warm:
+        room.refuse_unknown(kept, warm)  # before there is a search of this one's name
     study = room.open_study(asked, kept, name, resume)
     asked = replace(asked, threads=study.user_attrs["threads"])  # those that it began with
     if warm:
@@ -207,12 +207,14 @@ def _space_file(path: Path) -> dict[str, Dimension]:
     return parse_space(tree["space"] if isinstance(tree.get("space"), dict) else tree, str(path))
 
 
-def _dashboard(storage: str, port: int) -> None:
+def _dashboard(storage: str, runs: Path, port: int) -> None:
     """Optuna Dashboard on this machine only, until it is stopped."""
     from fittingroom.spec.errors import FittingroomError, need
-    from fittingroom.study.tuning import open_storage
+    from fittingroom.store import Runs
+    from fittingroom.study.tuning import journal, open_storage
 
     need("optuna_dashboard", "fittingroom tune --dashboard", "dashboard")
+    storage = storage or str(journal(Runs(runs)))
     if "://" not in storage and not Path(storage).exists():
         raise FittingroomError(f"there is no search in {storage} yet; fittingroom tune RECIPE makes one")
     from wsgiref.simple_server import make_server

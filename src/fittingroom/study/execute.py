@@ -73,7 +73,7 @@ def execute(job: Job, runs: Runs, *, at_once: int = 1, listen: Listen = lambda p
 
 def is_finished(run: RunFolder, job: Job) -> bool:
     """Whether `run` holds all that `job` asks for."""
-    return run.done and not (job.score_test and run.metrics.test is None)
+    return run.done and not needs_test(job, run)
 
 
 def needs_test(job: Job, run: RunFolder) -> bool:

@@ -8,15 +8,16 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from fittingroom.data.acquire import Say, Tick
 from fittingroom.spec.errors import FittingroomError, NotFree
@@ -46,33 +47,43 @@ class Stopped:
 
 Outcome = str | Failed | Stopped  # a finished run's name, or why there is none
 ListenToJob = Callable[[int, Progress | None], bool | None]  # number of the job; None when it has ended; True stops it
+Call = Callable[[Any, Any], Any]  # of what all calls share, and of one item
 T = TypeVar("T")
-Shared = TypeVar("Shared")
-Item = TypeVar("Item")
 LOOK_S = 1.0  # between two looks whether a run that another process has is free
 
 
-class Launcher(Protocol):
+class Launcher(AbstractContextManager["Launcher"]):
     """Does work somewhere. Usable again until it is left."""
 
-    def check(self, job: Job) -> None:
-        """Raise `FittingroomError` if such a job cannot be run here at all."""
+    def __exit__(self, *error: object) -> None:
+        """Let go of what does the work; here, nothing."""
 
+    def check(self, job: Job) -> None:
+        """Raise `FittingroomError` if such a job cannot be run here at all; any can, unless a launcher knows better."""
+
+    @abstractmethod
     def run(self, jobs: Sequence[Job], runs: Runs, listen: ListenToJob, say: Say = lambda line: None) -> list[Outcome]:
         """Execute jobs, and give an outcome for each, in their order."""
 
+    @abstractmethod
+    def results(
+        self, call: Call, shared: Any, items: Sequence[Any], threads: int
+    ) -> Generator[tuple[int, Any], None, None]:
+        """The place of an item and `call(shared, item)`, of every item, as they come."""
+
     def each(
-        self,
-        call: Callable[[Shared, Item], T],
-        shared: Shared,
-        items: Sequence[Item],
-        threads: int,
-        tick: Tick = lambda share: None,
-    ) -> list[T]:
+        self, call: Call, shared: Any, items: Sequence[Any], threads: int, tick: Tick = lambda share: None
+    ) -> list[Any]:
         """`call(shared, item)` of every item, in their order; `shared` travels once to each who needs it."""
+        found: dict[int, Any] = {}
+        with closing(self.results(call, shared, items, threads)) as results:
+            for place, result in results:
+                found[place] = result
+                tick(len(found) / len(items))
+        return [found[place] for place in range(len(items))]
 
 
-def launcher(name: str, at_once: int, workers: int = 1) -> AbstractContextManager[Launcher]:
+def launcher(name: str, at_once: int, workers: int = 1) -> Launcher:
     """The launcher of this name: "local", which runs so many jobs `at_once`; "ray" or "ray=ADDRESS".
 
     With several `workers`, Ray trains each job with so many processes together. Raises `FittingroomError` for an unknown one.
@@ -144,17 +155,8 @@ def apart(call: Callable[[], T], threads: int) -> T:
             return pool.submit(call).result()
 
 
-class InThisProcess:
+class InThisProcess(Launcher):
     """One job after the other, here."""
-
-    def __enter__(self) -> InThisProcess:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
-
-    def check(self, job: Job) -> None:
-        pass
 
     def run(self, jobs: Sequence[Job], runs: Runs, listen: ListenToJob, say: Say = lambda line: None) -> list[Outcome]:
         outcomes = []
@@ -163,31 +165,20 @@ class InThisProcess:
             listen(i, None)
         return outcomes
 
-    def each(
-        self,
-        call: Callable[[Shared, Item], T],
-        shared: Shared,
-        items: Sequence[Item],
-        threads: int,
-        tick: Tick = lambda share: None,
-    ) -> list[T]:
+    def results(
+        self, call: Call, shared: Any, items: Sequence[Any], threads: int
+    ) -> Generator[tuple[int, Any], None, None]:
         prepare_process(threads)
-        found = []
-        for item in items:
-            found.append(call(shared, item))
-            tick(len(found) / len(items))
-        return found
+        for place, item in enumerate(items):
+            yield place, call(shared, item)
 
 
-class LocalPool:
+class LocalPool(Launcher):
     """`workers` processes that wait for jobs. A job whose process dies has failed; another process takes its place."""
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
         self.pool: list[_Worker] = []
-
-    def __enter__(self) -> LocalPool:
-        return self
 
     def __exit__(self, *error: object) -> None:
         for worker in self.pool:
@@ -195,9 +186,6 @@ class LocalPool:
         for worker in self.pool:
             worker.process.join()
         self.pool = []
-
-    def check(self, job: Job) -> None:
-        pass
 
     def run(self, jobs: Sequence[Job], runs: Runs, listen: ListenToJob, say: Say = lambda line: None) -> list[Outcome]:
         todo = iter(enumerate(jobs))
@@ -226,22 +214,16 @@ class LocalPool:
                     worker.begin(*following, runs.path, at_once)
         return [outcomes[i] for i in range(len(jobs))]
 
-    def each(
-        self,
-        call: Callable[[Shared, Item], T],
-        shared: Shared,
-        items: Sequence[Item],
-        threads: int,
-        tick: Tick = lambda share: None,
-    ) -> list[T]:
+    def results(
+        self, call: Call, shared: Any, items: Sequence[Any], threads: int
+    ) -> Generator[tuple[int, Any], None, None]:
         context = multiprocessing.get_context("spawn")
         with _threads_in_environment(threads), _without_main():
             pool = ProcessPoolExecutor(min(self.workers, len(items)), context, _hold, (shared, threads))
             try:
-                futures = [pool.submit(_call, call, item) for item in items]
-                for n, _ in enumerate(as_completed(futures), 1):
-                    tick(n / len(items))
-                return [future.result() for future in futures]
+                places = {pool.submit(_call, call, item): place for place, item in enumerate(items)}
+                for future in as_completed(places):
+                    yield places[future], future.result()
             except BrokenProcessPool:
                 raise FittingroomError(
                     "a worker process was killed; was the memory used up? fewer at once need less: --at-once 1"
@@ -265,7 +247,7 @@ def _hold(shared: Any, threads: int) -> None:
     _held = shared
 
 
-def _call(call: Callable[[Any, Any], Any], item: Any) -> Any:
+def _call(call: Call, item: Any) -> Any:
     return call(_held, item)
 
 

@@ -208,9 +208,9 @@ def sharing(device: str, by: str = "local", at_once: int | None = None, most: in
     """
     fitting = cores() if device == "cpu" or by != "local" else 1
     together = at_once or fitting
-    return (min(most, together) if by == "local" else together), threads_each(
-        min(most, together) if by == "local" else together
-    )
+    if by == "local":
+        together = min(most, together)
+    return together, threads_each(together)
 
 
 def threads_each(runs: int = 1) -> int:

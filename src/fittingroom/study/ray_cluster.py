@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from fittingroom.data import Dataset, Images, fold_of, reload
-from fittingroom.data.acquire import Say, Tick
+from fittingroom.data.acquire import Say
 from fittingroom.spec.errors import FittingroomError, NotFree, need
 from fittingroom.spec.recipe import DataSpec
 from fittingroom.store import RunFolder, Runs
@@ -34,6 +34,7 @@ from fittingroom.store.atomic import write
 from fittingroom.study.execute import (
     Material,
     Progress,
+    is_finished,
     material,
     needs_test,
     record_test,
@@ -42,7 +43,7 @@ from fittingroom.study.execute import (
     train_run,
     unlock_test,
 )
-from fittingroom.study.launch import Failed, Item, ListenToJob, Outcome, Shared, Stopped, T
+from fittingroom.study.launch import Call, Failed, Launcher, ListenToJob, Outcome, Stopped
 from fittingroom.study.plan import Job, cores
 from fittingroom.training import prepare_process
 
@@ -72,7 +73,7 @@ KNOCK_S = 10.0  # until a cluster's address counts as dead
 FILES_OF_OURS = 128  # open in the driver besides the runs' locks
 
 
-class RayCluster:
+class RayCluster(Launcher):
     """A launcher. `address`: of a running cluster, "auto" to find one; "" starts one on this machine, loopback only."""
 
     def __init__(self, address: str = "") -> None:
@@ -123,7 +124,7 @@ class RayCluster:
                     except FittingroomError as error:
                         end(flight, Failed(str(error), mistake=True, taken=isinstance(error, NotFree)))
                         continue
-                    if flight.run.done and not needs_test(flight.job, flight.run):
+                    if is_finished(flight.run, flight.job):
                         end(flight, flight.run.name)
                 for reference in _ready(list(flying)):
                     flight = flying[reference]
@@ -137,23 +138,18 @@ class RayCluster:
                 flight.held.close()
         return [outcomes[i] for i in range(len(jobs))]
 
-    def each(
-        self,
-        call: Callable[[Shared, Item], T],
-        shared: Shared,
-        items: Sequence[Item],
-        threads: int,
-        tick: Tick = lambda share: None,
-    ) -> list[T]:
+    def results(
+        self, call: Call, shared: Any, items: Sequence[Any], threads: int
+    ) -> Generator[tuple[int, Any], None, None]:
         there = ray.put(shared)
-        task = _call.options(num_cpus=threads, max_retries=TRIES, runtime_env=_environment(threads))
-        references = [task.remote(call, there, item, threads) for item in items]
-        waiting = references
-        while waiting:
-            _, waiting = ray.wait(waiting, timeout=PATIENCE_S)
-            tick(1 - len(waiting) / len(items))
+        task = _call.options(num_cpus=threads, max_retries=TRIES, runtime_env=environment(threads))
+        places = {task.remote(call, there, item, threads): place for place, item in enumerate(items)}
+        waiting = list(places)
         try:
-            return ray.get(references)
+            while waiting:
+                ready, waiting = ray.wait(waiting, timeout=PATIENCE_S)
+                for reference in ready:
+                    yield places[reference], ray.get(reference)
         except LOST as error:
             raise FittingroomError(
                 f"workers were lost {TRIES} times: {str(error).strip().splitlines()[0]}; give the command again"
@@ -163,7 +159,7 @@ class RayCluster:
 
     def _begin(self, flight: _Flight, runs: Runs, flying: dict[Any, _Flight]) -> None:
         """Send a job off, unless it is finished; what its run folder holds goes along."""
-        if flight.run.done and not needs_test(flight.job, flight.run):
+        if is_finished(flight.run, flight.job):
             return
         self.check(flight.job)
         if not flight.locked:
@@ -279,10 +275,10 @@ class RayCluster:
 
     def check(self, job: Job) -> None:
         """Raise `FittingroomError` if no node has what the job needs: Ray would wait for one without a word."""
-        asked = _asked(job)
+        wanted = asked(job)
         if not self.slots(job):
-            largest = ", ".join(f"{max(node.get(kind, 0) for node in self._nodes()):g} {kind}s" for kind in asked)
-            needed = " and ".join(f"{n:g} {kind}s" for kind, n in asked.items())
+            largest = ", ".join(f"{max(node.get(kind, 0) for node in self._nodes()):g} {kind}s" for kind in wanted)
+            needed = " and ".join(f"{n:g} {kind}s" for kind, n in wanted.items())
             raise FittingroomError(
                 f"a run needs {needed} on one node, and the largest of this cluster has {largest}; "
                 "OMP_NUM_THREADS=1, or a larger --at-once, asks for less"
@@ -290,8 +286,8 @@ class RayCluster:
 
     def slots(self, job: Job) -> int:
         """How many such jobs the cluster can run at once now, each on one node."""
-        asked = _asked(job)
-        return sum(min(int(node.get(kind, 0) / n + 1e-6) for kind, n in asked.items()) for node in self._nodes())
+        wanted = asked(job).items()
+        return sum(min(int(node.get(kind, 0) / n + 1e-6) for kind, n in wanted) for node in self._nodes())
 
     def _at_once(self, job: Job) -> int:
         """How many such jobs share a node, as the run will record."""
@@ -425,7 +421,7 @@ class _Cancelled(Exception):
     """Raised in a training whose task was cancelled."""
 
 
-def _asked(job: Job) -> dict[str, float]:
+def asked(job: Job) -> dict[str, float]:
     """What of a node a job asks for. A GPU is shared by as many runs as its memory has room for."""
     whole = job.workers > 1  # one of a team has a GPU of its own
     gpus = {"GPU": 1.0 if whole else min(1.0, max(0.05, job.gpu_share))} if job.device == "cuda" else {}
@@ -434,11 +430,12 @@ def _asked(job: Job) -> dict[str, float]:
 
 def needs(job: Job) -> dict[str, Any]:
     """What a job asks for, in the words of a Ray task."""
-    gpus = _asked(job).get("GPU", 0.0)
-    return {"num_cpus": job.threads, "num_gpus": gpus, "max_retries": 0, "runtime_env": _environment(job.threads)}
+    gpus = asked(job).get("GPU", 0.0)
+    return {"num_cpus": job.threads, "num_gpus": gpus, "max_retries": 0, "runtime_env": environment(job.threads)}
 
 
-def _environment(threads: int) -> dict[str, Any]:
+def environment(threads: int) -> dict[str, Any]:
+    """Of a worker with so many threads, as Ray wants it told."""
     return {"env_vars": {"OMP_NUM_THREADS": str(threads)}}
 
 
@@ -506,7 +503,7 @@ def _score(job: Job, weights: dict[str, np.ndarray], test: Images, threads: int)
 
 
 @ray.remote
-def _call(call: Callable[[Any, Any], Any], shared: Any, item: Any, threads: int) -> Any:
+def _call(call: Call, shared: Any, item: Any, threads: int) -> Any:
     """On a node: one of `RayCluster.each`."""
     prepare_process(threads)
     return call(shared, item)

@@ -29,7 +29,7 @@ from fittingroom.study.execute import (
 )
 from fittingroom.study.launch import Failed, ListenToJob, Outcome, Stopped
 from fittingroom.study.plan import Job
-from fittingroom.study.ray_cluster import LOST, TRIES, News, Outbox, RayCluster, files, needs, unpack
+from fittingroom.study.ray_cluster import LOST, TRIES, News, Outbox, RayCluster, asked, environment, files, unpack
 from fittingroom.training import prepare_process
 from fittingroom.training.team import PeerLost, Team
 
@@ -98,7 +98,6 @@ class RayTeam(RayCluster):
         }  # fmt: skip
         ended: list[Exception | None] = []
         with tempfile.TemporaryDirectory(prefix="fittingroom-") as scratch:
-            wanted = needs(job)
             trainer = TorchTrainer(
                 _train_a_part,
                 train_loop_config=given,
@@ -106,14 +105,14 @@ class RayTeam(RayCluster):
                 scaling_config=ScalingConfig(
                     num_workers=job.workers,
                     use_gpu=job.device == "cuda",
-                    resources_per_worker={"CPU": job.threads} | ({"GPU": 1} if job.device == "cuda" else {}),
+                    resources_per_worker=asked(job),
                     placement_strategy="SPREAD",
                 ),
                 run_config=RunConfig(  # type: ignore[call-arg]
                     storage_path=scratch,  # nothing of ours goes there
                     # a new try takes the newest checkpoint: that is ours to do
                     failure_config=FailureConfig(max_failures=0, controller_failure_limit=0),  # type: ignore[call-arg]
-                    worker_runtime_env=wanted["runtime_env"],
+                    worker_runtime_env=environment(job.threads),
                 ),
             )
 

@@ -55,7 +55,7 @@ class Team(Alone):
     def part(self, n: int) -> tuple[slice, float]:
         if n < LEAST * self.size:  # the last of an epoch perhaps: all do it, and each counts little
             return slice(0, n), 1 / self.size
-        return slice(n * self.rank // self.size, n * (self.rank + 1) // self.size), 1.0
+        return self._mine(n), 1.0
 
     def add_up(self, parameters: Sequence[nn.Parameter], facts: Tensor) -> Tensor:
         gradients = [p.grad for p in parameters if p.grad is not None]
@@ -76,12 +76,15 @@ class Team(Alone):
 
     def each(self, n: int, call: Callable[[slice], np.ndarray]) -> np.ndarray:
         parts: list[np.ndarray] = [np.empty(0)] * self.size
-        mine = call(slice(n * self.rank // self.size, n * (self.rank + 1) // self.size))
+        mine = call(self._mine(n))
         try:
             torch.distributed.all_gather_object(parts, mine)
         except RuntimeError as error:
             raise PeerLost(str(error)) from None
         return np.concatenate([part for part in parts if len(part)])
+
+    def _mine(self, n: int) -> slice:
+        return slice(n * self.rank // self.size, n * (self.rank + 1) // self.size)
 
 
 ALONE = Alone()

@@ -26,7 +26,7 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 from fittingroom.study.tuning.loop import run_search  # noqa: E402
 from fittingroom.study.tuning.results import best, facts, front, importance  # noqa: E402
 from fittingroom.study.tuning.search import Search, score  # noqa: E402
-from fittingroom.study.tuning.storage import journal, names, open_storage, open_study, warm_start  # noqa: E402
+from fittingroom.study.tuning.storage import journal, names, open_storage, open_study, refuse_unknown, warm_start  # noqa: E402
 
 __all__ = [
     "Search",
@@ -38,6 +38,7 @@ __all__ = [
     "names",
     "open_storage",
     "open_study",
+    "refuse_unknown",
     "run_search",
     "score",
     "warm_start",

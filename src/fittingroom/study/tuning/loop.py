@@ -58,7 +58,7 @@ def run_search(
             def at(trials_done: float, before: int = ended) -> None:
                 tick(min(1.0, max((before + trials_done) / trials if trials else 0.0, spent())))
 
-            _run_batch(search, study, mine, runs, by, driver, at, say)
+            _run_batch(search, study, mine, runs, by, at, say)
 
 
 @contextmanager
@@ -85,13 +85,9 @@ def _take(search: Search, study: optuna.Study, driver: Driver, trials: int | Non
     if lacking:
         earlier = [trial for trial in study.get_trials(deepcopy=False) if "from" in trial.user_attrs]
         known = earlier + [trial for trial in everyone[: batch * search.batch] if trial.state.is_finished()]
-        owned = {"driver": driver.name}
+        space, owned = distributions(search), {"driver": driver.name}
         for point in propose(search, lacking, known):  # each in one writing: a kill leaves no half of one
-            study.add_trial(
-                create_trial(
-                    state=TrialState.RUNNING, params=point, distributions=distributions(search), user_attrs=owned
-                )
-            )
+            study.add_trial(create_trial(state=TrialState.RUNNING, params=point, distributions=space, user_attrs=owned))
     return [  # looked up: a driver on another machine may have been between
         place
         for place, trial in enumerate(own_trials(study))
@@ -100,7 +96,7 @@ def _take(search: Search, study: optuna.Study, driver: Driver, trials: int | Non
 
 
 def _run_batch(
-    search: Search, study: optuna.Study, places: Sequence[int], runs: Runs, by: Launcher, driver: Driver,
+    search: Search, study: optuna.Study, places: Sequence[int], runs: Runs, by: Launcher,
     at: Callable[[float], None], say: Say,
 ) -> None:  # fmt: skip
     """Train these trials, try crashed ones once more, and tell Optuna of all in their order."""

@@ -22,15 +22,15 @@ def propose(search: Search, places: Sequence[int], known: Sequence[FrozenTrial])
     """
     apart = optuna.create_study(directions=search.directions)  # in memory: a kill leaves no half of a proposal
     apart.add_trials(known)
-    points = []
+    space, points = distributions(search), []
     for place in places:
-        as_it_is = start(search) if place == 0 else None
-        if as_it_is is None:
+        point = start(search) if place == 0 else None
+        if point is None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 apart.sampler = optuna.samplers.TPESampler(seed=search.seed + 7919 * place, multivariate=True)
-                as_it_is = apart.ask(distributions(search)).params
-        points.append(as_it_is)
+                point = apart.ask(space).params
+        points.append(point)
     return points
 
 

@@ -16,6 +16,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from fittingroom.spec.errors import FittingroomError, need, unknown, without_passwords
+from fittingroom.spec.space import Choice, Dimension
 from fittingroom.store import Runs
 from fittingroom.study.tuning.propose import distributions
 from fittingroom.study.tuning.search import Search
@@ -115,6 +116,12 @@ def names(storage: optuna.storages.BaseStorage) -> list[str]:
     return sorted(study.study_name for study in optuna.get_all_study_summaries(storage))
 
 
+def refuse_unknown(storage: optuna.storages.BaseStorage, name: str) -> None:
+    """Raises `FittingroomError` if there is no search of this name."""
+    if name not in names(storage):
+        raise unknown("search", name, names(storage), "the searches in this storage")
+
+
 def open_study(search: Search, storage: optuna.storages.BaseStorage, name: str, resume: bool) -> optuna.Study:
     """The search `name` in `storage`: a new one, or with `resume` one that must be the same search."""
     there = name in names(storage)
@@ -147,8 +154,7 @@ def warm_start(search: Search, study: optuna.Study, storage: optuna.storages.Bas
     They say what to try; they win nothing here, since their images or the rest of their recipe may be others.
     Raises `FittingroomError` for a search that is not there, has other objectives, or no trial in this space.
     """
-    if name not in names(storage):
-        raise unknown("search", name, names(storage), "the searches in this storage")
+    refuse_unknown(storage, name)
     earlier = optuna.load_study(study_name=name, storage=storage)
     if earlier.user_attrs.get("objectives") != study.user_attrs["objectives"]:
         raise FittingroomError(f'the search "{name}" had other objectives ({earlier.user_attrs.get("objectives")})')
@@ -161,7 +167,7 @@ def warm_start(search: Search, study: optuna.Study, storage: optuna.storages.Bas
     taken = []
     for trial in found:
         shared = {path: value for path, value in trial.params.items() if path in space}
-        if shared and all(_holds(space[path], value) for path, value in shared.items()):
+        if shared and all(_holds(search.space[path], value) for path, value in shared.items()):
             taken.append(
                 create_trial(
                     values=trial.values, params=shared, distributions={path: space[path] for path in shared},
@@ -174,11 +180,9 @@ def warm_start(search: Search, study: optuna.Study, storage: optuna.storages.Bas
     return len(taken)
 
 
-def _holds(distribution: optuna.distributions.BaseDistribution, value: Any) -> bool:
-    if isinstance(distribution, optuna.distributions.CategoricalDistribution):
-        return value in distribution.choices
-    kinds = int if isinstance(distribution, optuna.distributions.IntDistribution) else int | float
-    return isinstance(value, kinds) and distribution._contains(value)
+def _holds(dimension: Dimension, kept: Any) -> bool:
+    """Whether a parameter of a trial, in which choices are kept as text, lies in a dimension."""
+    return kept in dimension.labels() if isinstance(dimension, Choice) else dimension.holds(kept)
 
 
 # ---------------------------------------------------------------- single trials
