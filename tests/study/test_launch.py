@@ -6,13 +6,19 @@ import operator
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from fittingroom.data import Dataset
 from fittingroom.spec.errors import FittingroomError
+from fittingroom.spec.recipe import Recipe
 from fittingroom.store import Runs
+from fittingroom.study import launch
 from fittingroom.study.launch import InThisProcess, LocalPool
+from fittingroom.study.plan import plan
 
 
 def test_each_item_in_its_order_wherever() -> None:
@@ -48,3 +54,26 @@ def test_two_studies_with_the_same_runs_wait_for_each_other(tmp_path: Path) -> N
     said = [process.communicate(timeout=200) for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     assert Runs(tmp_path / "runs").test_reads() == {"fashion-mnist": 4}  # each run is trained and scored once
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_a_run_that_another_process_has_is_waited_for_and_ends_once(
+    at_once: int, fashion: Dataset, quick: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "LOOK_S", 0.01)
+    runs = Runs(tmp_path)
+    job = plan(quick(), fashion, 0, "cpu", 1)
+    held, said, ended = ExitStack(), [], []  # type: ExitStack, list[str], list[int]
+    held.enter_context(job.folder(runs).lock())
+
+    def say(line: str) -> None:
+        said.append(line)
+        assert not ended
+        held.close()  # the other process is done with it
+
+    with launch.launcher("local", at_once) as by:
+        (outcome,) = launch.run_and_wait(
+            [job], runs, by, lambda n, sign: ended.append(n) if sign is None else None, say
+        )
+    assert outcome == job.folder(runs).name and ended == [0]
+    assert said == ["waiting for 1 run that another process trains"]

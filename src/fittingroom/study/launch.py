@@ -65,6 +65,11 @@ class Launcher(AbstractContextManager["Launcher"]):
     def run(self, jobs: Sequence[Job], runs: Runs, listen: ListenToJob, say: Say = lambda line: None) -> list[Outcome]:
         """Execute jobs, and give an outcome for each, in their order."""
 
+    def ended(self, number: int, outcome: Outcome, listen: ListenToJob) -> None:
+        """Tell `listen` that a job has ended, unless another process has it: it may be asked for again."""
+        if not (isinstance(outcome, Failed) and outcome.taken):
+            listen(number, None)
+
     @abstractmethod
     def results(
         self, call: Call, shared: Any, items: Sequence[Any], threads: int
@@ -162,7 +167,7 @@ class InThisProcess(Launcher):
         outcomes = []
         for i, job in enumerate(jobs):
             outcomes.append(attempt(job, runs, 1, partial(listen, i)))
-            listen(i, None)
+            self.ended(i, outcomes[-1], listen)
         return outcomes
 
     def results(
@@ -208,7 +213,7 @@ class LocalPool(Launcher):
                 if isinstance(event, Failed) and event.lost:
                     place = self.pool.index(worker)
                     worker = self.pool[place] = _Worker(jobs[0].threads)
-                listen(number, None)
+                self.ended(number, event, listen)
                 following = next(todo, None)
                 if following:
                     worker.begin(*following, runs.path, at_once)

@@ -113,7 +113,7 @@ class RayCluster(Launcher):
         def end(flight: _Flight, outcome: Outcome) -> None:
             flight.held.close()
             outcomes[flight.number] = outcome
-            listen(flight.number, None)
+            self.ended(flight.number, outcome, listen)
 
         try:
             while todo or flying:

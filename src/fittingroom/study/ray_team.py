@@ -57,7 +57,7 @@ class RayTeam(RayCluster):
                 outcomes.append(self._one(job, runs, partial(listen, number), say))
             except FittingroomError as error:
                 outcomes.append(Failed(str(error), mistake=True, taken=isinstance(error, NotFree)))
-            listen(number, None)
+            self.ended(number, outcomes[-1], listen)
         return outcomes
 
     def _one(self, job: Job, runs: Runs, listen: Callable[[Progress], bool | None], say: Say) -> Outcome:
