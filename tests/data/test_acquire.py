@@ -220,7 +220,7 @@ def test_several_processes_fetch_once(tmp_path: Path, payloads: dict[str, bytes]
     entry_file = tmp_path / "home/datasets/tiny.toml"
     entry_file.parent.mkdir(parents=True)
     found = make_entry(payloads, [{"kind": "folder", "path": str(source)}])
-    entry_file.write_text(tomli_w.dumps(found.model_dump(mode="json")))
+    entry_file.write_text(tomli_w.dumps(found.model_dump(mode="json", exclude_none=True)))
     command = [sys.executable, "-m", "fittingroom", "data", "get", "tiny", "--home", str(tmp_path / "home")]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     said = [process.communicate()[0] for process in processes]
@@ -240,7 +240,7 @@ def test_the_real_files_are_the_ones_of_the_authors() -> None:
 
 def test_a_private_data_set_needs_a_toml_and_no_code(tmp_path: Path, payloads: dict[str, bytes]) -> None:
     source = place(tmp_path / "mine", payloads)
-    tree = make_entry(payloads, [{"kind": "folder", "path": str(source)}]).model_dump(mode="json")
+    tree = make_entry(payloads, [{"kind": "folder", "path": str(source)}]).model_dump(mode="json", exclude_none=True)
     (tmp_path / "home/datasets").mkdir(parents=True)
     (tmp_path / "home/datasets/tiny.toml").write_text(tomli_w.dumps(tree))
     data = load("tiny", tmp_path / "home")

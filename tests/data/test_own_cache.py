@@ -293,7 +293,7 @@ def test_the_sample_that_shows_the_shape_is_not_kept_in_memory(
 
     gc.collect()
     monkeypatch.setattr(making, "decode", counted)
-    monkeypatch.setattr(making, "_cores", lambda: 2)
+    monkeypatch.setattr(making, "cores", lambda: 2)
     read(path)
     assert most[0] < 100
 

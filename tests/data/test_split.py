@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 
 import fittingroom
 from fittingroom.data import Dataset, Images, LockedTest, carve, folds, prepare
+from fittingroom.data.decisions import Decision, excluded_rows, read_decisions, write_decisions
 from fittingroom.data.duplicates import cached_groups, groups, near_pairs
 from fittingroom.data.idx import parse_idx
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.read import read_recipe
 from fittingroom.spec.recipe import DataSpec
+from fittingroom.study.plan import plan
 from fittingroom.training import fit
 
 
@@ -150,7 +152,14 @@ def test_the_lock_is_opened_in_few_places_only() -> None:
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.Attribute) and node.attr in ("unlock", "_read")
     }
-    assert opened == {"data/dataset.py", "data/inspect.py", "study/audit.py", "study/execute.py", "study/stress.py"}
+    assert opened == {
+        "data/dataset.py",
+        "data/inspect.py",
+        "study/audit.py",
+        "study/execute.py",
+        "study/scored.py",
+        "study/stress.py",
+    }
 
 
 # ---------------------------------------------------------------- IDX
@@ -162,3 +171,57 @@ def test_any_bytes_are_an_array_or_a_message(payload: bytes) -> None:
         assert parse_idx(payload).dtype == np.uint8
     except FittingroomError as error:
         assert "IDX" in str(error) or "cut off" in str(error)
+
+
+# ---------------------------------------------------------------- images that are left out
+
+
+def test_what_is_left_out_leaves_the_split_as_it_was(fashion: Dataset) -> None:
+    """Both parts are those of the same recipe without `exclude`, but for the rows that it names."""
+    spec = DataSpec(limit=3000)
+    train, val = prepare(fashion, spec)
+    assert val is not None
+    everything = {image.tobytes() for image in [*train.images_NCHW, *val.images_NCHW]}
+    rows = tuple(i for i in range(2000) if fashion.train.images_NCHW[i].tobytes() in everything)[:20]
+    less, less_val = prepare(fashion, spec.model_copy(update={"exclude": rows}))
+    assert less_val is not None and len(less) + len(less_val) == len(train) + len(val) - 20
+    gone = {fashion.train.images_NCHW[i].tobytes() for i in rows}
+    for before, after in ((train, less), (val, less_val)):
+        kept = [image.tobytes() not in gone for image in before.images_NCHW]
+        assert np.array_equal(before.images_NCHW[kept], after.images_NCHW)
+        assert np.array_equal(before.labels_N[kept], after.labels_N)
+    with pytest.raises(FittingroomError, match="leave it away where there are folds"):
+        prepare(fashion, DataSpec(folds=3, exclude=(1,)))
+
+
+def test_decisions_are_read_kept_and_refused(fashion: Dataset, tmp_path: Path) -> None:
+    path = tmp_path / "decisions.csv"
+    write_decisions(path, "another", {("train", 3): "wrong"})
+    decided: dict[tuple[str, int], Decision] = {("train", 7): "wrong", ("train", 5): "ambiguous", ("train", 9): "fine", ("test", 1): "wrong"}  # fmt: skip
+    write_decisions(path, fashion.digest, decided)
+    assert read_decisions(path, fashion.digest) == decided and read_decisions(path, "another") == {
+        ("train", 3): "wrong"
+    }
+    assert excluded_rows(str(path), fashion) == (5, 7)
+    write_decisions(path, fashion.digest, {})
+    for asked, text in (
+        (str(path), "says nothing about fashion-mnist"),
+        (str(tmp_path / "none.csv"), "there is no file"),
+        ((60_000,), "there is no row 60000"),
+    ):
+        with pytest.raises(FittingroomError, match=text):
+            excluded_rows(asked, fashion)
+    path.write_text("data,split,row,decision\nx,train,minus one,wrong\n")
+    with pytest.raises(FittingroomError, match=r"line 2: expected data, split, row, decision"):
+        read_decisions(path, "x")
+
+
+def test_a_run_without_exclude_is_the_run_of_before(fashion: Dataset, tmp_path: Path) -> None:
+    """The digest of a recipe that leaves nothing out does not know the word; one that does is another run."""
+    recipe = read_recipe("readme-004-mlp")
+    assert "exclude" not in recipe.deciding()["data"]
+    path = tmp_path / "d.csv"
+    write_decisions(path, fashion.digest, {("train", 7): "wrong"})
+    some = read_recipe("readme-004-mlp", [f"data.exclude={path}"])
+    job = plan(some, fashion, 0, "cpu", 1)
+    assert job.recipe.data.exclude == (7,) and job.identity != plan(recipe, fashion, 0, "cpu", 1).identity

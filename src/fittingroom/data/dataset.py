@@ -14,6 +14,7 @@ from fittingroom.data.catalog import DatasetEntry, catalog, entry, home
 from fittingroom.data.idx import parse_idx
 from fittingroom.data.pixels import Pixels, take
 from fittingroom.spec.errors import FittingroomError, unknown
+from fittingroom.spec.framing import Framing, Subject
 from fittingroom.spec.recipe import ShapeSpec
 
 AS_THEY_CAME = ShapeSpec()
@@ -91,6 +92,16 @@ class Dataset:
     remarks: tuple[str, ...] = ()  # what a careful colleague would say
     faults: tuple[tuple[str, str], ...] = ()  # pictures that were left out: where, why
     shape: ShapeSpec = AS_THEY_CAME  # what pictures were made into; nothing where they are as they came
+    subject: Subject | None = None  # what an image shows, where that is one thing on an empty ground
+
+    @property
+    def framing(self) -> Framing:
+        """How a picture from outside is made like these."""
+        channels, height, width = self.train.shape
+        resize = self.shape.resize or "pad"
+        return Framing(
+            channels=1 if channels == 1 else 3, height=height, width=width, resize=resize, subject=self.subject
+        )
 
     def __repr__(self) -> str:
         shape = "×".join(map(str, self.train.shape))
@@ -183,6 +194,7 @@ def _shipped(found: DatasetEntry, where: Path, say: Say) -> Dataset:
         test=LockedTest(files.test_labels.size_bytes - 8, lambda: _read_images(found, folder, "test")),
         acquired=provenance(found, where),
         home_dir=where,
+        subject=found.subject,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import mmap
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +13,8 @@ DIRECTIONS = 24  # more = distances nearer to the full ones, and a slower tree
 SAMPLE = 5000  # images from which the directions are taken
 CHUNK_BYTES = 64 << 20  # of pixels that are looked at together
 FORGET_BYTES = 512 << 20  # of a mapped file, after which the process lets go of what it has seen
+BATCH = 250  # images classified together; larger is no faster and takes more memory (measured: docs/log.md 2026-11-20)
+BATCH_PIXELS = BATCH * 64 * 64  # in a batch, at most
 SMALL = 32  # a larger image is compared by the sums of its blocks first
 BLOCKS = 16  # of them along each side
 
@@ -77,6 +80,15 @@ def chunks(pixels: Pixels) -> Iterator[np.ndarray]:
     size = max(1, CHUNK_BYTES // max(1, int(np.prod(pixels.shape[1:]))))
     for first in range(0, len(pixels), size):
         yield pixels[first : first + size]
+
+
+def at_once(pixels: Pixels) -> int:
+    """How many of these images (N,C,H,W) are classified together: fewer where they are large.
+
+    >>> at_once(np.zeros((1, 1, 28, 28))), at_once(np.zeros((1, 3, 224, 224)))
+    (250, 20)
+    """
+    return max(1, min(BATCH, BATCH_PIXELS // math.prod(pixels.shape[2:])))
 
 
 def shrunk(pixels: Pixels, most_bytes: int) -> np.ndarray:

@@ -37,26 +37,29 @@ def carve(
 def prepare(data: Dataset, spec: DataSpec) -> tuple[Images, Images | None]:
     """The training and validation images that a recipe's `[data]` asks for, near duplicates on one side.
 
-    Validation images that came with the data are taken as they are; folds are made of these and train together.
+    Validation images that came with the data are taken as they are; folds are made of these and train together. What
+    `spec.exclude` names is taken out of both after they were drawn.
     Raises `FittingroomError` if too little is left to train on.
     """
-    images, val, group_N = data.train, data.val, None
     by_fold = spec.folds and spec.fold_is == "val"
-    if by_fold:
-        images, val = not_test(data), None
+    images, val = (not_test(data), None) if by_fold else (data.train, data.val)
+    rows, group_N = np.arange(len(images)), None
     if by_fold or (spec.val_fraction and val is None):
         group_N = cached_groups(images.images_NCHW, data.digest, data.home_dir)
     if spec.limit is not None and spec.limit < len(images):
         rng = np.random.default_rng(spec.split_seed)
         chosen = draw(images.labels_N, len(images.classes), spec.limit / len(images), rng, None)
-        images, group_N = images.take(np.flatnonzero(chosen)), group_N[chosen] if group_N is not None else None
+        rows, group_N = rows[chosen], group_N[chosen] if group_N is not None else None
+    held_out = np.zeros(len(rows), bool)
     if by_fold:
-        held_out = folds(images.labels_N, spec.folds, spec.split_seed, group_N) == spec.fold
-        train, val = images.take(np.flatnonzero(~held_out)), images.take(np.flatnonzero(held_out))
-    elif val is not None:
-        train = images
-    else:
-        train, val = carve(images, spec.val_fraction, spec.split_seed, group_N)
+        held_out = folds(images.labels_N[rows], spec.folds, spec.split_seed, group_N) == spec.fold
+    elif val is None and spec.val_fraction:
+        rng = np.random.default_rng(spec.split_seed)
+        held_out = draw(images.labels_N[rows], len(images.classes), spec.val_fraction, rng, group_N)
+    left_in = ~np.isin(rows, _excluded(spec))  # taken out last, so that both parts keep what they had
+    train = _some(images, rows[~held_out & left_in])
+    if val is None and held_out.any():
+        val = _some(images, rows[held_out & left_in])
     if len(train) == 0 or (val is not None and len(val) == 0):
         limited = f"data.limit = {spec.limit} and " if spec.limit is not None else ""
         raise FittingroomError(
@@ -69,6 +72,18 @@ def prepare(data: Dataset, spec: DataSpec) -> tuple[Images, Images | None]:
             )
         )
     return train, val
+
+
+def _some(images: Images, rows: np.ndarray) -> Images:
+    """These rows, which are in order: the images themselves if they are all of them, for a copy takes memory."""
+    return images if len(rows) == len(images) else images.take(rows)
+
+
+def _excluded(spec: DataSpec) -> np.ndarray:
+    assert not isinstance(spec.exclude, str)  # `study.plan` reads the file
+    if spec.exclude and spec.folds:
+        raise FittingroomError("data.exclude goes with whole trainings; leave it away where there are folds")
+    return np.array(spec.exclude, np.int64)
 
 
 def fold_of(data: Dataset, spec: DataSpec) -> Dataset:

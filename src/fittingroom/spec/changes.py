@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any
 
 import tomli_w
@@ -11,7 +12,7 @@ from fittingroom.spec.read import read_recipe, shipped_recipes
 from fittingroom.spec.recipe import Recipe
 
 RESOLVED = ("data.name", "train.precision")  # set by the machine and by --data
-PROSE = ("name", "description", "source", "claims", "measured")
+PROSE = ("name", "description", "source", "claims", "measured", "space")
 
 
 def changed(shipped: Recipe, used: Recipe) -> list[str]:
@@ -23,9 +24,7 @@ def changed(shipped: Recipe, used: Recipe) -> list[str]:
     ['model.layers.3.dropout=0.1', 'train.epochs=3']
     """
     before, after = (recipe.model_dump(mode="json", exclude_none=True) for recipe in (shipped, used))
-    return [
-        f"{path}={_inline(value)}" for path, value in _differences(before, after) if path.split(".")[0] not in PROSE
-    ]
+    return [f"{path}={inline(value)}" for path, value in _differences(before, after) if path.split(".")[0] not in PROSE]
 
 
 def told_apart(recipes: Iterable[Recipe]) -> list[str]:
@@ -40,9 +39,14 @@ def told_apart(recipes: Iterable[Recipe]) -> list[str]:
     words = []
     for recipe in recipes:
         if recipe.name not in first:
-            first[recipe.name] = read_recipe(recipe.name) if recipe.name in shipped else recipe
+            first[recipe.name] = _shipped(recipe.name) if recipe.name in shipped else recipe
         words.append(" ".join(changed(first[recipe.name], recipe)))
     return words
+
+
+@cache
+def _shipped(name: str) -> Recipe:
+    return read_recipe(name)
 
 
 def _differences(before: Any, after: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -60,12 +64,16 @@ def _differences(before: Any, after: Any, path: str = "") -> Iterator[tuple[str,
         yield from _differences(x, y, f"{path}.{key}".lstrip("."))
 
 
-def _inline(value: Any) -> str:
-    """A value as TOML on one line."""
+def inline(value: Any) -> str:
+    """A value as TOML on one line.
+
+    >>> inline({"conv": 64, "bias": False})
+    '{conv = 64, bias = false}'
+    """
     match value:
         case dict():
-            return "{" + ", ".join(f"{key} = {_inline(part)}" for key, part in value.items()) + "}"
+            return "{" + ", ".join(f"{key} = {inline(part)}" for key, part in value.items()) + "}"
         case list():
-            return "[" + ", ".join(map(_inline, value)) + "]"
+            return "[" + ", ".join(map(inline, value)) + "]"
         case _:
             return tomli_w.dumps({"x": value}).strip().removeprefix("x = ")

@@ -44,8 +44,10 @@ def without_passwords(text: str) -> str:
 
     >>> without_passwords("postgresql://ann:secret@host/db?password=x")
     'postgresql://ann:…@host/db?password=…'
+    >>> without_passwords("http://ann:se/cr@t@host")  # not well-formed, and not to be shown all the same
+    'http://ann:…@host'
     """
-    return re.sub(r"(password=)[^&\s\"']+", r"\1…", re.sub(r"(://[^:/@\s]*):[^@\s]+@", r"\1:…@", text))
+    return re.sub(r"(password=)[^&\s\"']+", r"\1…", re.sub(r"(://[^:/@\s]*):[^@\s]+@([^@/\s]*@)*", r"\1:…@", text))
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -170,6 +170,9 @@ class DataSpec(ShapeSpec):
     folds: Annotated[int, Field(ge=0, le=100)] = 0  # cross-validation: hold out part `fold` of so many instead; 0 = off
     fold: Annotated[int, Field(ge=0)] = 0
     fold_is: Literal["val", "test"] = "val"  # what the part stands for; "test": validation comes out of the other parts
+    exclude: (
+        str | tuple[Annotated[int, Field(ge=0)], ...]
+    ) = ()  # rows of train that are left out, or a file of decisions
 
     @model_validator(mode="after")
     def _fold_is_one_of_them(self) -> DataSpec:
@@ -340,9 +343,10 @@ class Measured(Strict):
     date: str
 
 
-LATER = (
+LATER: tuple[tuple[str, str, Any], ...] = (
     *(("data", key, None) for key in ShapeSpec.model_fields),
     ("data", "fold_is", "val"),
+    ("data", "exclude", []),
     ("model", "init", ""),
     ("model", "freeze", 0),
     ("optimizer", "layer_decay", 1.0),

@@ -32,11 +32,12 @@ from fittingroom.data.pixels import Pixels, Rows
 from fittingroom.data.strata import draw
 from fittingroom.spec.digest import digest
 from fittingroom.spec.errors import FittingroomError
+from fittingroom.spec.machine import cores
 from fittingroom.spec.recipe import ShapeSpec
 from fittingroom.spec.records import Record
 from fittingroom.store.atomic import explained, write
 
-VERSION = 1  # raised when the same pictures become other tensors
+VERSION = 2  # raised when the same pictures become other tensors
 TEST_FRACTION = 0.2  # carved where a source brings no test split
 SAMPLED = 400  # pictures that are looked at to choose a shape, spread over all
 CHUNK = 32  # pictures that a core decodes in one go
@@ -239,7 +240,7 @@ def _target(path: Path, listing: Listing, spec: ShapeSpec) -> tuple[Target, list
         except Unreadable:
             return None
 
-    with ThreadPoolExecutor(_cores()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         sampled = islice(listing.pictures(), 0, None, step)
         sample = [found for found in _in_order(pool, looked_at, sampled) if found is not None]
     if not sample:
@@ -275,7 +276,7 @@ def _write_images(listing: Listing, target: Target, path: Path, tick: Tick) -> t
                 out.append((i, str(error), False))
         return out
 
-    with path.open("wb") as file, ThreadPoolExecutor(_cores()) as pool:
+    with path.open("wb") as file, ThreadPoolExecutor(cores()) as pool:
         head = _write_head(file, (n, *target.shape))
         for chunk in _in_order(pool, decoded, _chunked(enumerate(listing.pictures()), CHUNK)):
             for i, result, lost in chunk:
@@ -304,7 +305,7 @@ def _in_order(pool: ThreadPoolExecutor, work: Callable[[T], R], todo: Iterable[T
     begun: deque[Future[R]] = deque()
     for item in todo:
         begun.append(pool.submit(work, item))
-        if len(begun) > 2 * _cores():
+        if len(begun) > 2 * cores():
             yield begun.popleft().result()
     while begun:
         yield begun.popleft().result()
@@ -399,7 +400,3 @@ def by_reason(faults: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -97,6 +97,12 @@ def list_folder(path: Path) -> Listing:
     )
 
 
+def pictures_below(path: Path) -> tuple[list[Path], list[Fault]]:
+    """Every picture file in a folder and below, in natural order, each folder once; and what could not be looked at."""
+    walk = _Walk(path)
+    return list(walk.pictures(path)), walk.faults
+
+
 def has_pictures(path: Path) -> bool:
     """Whether any picture file lies in `path` or below, as far as its name tells."""
     return any(p.suffix.casefold() in READ and not p.name.startswith(".") for p in path.rglob("*"))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from fittingroom.spec.recipe import ShapeSpec
 
@@ -54,14 +54,44 @@ class Target:
                     scale = min(self.width / picture.width, self.height / picture.height)
                     inner = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
                     below = Image.new(picture.mode, size)
-                    below.paste(picture.resize(inner, FILTER), ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2))
+                    below.paste(resized(picture, inner), ((size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2))
                     picture = below
                 case "crop":
-                    picture = ImageOps.fit(picture, size, FILTER)
+                    picture = resized(picture, size, box=_largest(picture.size, size))
                 case "stretch":
-                    picture = picture.resize(size, FILTER)
+                    picture = resized(picture, size)
         pixels = np.asarray(picture)
         return pixels[None] if self.channels == 1 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def resized(
+    picture: Image.Image,
+    size: tuple[int, int],
+    by: Image.Resampling = FILTER,
+    box: tuple[float, float, float, float] | None = None,
+) -> Image.Image:
+    """Pillow's resize (of the part `box`) to (width, height): along the rows first, then along the columns.
+
+    Left to itself, Pillow takes the cheaper order, by a rule that changes with its version and with it the pixels.
+
+    >>> resized(Image.new("L", (4, 2), 7), (2, 3)).getpixel((1, 2))
+    7
+    """
+    left, top, right, bottom = box or (0, 0, *picture.size)
+    rows = picture.resize((size[0], picture.height), by, (left, 0, right, picture.height))
+    return rows.resize(size, by, (0, top, size[0], bottom))
+
+
+def _largest(of: tuple[int, int], shape: tuple[int, int]) -> tuple[float, float, float, float]:
+    """The largest box with the aspect of `shape` in the middle of a picture of the size `of`, both (width, height)."""
+    aspect = shape[0] / shape[1]
+    width, height = float(of[0]), float(of[1])
+    if width / height > aspect:
+        width = aspect * height
+    elif width / height < aspect:
+        height = width / aspect
+    left, top = (of[0] - width) * 0.5, (of[1] - height) * 0.5
+    return left, top, left + width, top + height
 
 
 def choose(spec: ShapeSpec, sample: Sequence[Look]) -> tuple[Target, list[str]]:

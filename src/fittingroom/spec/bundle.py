@@ -1,0 +1,71 @@
+"""What a bundle says of itself: the files of a model that is ready for use."""
+
+from __future__ import annotations
+
+from fittingroom.spec.framing import Framing
+from fittingroom.spec.records import Record, Scores
+
+FORMAT = 1  # raised when older readers would misread a bundle
+
+
+class TensorFacts(Record):
+    """An input or output of the ONNX graph. "N" is any number of images."""
+
+    name: str
+    dtype: str  # NumPy's
+    shape: tuple[int | str, ...]
+    meaning: str
+
+
+class Measured(Scores):
+    """Scores on test, with the 95 % interval of the accuracy (Wilson's, over other images) and scaled confidence's error."""
+
+    low: float
+    high: float
+    ece_scaled: float  # calibration error of the probabilities that the bundle gives
+
+
+class Confidence(Record):
+    """What the bundle's probabilities are worth. `temperature` 1 means that they are as the network gives them."""
+
+    temperature: float
+    fitted_on: int  # validation images; 0: there were none
+    sure_at: float  # below it an answer is "not sure"
+    unsure_share: float  # of the test images …
+    sure_accuracy: float  # … and how many of the others were right
+
+
+class BundleFacts(Record):
+    """`bundle.json`: all that a server, a page or a command needs beside the graph."""
+
+    format: int
+    name: str  # the recipe's
+    run: str  # the run folder's name
+    run_digest: str
+    seed: int
+    dataset: str
+    data_title: str
+    data_digest: str
+    classes: tuple[str, ...]
+    framing: Framing
+    inputs: tuple[TensorFacts, ...]
+    outputs: tuple[TensorFacts, ...]
+    measured: Measured
+    confidence: Confidence
+    quantized: str  # "no" or "int8"
+    sha256: dict[str, str]  # of the files that decide what the bundle says
+    made_with: str  # fittingroom's version
+    made: str  # ISO 8601, UTC
+
+
+class Parity(Record):
+    """The graph in ONNX Runtime against the network in torch, on the same images."""
+
+    images: int  # all test images
+    max_logit_difference: float
+    changed_predictions: int
+    accuracy_torch: float
+    accuracy_onnx: float
+    quantized: str
+    torch: str  # versions
+    onnxruntime: str
