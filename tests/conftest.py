@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
+from trained import MadeOnce
 
 from fittingroom.data import Dataset, Images, load
 from fittingroom.spec.read import read_recipe
@@ -43,14 +46,34 @@ def quick() -> Callable[..., Recipe]:
 
 
 @pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MadeOnce:
+    """Makes a folder of this name by a function that fills it; workers of pytest-xdist share it."""
+    base = tmp_path_factory.getbasetemp()
+    place = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def made(name: str, fill: Callable[[Path], object]) -> Path:
+        with FileLock(place / f"{name}.lock"):
+            if not (place / name).exists():
+                part = place / f"{name}.part"
+                part.mkdir()
+                fill(part)
+                part.rename(place / name)
+        return place / name
+
+    return made
+
+
+@pytest.fixture(scope="session")
 def without_torch() -> str:
     """The head of a script in which torch is not installed, as on the base install."""
     return (
         "import sys\n"
-        "class NoTorch:\n"
+        "class Without:\n"
+        "    def __init__(self, finder): self.finder = finder\n"
+        "    def __getattr__(self, name): return getattr(self.finder, name)\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name.split('.')[0] == 'torch': raise ModuleNotFoundError('no torch', name=name)\n"
-        "sys.meta_path.insert(0, NoTorch())\n"
+        "        return None if name.split('.')[0] == 'torch' else self.finder.find_spec(name, path, target)\n"
+        "sys.meta_path[:] = map(Without, sys.meta_path)\n"
     )
 
 

@@ -19,7 +19,6 @@ from fittingroom.explain.attributions import DELETED, attributions, deletion, in
 from fittingroom.explain.features import feature_maps, filters, last_features
 from fittingroom.explain.neighbours import embedding, nearest, prototypes
 from fittingroom.report.explain_page import overlay, write_explain_page
-from fittingroom.report.pictures import read_picture
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import Recipe
 from fittingroom.store import RunFolder, Runs
@@ -144,7 +143,7 @@ def test_a_run_is_explained_on_a_page(finished: tuple[Runs, list[RunFolder]], tm
     runs, (cnn, mlp) = finished
     Image.fromarray(np.arange(600, dtype=np.uint8).reshape(20, 30)).save(tmp_path / "mine.png")
     reads = runs.test_reads()
-    explain(cnn, runs, [5], [read_picture(tmp_path / "mine.png", (1, 28, 28))])
+    explain(cnn, runs, [5], [tmp_path / "mine.png"])
     explain(mlp, runs)
     assert runs.test_reads() == reads  # what was scored is looked at again, not the test set
     found, curve = cnn.explained(), cnn.deletion()
@@ -162,8 +161,8 @@ def test_a_run_is_explained_on_a_page(finished: tuple[Runs, list[RunFolder]], tm
     with pytest.raises(FittingroomError, match="no test image 10000; they are 0 … 9999"):
         explain(cnn, runs, [10_000])
     (tmp_path / "not.png").write_text("no")
-    with pytest.raises(FittingroomError, match="no picture that can be read"):
-        read_picture(tmp_path / "not.png", (1, 28, 28))
+    with pytest.raises(FittingroomError, match=r"not\.png is no PNG, JPEG"):
+        explain(cnn, runs, [], [tmp_path / "not.png"])
 
 
 def test_an_overlay_tells_for_from_against() -> None:

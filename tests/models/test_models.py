@@ -10,9 +10,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import softmax
 from torch import nn
 
 from fittingroom.data import Images
+from fittingroom.explain.features import last_features
+from fittingroom.export.graph import onnx_graph
+from fittingroom.inference.classifier import Graph
 from fittingroom.models import MODELS, build, describe
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.read import parse_recipe, read_recipe, shipped_recipes
@@ -48,6 +52,26 @@ def test_conformance(name: str, shape: tuple[int, int, int]) -> None:
     assert any(not np.array_equal(a, b) for a, b in zip(arrays.values(), again.values(), strict=True))
     load_arrays(other, arrays)
     assert torch.equal(other.eval()(images), same.eval()(images))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS.functions)
+def test_conformance_of_the_export(name: str) -> None:
+    """Whatever is registered becomes a graph that takes raw images, any number of them, and says the same."""
+    shape = SHAPES[1]
+    model = build(ModelSpec(kind=name), shape, 7)
+    with torch.no_grad():  # norms that have seen images, so that folding them away has something to fold
+        model.train()(torch.rand(8, *shape, generator=torch.Generator().manual_seed(0)))
+    graph = Graph(onnx_graph(model, shape, temperature=1.5), shape)
+    images = np.random.default_rng(0).integers(0, 256, (5, *shape), np.uint8)
+    wanted = predict(model, images)
+    for some in (slice(0, 5), slice(3, 4)):
+        logits, probabilities = graph.run(images[some])
+        assert np.abs(logits - wanted[some]).max() < 1e-4 * max(1, np.abs(wanted).max())
+        assert np.allclose(probabilities, softmax(wanted[some] / 1.5, axis=1), atol=1e-5)
+        assert np.allclose(
+            graph.features(images[some]), last_features(model.eval(), images[some]), atol=1e-3, rtol=1e-3
+        )
 
 
 @pytest.mark.parametrize("name", MODELS.functions)

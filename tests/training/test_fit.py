@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from fittingroom.data import Images
-from fittingroom.data.pixels import Rows
+from fittingroom.data.pixels import BATCH, Rows
 from fittingroom.metrics.metric import ACCURACY, LOG_LOSS
 from fittingroom.spec.errors import NotFinite
 from fittingroom.spec.read import read_recipe
@@ -19,7 +19,6 @@ from fittingroom.spec.recipe import Recipe, ScoreSpec
 from fittingroom.spec.records import TIMINGS
 from fittingroom.training import fit, predict
 from fittingroom.training.fit import clean_sample, network, restore, scored_weights, to_arrays
-from fittingroom.training.predict import BATCH
 
 Quick = Callable[..., Recipe]
 HARD = (  # everything that has state or randomness

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fittingroom.data.pixels import Pixels
-from fittingroom.training.predict import at_once, to_float, to_tensor
+from fittingroom.data.pixels import Pixels, at_once
+from fittingroom.training.predict import to_float, to_tensor
 
 FILTERS = 64  # shown
 MAPS = 16  # of each layer

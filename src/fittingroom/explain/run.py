@@ -11,10 +11,12 @@ from scipy.special import softmax
 
 from fittingroom.data import prepare, reload
 from fittingroom.data.acquire import Say
+from fittingroom.data.framing import Unreadable, read_framed
 from fittingroom.explain.attributions import attributions, deletion
 from fittingroom.explain.features import feature_maps, filters, last_features
 from fittingroom.explain.neighbours import embedding, nearest, prototypes
 from fittingroom.spec.errors import FittingroomError, need
+from fittingroom.spec.framing import Framing
 from fittingroom.store import RunFolder, Runs
 from fittingroom.store.atomic import write
 from fittingroom.training import predict, prepare_process
@@ -28,18 +30,19 @@ def explain(
     run: RunFolder,
     runs: Runs,
     chosen: Sequence[int] = (),
-    own: Sequence[np.ndarray] = (),
+    own: Sequence[Path] = (),
     *,
     threads: int = 1,
     home_dir: Path | None = None,
     say: Say = lambda line: None,
 ) -> None:
-    """Write `explain.npz` and `deletion.json` into the run's folder.
+    """Write `explain.npz`, `features.npz` and `deletion.json` into the run's folder.
 
-    Explained are the `chosen` test images (0-based), images of one's `own` (uint8 (C,H,W)), and the most confidently wrong
+    Explained are the `chosen` test images (0-based), pictures of one's `own` (brought to the form
+    of the training images), and the most confidently wrong
     ones (the least sure ones, if none is wrong). Test images come from the runs folder's copy of what was scored, so the
     test set is not read again.
-    Raises `FittingroomError` for a run that is not finished and scored, or a row that does not exist.
+    Raises `FittingroomError` for a run that is not finished and scored, a row that does not exist, or a bad picture.
     """
     for module in ("captum", "openTSNE"):
         need(module, "explain", "explain")
@@ -54,6 +57,7 @@ def explain(
         )
     prepare_process(threads)
     data = reload(run.data.name, run.data.digest, home_dir)
+    mine = [_mine(path, data.framing)[None] for path in own]
     train, _ = prepare(data, run.recipe.data)
     model = restore(run.recipe, run.arrays("weights"), train)
     p_NK, labels_N = softmax(predictions[0].astype(np.float64), axis=1), predictions[1]
@@ -65,13 +69,14 @@ def explain(
         : min(WRONG, wrong_N.sum() or WRONG)
     ]
     rows = np.array([*chosen, *(r for r in surest if r not in set(chosen))], np.int64)
-    images = np.concatenate([*(image[None] for image in own), tests_NCHW[rows]])
+    images = np.concatenate([*mine, tests_NCHW[rows]])
 
     say("attributions")
     p_images = softmax(predict(model, images).astype(np.float64), axis=1)
     maps = attributions(model, images, p_images.argmax(1))
     say("features of the training and test images")
     train_features = last_features(model, train.images_NCHW)
+    run.write_npz("features", {"train": train_features.astype(np.float16)})  # for neighbours of pictures to come
     test_features = last_features(model, tests_NCHW)
     near = nearest(last_features(model, images), train_features)
     typical = prototypes(train_features, train.labels_N, len(train.classes))
@@ -100,3 +105,10 @@ def explain(
     )
     told = {name: values.tolist() for name, values in curve.items()}
     write(run.path / "deletion.json", json.dumps(told | {"images": min(DELETION_IMAGES, len(tests_NCHW))}))
+
+
+def _mine(path: Path, framing: Framing) -> np.ndarray:
+    try:
+        return read_framed(path, framing)
+    except Unreadable as reason:
+        raise FittingroomError(f"{path} {reason}") from None

@@ -17,7 +17,7 @@ from fittingroom.metrics.verdict import Row
 from fittingroom.metrics.words import human
 from fittingroom.report.gather import Story
 from fittingroom.report.theme import COLOURS, WIDTH, Chart
-from fittingroom.spec.records import DataFacts, Structure
+from fittingroom.spec.records import DataFacts, Epoch, Structure
 
 if TYPE_CHECKING:
     from fittingroom.report.transfer_page import Step
@@ -27,8 +27,8 @@ def _recipes(story: Story) -> list[str]:
     return [row.recipe for row in story.comparison.rows]
 
 
-def _colour(story: Story) -> alt.Color:
-    return alt.Color("recipe:N", sort=_recipes(story), title=None, scale=alt.Scale(domain=_recipes(story)))
+def _colour(names: Sequence[str]) -> alt.Color:
+    return alt.Color("recipe:N", sort=names, title=None, scale=alt.Scale(domain=names))
 
 
 def _shape(story: Story) -> alt.Shape:
@@ -58,7 +58,7 @@ def accuracy(story: Story) -> Chart:
         for run in runs
     ]
     y = alt.Y("recipe:N", sort=_recipes(story), title=None, axis=alt.Axis(labelLimit=300))
-    colour = _colour(story).legend(None)
+    colour = _colour(_recipes(story)).legend(None)
     scale = alt.Scale(zero=False, nice=True)
     bars = alt.Chart(alt.Data(values=rows)).encode(y=y, color=colour)
     interval = bars.mark_rule(strokeWidth=3).encode(x=alt.X("low:Q", title=_title(by), scale=scale), x2="high:Q")
@@ -104,14 +104,17 @@ def differences(story: Story) -> Chart:
 # ---------------------------------------------------------------- training
 
 
-def curves(story: Story, quantity: str) -> Chart:
-    """Training (clean, dashed) and validation (solid) `quantity` ("loss" or "accuracy") per epoch, bands over seeds."""
+def curves(epochs: Mapping[str, Sequence[Sequence[Epoch]]], quantity: str) -> Chart:
+    """Training (clean, dashed) and validation (solid) `quantity` ("loss" or "accuracy") per epoch, bands over seeds.
+
+    `epochs` are those of each recipe's runs, finished or not.
+    """
     factor = 100 if quantity == "accuracy" else 1
     rows = []
-    for name, runs in story.runs.items():
+    for name, runs in epochs.items():
         for part, field in (("validation", f"val_{quantity}"), ("training", f"clean_{quantity}")):
-            for epoch in range(1, max(len(r.epochs) for r in runs) + 1):
-                values = [getattr(r.epochs[epoch - 1], field) for r in runs if len(r.epochs) >= epoch]
+            for epoch in range(1, max(len(run) for run in runs) + 1):
+                values = [getattr(run[epoch - 1], field) for run in runs if len(run) >= epoch]
                 known = [factor * v for v in values if v is not None]
                 if known:
                     rows.append({
@@ -133,7 +136,9 @@ def curves(story: Story, quantity: str) -> Chart:
             axis=ticks,
             scale=alt.Scale(domain=[1, max(2, most)]),
         ),
-        color=_colour(story).legend(alt.Legend(orient="bottom", columns=3, symbolType="stroke", symbolOpacity=1)),
+        color=_colour(list(epochs)).legend(
+            alt.Legend(orient="bottom", columns=3, symbolType="stroke", symbolOpacity=1)
+        ),
     )
     y = alt.Y("mean:Q", title=title, scale=scale)
     dash = alt.StrokeDash(
@@ -164,7 +169,7 @@ def reliability(story: Story) -> Chart:
     scale = alt.Scale(domain=domain, nice=False)
     base = alt.Chart(alt.Data(values=rows)).encode(
         x=alt.X("confidence:Q", title="how sure (mean confidence, %)", scale=scale),
-        color=_colour(story).legend(alt.Legend(orient="bottom", columns=3)),
+        color=_colour(_recipes(story)).legend(alt.Legend(orient="bottom", columns=3)),
     )
     honest = alt.Chart(alt.Data(values=[{"x": x} for x in domain])).mark_line(strokeDash=[4, 3], color="#8a8a8a")
     bars = base.mark_rule(strokeWidth=1.5).encode(
@@ -207,7 +212,7 @@ def cost(story: Story, against: str) -> Chart:
             scale=alt.Scale(type="log", domain=domain, nice=False),
             axis=alt.Axis(format="~s" if against == "flops" else "~g", tickCount=5, grid=False),
         ),
-        color=_colour(story).legend(alt.Legend(orient="bottom", columns=3)),
+        color=_colour(_recipes(story)).legend(alt.Legend(orient="bottom", columns=3)),
     )
     bars = base.mark_rule(strokeWidth=2).encode(
         y=alt.Y("low:Q", title=_title(by), scale=alt.Scale(zero=False)), y2="high:Q"

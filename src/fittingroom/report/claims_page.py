@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, median, stdev
+from typing import Any
 
 from fittingroom.metrics.claims import Judgement
 from fittingroom.metrics.words import percent
@@ -83,7 +84,7 @@ def write_claims_page(
 ) -> Path:
     """Write the judgements and the runs behind them, by recipe and data set: HTML if `path` ends so, else Markdown."""
     runs = [run for group in groups.values() for run in group]
-    context = {
+    context: dict[str, Any] = {
         "headline": headline(judged),
         "outcomes": [(outcome, MEANING[outcome]) for outcome in ORDER],
         "sections": [

@@ -37,12 +37,9 @@ def write_report(
     script = (assets() / "explorer.js").read_text(encoding="utf-8")
     html = render(
         "page.html",
-        title="fittingroom: " + ", ".join(story.data.title for story in stories),
-        about="report " + " ".join(story.data.name for story in stories),
-        stories=[_context(story, runs, path.parent) for story in stories],
-        effects=[effect_cells(e, METRICS[stories[0].comparison.metric]) for e in effects],
         script=script,
         script_hash=script_hash(script),
+        **report_context(stories, runs, path.parent, effects),
     )
     write(path, html)
     if png_dir:
@@ -50,6 +47,18 @@ def write_report(
             for name, draw in figures(story):
                 write(png_dir / f"{safe_name(story.data.name)}-{safe_name(name)}.png", theme.png(draw(False)))
     return path
+
+
+def report_context(
+    stories: Sequence[Story], runs: Runs, folder: Path, effects: Sequence[Effect] = ()
+) -> dict[str, Any]:
+    """What `page.html` needs to tell `stories`; `folder` is where pages that it may name would lie."""
+    return {
+        "title": "fittingroom: " + ", ".join(story.data.title for story in stories),
+        "about": "report " + " ".join(story.data.name for story in stories),
+        "stories": [_context(story, runs, folder) for story in stories],
+        "effects": [effect_cells(e, METRICS[stories[0].comparison.metric]) for e in effects],
+    }
 
 
 def figures(story: Story) -> Iterator[tuple[str, Draw]]:
@@ -64,8 +73,9 @@ def figures(story: Story) -> Iterator[tuple[str, Draw]]:
     yield "accuracy", same(charts.accuracy, story)
     if story.comparison.pairs:
         yield "differences", same(charts.differences, story)
-    yield "accuracy_curves", same(charts.curves, story, "accuracy")
-    yield "loss_curves", same(charts.curves, story, "loss")
+    epochs = {recipe: [run.epochs for run in runs] for recipe, runs in story.runs.items()}
+    yield "accuracy_curves", same(charts.curves, epochs, "accuracy")
+    yield "loss_curves", same(charts.curves, epochs, "loss")
     yield "reliability", same(charts.reliability, story)
     for against, _ in costs(story):
         yield against, same(charts.cost, story, against)

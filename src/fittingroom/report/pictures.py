@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
-
-from fittingroom.spec.errors import FittingroomError
 
 
 def png_bytes(image_CHW: np.ndarray) -> bytes:
@@ -19,25 +16,6 @@ def png_bytes(image_CHW: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
-
-
-def read_picture(path: Path, shape: tuple[int, int, int]) -> np.ndarray:
-    """A picture file as one uint8 image of `shape` (C,H,W): grey or colour, fitted into the size with black margins.
-
-    Raises `FittingroomError` for a file that is no picture.
-    """
-    channels, height, width = shape
-    try:
-        with Image.open(path) as picture:
-            picture.load()
-            plain = picture.convert("L" if channels == 1 else "RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise FittingroomError(f"{path} is no picture that can be read: {error}") from None
-    plain.thumbnail((width, height), Image.Resampling.LANCZOS)
-    fitted = Image.new(plain.mode, (width, height))
-    fitted.paste(plain, ((width - plain.width) // 2, (height - plain.height) // 2))
-    pixels = np.asarray(fitted)
-    return pixels[None] if channels == 1 else np.moveaxis(pixels, 2, 0)
 
 
 def data_uri(content: bytes, kind: str = "image/png") -> str:

@@ -16,11 +16,14 @@ import jinja2
 from fittingroom.report.pictures import data_uri
 
 
-def render(template: str, **context: Any) -> str:
-    """A page of this room, with the style inside and everything escaped: HTML, or Markdown by its own filter `md`."""
+def render(template: str, *, folders: tuple[Path, ...] = (), **context: Any) -> str:
+    """A page of this room (or of `folders`), with the style inside and everything escaped.
+
+    HTML, or Markdown by its own filter `md`.
+    """
     here = assets()
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(here),
+        loader=jinja2.FileSystemLoader([*folders, here]),
         autoescape=template.endswith(".html"),
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,

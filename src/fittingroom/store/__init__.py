@@ -1,6 +1,7 @@
 """Run folders on disk: atomic write, read, list. Plain files that a person can open; no torch."""
 
+from fittingroom.store.bundles import BundleFolder
 from fittingroom.store.loaded import LoadedRun, load_run
 from fittingroom.store.runs import RunFolder, Runs
 
-__all__ = ["LoadedRun", "RunFolder", "Runs", "load_run"]
+__all__ = ["BundleFolder", "LoadedRun", "RunFolder", "Runs", "load_run"]

@@ -26,6 +26,7 @@ from fittingroom.spec.read import parse_recipe, read_toml
 from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.records import Cost, DataFacts, Environment, Epoch, Metrics, Structure
 from fittingroom.store.atomic import append_line, atomic, explained, write
+from fittingroom.store.bundles import BundleFolder
 
 T = TypeVar("T", bound=BaseModel)
 Arrays = Mapping[str, np.ndarray]
@@ -70,6 +71,16 @@ class RunFolder:
     @property
     def name(self) -> str:
         return self.path.name
+
+    @property
+    def home(self) -> Runs:
+        """The runs folder that it lies in."""
+        return Runs(self.path.resolve().parent)
+
+    @property
+    def bundle(self) -> BundleFolder:
+        """The run's model, ready for use, where `fittingroom export` was run."""
+        return BundleFolder(self.path / "bundle")
 
     @property
     def recipe(self) -> Recipe:
@@ -204,6 +215,7 @@ class RunFolder:
         for file in self.path.glob("*"):
             if file.name != ".lock" and file.is_file():
                 file.unlink()
+        shutil.rmtree(self.bundle.path, ignore_errors=True)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -285,14 +297,15 @@ class Runs:
             raise unknown(kind, name, known, f"fittingroom runs --runs {self.path}")
         return matches[0]
 
-    def select(self, words: Sequence[str]) -> tuple[Sequence[RunFolder], Runs]:
+    def select(self, words: Sequence[str], unfinished: bool = False) -> tuple[Sequence[RunFolder], Runs]:
         """The runs that `words` name (studies by name or file, run folders, beginnings of names), each once.
 
-        With them the runs folder that they lie in: it knows their test readings and pictures. Raises `FittingroomError`.
+        A beginning names finished and scored runs, with `unfinished` all. With them the runs folder that they lie in: it
+        knows their test readings and pictures. Raises `FittingroomError`.
         """
         chosen: dict[str, RunFolder] = {}
         for word in words:
-            begun = [r for r in self.list() if r.name.startswith(word) and r.done and r.metrics.test]
+            begun = [r for r in self.list() if r.name.startswith(word) and (unfinished or (r.done and r.metrics.test))]
             chosen |= {str(r.path.resolve()): r for r in self.study(word) or begun or [self.find(word, self.studies())]}
         homes = {r.path.resolve().parent for r in chosen.values()}
         return list(chosen.values()), Runs(homes.pop()) if len(homes) == 1 else self
@@ -320,6 +333,16 @@ class Runs:
         if not path.exists():
             return None
         return [RunFolder(self.path / run) for run in json.loads(path.read_text(encoding="utf-8"))["runs"]]
+
+    # ------------------------------------------------------------ what was found out about the data
+
+    def audit_file(self, dataset: str, split: str) -> Path:
+        """Where `fittingroom audit` leaves its record of one split."""
+        return self.path / "audits" / f"{safe_name(dataset)}-{split}.json"
+
+    def decisions_file(self, dataset: str) -> Path:
+        """Where a person's decisions about single images are kept."""
+        return self.path / "decisions" / f"{safe_name(dataset)}.csv"
 
     # ------------------------------------------------------------ the test set's log and pictures
 

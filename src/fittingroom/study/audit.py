@@ -29,7 +29,9 @@ def auditors(recipe: Recipe, dataset: str, k: int) -> list[Trial]:
     """One training for each of `k` folds of all images, whatever the recipe's limit; its validation part is the fold."""
     # the last epoch's weights: choosing an epoch by the fold would make its predictions less out-of-sample
     train = recipe.train.model_copy(update={"select": "last", "patience": 0})
-    whole = recipe.model_copy(update={"data": recipe.data.model_copy(update={"limit": None}), "train": train})
+    whole = recipe.model_copy(
+        update={"data": recipe.data.model_copy(update={"limit": None, "exclude": ()}), "train": train}
+    )
     return folded(whole, dataset, k, "val", (0,))
 
 

@@ -10,11 +10,12 @@ import torch
 
 from fittingroom.data import fold_of, prepare, reload
 from fittingroom.data.acquire import Say
+from fittingroom.spec.machine import cores
 from fittingroom.spec.records import Cost
 from fittingroom.store import RunFolder
 from fittingroom.study.clock import Quiet, forget_peak, median_s, peak_memory_bytes, step_s
 from fittingroom.study.launch import apart
-from fittingroom.study.plan import Job, cores, cpu_name, threads_each
+from fittingroom.study.plan import Job, cpu_name, threads_each
 from fittingroom.training import predict, prepare_process
 from fittingroom.training.fit import restore
 

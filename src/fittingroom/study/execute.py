@@ -19,10 +19,11 @@ from fittingroom.data import Dataset, Images, fold_of, prepare, reload
 from fittingroom.data.pixels import shrunk
 from fittingroom.metrics.scores import scores
 from fittingroom.models import build, describe
+from fittingroom.spec.machine import cores
 from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.records import DataFacts, Environment, Epoch, Metrics
 from fittingroom.store import RunFolder, Runs
-from fittingroom.study.plan import Job, cores, cpu_name
+from fittingroom.study.plan import Job, cpu_name
 from fittingroom.training import fit, predict, prepare_process
 from fittingroom.training.device import device_name
 from fittingroom.training.fit import Tick, clean_sample, restore, scored_weights
@@ -238,6 +239,7 @@ def data_facts(data: Dataset, recipe: Recipe, n_train: int, n_val: int) -> DataF
         f"{n_val:,} of train held out for validation, {part}stratified, near duplicates on one side, "
         f"split seed {recipe.data.split_seed}"
     )
+    left_out = len(recipe.data.exclude)
     return DataFacts(
         name=data.name,
         title=data.title,
@@ -248,7 +250,7 @@ def data_facts(data: Dataset, recipe: Recipe, n_train: int, n_val: int) -> DataF
         n_val=n_val,
         n_test=data.test.n,
         may_flip=data.may_flip,
-        split=held_out if n_val else "no validation part",
+        split=(held_out if n_val else "no validation part") + (f"; {left_out:,} images left out" if left_out else ""),
         acquired=data.acquired,
     )
 

@@ -15,10 +15,12 @@ from torch import nn
 
 from fittingroom.augment import AUGMENTATIONS, pipeline
 from fittingroom.data import Dataset, fold_of
+from fittingroom.data.decisions import excluded_rows
 from fittingroom.models import MODELS, build, describe
 from fittingroom.models.build import source_of
 from fittingroom.spec.digest import NUMERICS, digest
 from fittingroom.spec.errors import FittingroomError
+from fittingroom.spec.machine import cores
 from fittingroom.spec.recipe import AugmentSpec, Recipe
 from fittingroom.spec.records import Structure
 from fittingroom.store import RunFolder, Runs
@@ -102,7 +104,9 @@ def plan(
     first = initial(recipe.model.init, runs)
     resolved = recipe.model_copy(
         update={
-            "data": recipe.data.model_copy(update={"name": whole.name, **dict(whole.shape)}),
+            "data": recipe.data.model_copy(
+                update={"name": whole.name, "exclude": excluded_rows(recipe.data.exclude, whole), **dict(whole.shape)}
+            ),
             "model": recipe.model.model_copy(update={"init": first.label if first else ""}),
             "train": recipe.train.model_copy(update={"precision": choose_precision(recipe.train.precision, device)}),
         }
@@ -190,14 +194,6 @@ def of_workers(job: Job, data: Dataset) -> list[str]:
             "all workers' running statistics"
         )
     return said
-
-
-def cores() -> int:
-    """The cores that this process may use; a container's quota counts."""
-    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = Path("/sys/fs/cgroup/cpu.max")
-    limit, _, period = quota.read_text().partition(" ") if quota.exists() else ("max", "", "")
-    return there if limit == "max" else max(1, min(there, round(int(limit) / int(period))))
 
 
 def sharing(device: str, by: str = "local", at_once: int | None = None, most: int = 1 << 30) -> tuple[int, int]:

@@ -28,6 +28,7 @@ import numpy as np
 from fittingroom.data import Dataset, Images, fold_of, reload
 from fittingroom.data.acquire import Say
 from fittingroom.spec.errors import FittingroomError, NotFree, need
+from fittingroom.spec.machine import cores
 from fittingroom.spec.recipe import DataSpec
 from fittingroom.store import RunFolder, Runs
 from fittingroom.store.atomic import write
@@ -44,7 +45,7 @@ from fittingroom.study.execute import (
     unlock_test,
 )
 from fittingroom.study.launch import Call, Failed, Launcher, ListenToJob, Outcome, Stopped
-from fittingroom.study.plan import Job, cores
+from fittingroom.study.plan import Job
 from fittingroom.training import prepare_process
 
 need("ray", "--launcher ray", "ray")

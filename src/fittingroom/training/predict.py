@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -10,11 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from fittingroom.data import Images
-from fittingroom.data.pixels import Pixels, Rows, chunks
+from fittingroom.data.pixels import Pixels, Rows, at_once, chunks
 from fittingroom.spec.recipe import ScoreSpec
-
-BATCH = 250  # images; larger is no faster and takes more memory (measured: docs/log.md 2026-11-20)
-PIXELS = BATCH * 64 * 64  # in a batch, at most
 
 
 def to_tensor(images_NCHW: np.ndarray) -> Tensor:
@@ -31,15 +27,6 @@ def batches(pixels: Pixels, device: str) -> Callable[[Tensor], Tensor]:
     else:
         resident = to_tensor(pixels).to(device)
     return lambda rows: resident[rows]
-
-
-def at_once(pixels: Pixels) -> int:
-    """How many of these images (N,C,H,W) are classified together: fewer where they are large.
-
-    >>> at_once(np.zeros((1, 1, 28, 28))), at_once(np.zeros((1, 3, 224, 224)))
-    (250, 20)
-    """
-    return max(1, min(BATCH, PIXELS // math.prod(pixels.shape[2:])))
 
 
 def to_float(images_NCHW: Tensor) -> Tensor:

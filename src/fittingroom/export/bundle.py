@@ -1,0 +1,176 @@
+"""One finished run to one bundle. Nothing is written unless the graph says what the network said."""
+
+from __future__ import annotations
+
+import datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.numpy import save
+from scipy.special import softmax
+
+from fittingroom.data import Dataset, prepare, reload
+from fittingroom.data.acquire import Say
+from fittingroom.export.graph import onnx_graph
+from fittingroom.export.quantize import CALIBRATION, int8
+from fittingroom.inference.classifier import Graph
+from fittingroom.metrics.calibration import calibration_error, temperature
+from fittingroom.metrics.intervals import wilson
+from fittingroom.metrics.scores import scores
+from fittingroom.report.model_card import model_card
+from fittingroom.spec.bundle import FORMAT, BundleFacts, Confidence, Measured, Parity, TensorFacts
+from fittingroom.spec.errors import FittingroomError
+from fittingroom.store import LoadedRun, RunFolder, Runs, load_run
+from fittingroom.store.bundles import FACTS, GRAPH, BundleFolder, refuse_strange, sha256, write_folder
+from fittingroom.store.runs import recipe_toml
+from fittingroom.study.scored import scored_images
+from fittingroom.training import predict
+from fittingroom.training.fit import restore
+
+SURE_AT = 0.5  # an answer less likely than that is more likely wrong than right
+INT8_MAY_LOSE = 0.003  # of accuracy
+
+
+def export(
+    run: RunFolder,
+    runs: Runs,
+    out: Path,
+    *,
+    quantize: str = "no",
+    home_dir: Path | None = None,
+    say: Say = lambda line: None,
+) -> BundleFolder:
+    """Write the bundle of a finished run into the folder `out`, and give it back.
+
+    All test images that it was scored on go through both the network and the graph. Raises `FittingroomError`, with
+    nothing written, if one of their predictions changes, or if `quantize="int8"` loses more than 0.3 points of accuracy;
+    or for a run that is not finished and scored.
+    """
+    run.refuse_held_out("export")
+    loaded = load_run(run)
+    refuse_strange(out, FACTS)
+    data = reload(loaded.data.name, loaded.data.digest, home_dir)
+    test = scored_images(run, runs, data)
+    weights = run.arrays("weights")
+    model = restore(loaded.recipe, weights, test)
+    t, fitted_on = _temperature(loaded)
+    say("writing the graph")
+    graph = onnx_graph(model, loaded.data.shape, t, _about(loaded, data, t))
+    if quantize == "int8":
+        say(f"quantizing with {CALIBRATION} training images")
+        train, _ = prepare(data, loaded.recipe.data)
+        graph = int8(graph, train.images_NCHW[:CALIBRATION])
+    say(f"comparing the graph with the network on all {len(test):,} test images")
+    logits_NK, _ = Graph(graph, loaded.data.shape).predict(test.images_NCHW)
+    parity = _parity(logits_NK, predict(model, test), test.labels_N, quantize)
+    _refuse_disparity(parity)
+    stored = {
+        GRAPH: graph,
+        "weights.safetensors": save({name: np.asarray(value, order="C") for name, value in weights.items()}),
+        "recipe.toml": recipe_toml(loaded.recipe).encode(),
+    }
+    facts = _facts(loaded, data, t, fitted_on, logits_NK, test.labels_N).model_copy(
+        update={"quantized": quantize, "sha256": {name: sha256(content) for name, content in stored.items()}}
+    )
+    about = {
+        FACTS: facts.model_dump_json(indent=2) + "\n",
+        "parity.json": parity.model_dump_json(indent=2) + "\n",
+        "README.md": model_card(loaded, facts, parity, about=data.about, licence=data.licence),
+    }
+    write_folder(out, {**stored, **about}, FACTS)
+    return BundleFolder(out)
+
+
+def _temperature(run: LoadedRun) -> tuple[float, int]:
+    """The temperature of a run's probabilities, and on how many validation images it was fitted; 1 where there are none."""
+    if run.val_logits_NK is None or run.val_labels_N is None or not len(run.val_labels_N):
+        return 1.0, 0
+    return temperature(run.val_logits_NK, run.val_labels_N), len(run.val_labels_N)
+
+
+def _facts(
+    run: LoadedRun, data: Dataset, t: float, fitted_on: int, logits_NK: np.ndarray, labels_N: np.ndarray
+) -> BundleFacts:
+    """What the bundle says of itself; how good it is, from what its graph said of the test images."""
+    k, right = len(run.data.classes), logits_NK.argmax(1) == labels_N
+    sure = softmax(logits_NK.astype(np.float64) / t, axis=1).max(1) >= SURE_AT
+    low, high = wilson(int(right.sum()), len(right))
+    said = scores(logits_NK, labels_N).model_dump()
+    return BundleFacts(
+        format=FORMAT,
+        name=run.name,
+        run=run.folder.name,
+        run_digest=str(run.folder.identity["digest"]),
+        seed=run.seed,
+        dataset=run.data.name,
+        data_title=run.data.title,
+        data_digest=run.data.digest,
+        classes=run.data.classes,
+        framing=data.framing,
+        inputs=(_tensor("images", "uint8", *run.data.shape, meaning="channels, height, width; 0 … 255"),),
+        outputs=(
+            _tensor("logits", "float32", k, meaning="one a class, before softmax"),
+            _tensor("probabilities", "float32", k, meaning="softmax of the logits over the temperature"),
+            TensorFacts(
+                name="features", dtype="float32", shape=("N", "D"), meaning="what the last dense layer is given"
+            ),
+        ),
+        measured=Measured(**said, low=low, high=high, ece_scaled=calibration_error(logits_NK / t, labels_N)),
+        confidence=Confidence(
+            temperature=t,
+            fitted_on=fitted_on,
+            sure_at=SURE_AT,
+            unsure_share=float(1 - sure.mean()),
+            sure_accuracy=float(right[sure].mean()) if sure.any() else 0.0,
+        ),
+        quantized="no",
+        sha256={},
+        made_with=version("fittingroom"),
+        made=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _tensor(name: str, dtype: str, *shape: int, meaning: str) -> TensorFacts:
+    return TensorFacts(name=name, dtype=dtype, shape=("N", *shape), meaning=meaning)
+
+
+def _about(run: LoadedRun, data: Dataset, t: float) -> dict[str, str]:
+    """What the ONNX file says of itself, for who has nothing else."""
+    return {
+        "classes": "\n".join(run.data.classes),
+        "framing": data.framing.model_dump_json(),
+        "temperature": repr(t),
+        "trained_on": f"{run.data.title} ({run.data.digest})",
+        "made_with": f"fittingroom {version('fittingroom')}",
+    }
+
+
+def _parity(graph_NK: np.ndarray, network_NK: np.ndarray, labels_N: np.ndarray, quantize: str) -> Parity:
+    said, meant = graph_NK.argmax(1), network_NK.argmax(1)
+    return Parity(
+        images=len(labels_N),
+        max_logit_difference=float(abs(graph_NK - network_NK).max()),
+        changed_predictions=int((said != meant).sum()),
+        accuracy_torch=float((meant == labels_N).mean()),
+        accuracy_onnx=float((said == labels_N).mean()),
+        quantized=quantize,
+        torch=torch.__version__,
+        onnxruntime=version("onnxruntime"),
+    )
+
+
+def _refuse_disparity(parity: Parity) -> None:
+    if parity.quantized == "no" and parity.changed_predictions:
+        raise FittingroomError(
+            f"the ONNX graph says something else than the network on {parity.changed_predictions} of {parity.images:,} "
+            f"test images (largest difference of a logit: {parity.max_logit_difference:.2g}); nothing was written"
+        )
+    lost = parity.accuracy_torch - parity.accuracy_onnx
+    if lost > INT8_MAY_LOSE + 1e-9:
+        raise FittingroomError(
+            f"int8 loses {100 * lost:.2f} points of test accuracy ({100 * parity.accuracy_torch:.2f} to "
+            f"{100 * parity.accuracy_onnx:.2f} %), more than {100 * INT8_MAY_LOSE:.1f}; nothing was written; "
+            "export it without --quantize"
+        )

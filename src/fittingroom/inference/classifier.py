@@ -1,0 +1,121 @@
+"""A bundle's graph in ONNX Runtime. Loading one runs nothing that is in it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fittingroom.data.pixels import Pixels, at_once
+from fittingroom.spec.errors import FittingroomError, need
+from fittingroom.store.bundles import BundleFolder
+
+OUTPUTS = ("logits", "probabilities", "features")  # of every graph, in this order
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model says of one picture: classes with their probabilities (fractions), the likeliest first."""
+
+    top: tuple[tuple[str, float], ...]
+    sure: bool  # the first is at least as likely as the bundle's (or the caller's) limit
+
+    @property
+    def says(self) -> str:
+        """The class in a word, or "not sure"."""
+        return self.top[0][0] if self.sure else "not sure"
+
+
+def runtime() -> Any:
+    """ONNX Runtime, told not to call home: since 1.29 it reports to its makers unless this is set when it is first imported.
+
+    Raises `MissingExtra` without it.
+    """
+    need("onnxruntime", "a bundle's model", "serve")
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    return onnxruntime
+
+
+class Graph:
+    """An ONNX file that takes raw images, in ONNX Runtime. Files beside it are not read, whatever it says.
+
+    `threads` are those of one call; None: ONNX Runtime's own choice, one a core. Calls from several threads are allowed.
+    Raises `FittingroomError` for what is no such file, `MissingExtra` without ONNX Runtime. `what` names it in messages.
+    """
+
+    def __init__(
+        self,
+        content: bytes,
+        shape: tuple[int, int, int],
+        threads: int | None = None,
+        what: str = "",
+        spinning: bool = True,
+    ) -> None:
+        onnxruntime = runtime()
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        if threads:
+            options.intra_op_num_threads = threads
+        if not spinning:  # idle threads leave the cores to others, which takes them a little longer to wake up
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        with tempfile.TemporaryDirectory() as nothing_here:  # where weights outside the graph would be looked for
+            options.add_session_config_entry("session.model_external_initializers_file_folder_path", nothing_here)
+            try:
+                self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            except Exception as error:  # ONNX Runtime raises its own, undocumented kinds
+                first = str(error).strip().splitlines()[0][:300]
+                raise FittingroomError(f"{what}: the graph cannot be loaded ({first}); export the run again") from None
+        found = [(i.name, i.type, *i.shape[1:]) for i in self._session.get_inputs()]
+        wanted = [("images", "tensor(uint8)", *shape)]
+        if found != wanted:
+            raise FittingroomError(f"{what}: the graph takes {found}, not {wanted}; export the run again")
+        given = tuple(output.name for output in self._session.get_outputs())
+        if given != OUTPUTS:
+            raise FittingroomError(f"{what}: the graph gives {given}, not {OUTPUTS}; export the run again")
+        try:
+            self._session.run(None, {"images": np.zeros((1, *shape), np.uint8)})  # what can be loaded may not run
+        except Exception as error:
+            first = str(error).strip().splitlines()[0][:300]
+            raise FittingroomError(f"{what}: the graph cannot be run ({first}); export the run again") from None
+
+    def run(self, images_NCHW: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Logits and probabilities (N,K) float32 of one batch (N,C,H,W) uint8."""
+        logits_NK, probabilities_NK = self._session.run(["logits", "probabilities"], {"images": images_NCHW})
+        return logits_NK, probabilities_NK
+
+    def features(self, images_NCHW: np.ndarray) -> np.ndarray:
+        """What the last dense layer is given (N,D) float32, for one batch: the space in which near images look alike to it."""
+        return np.asarray(self._session.run(["features"], {"images": images_NCHW})[0])
+
+    def predict(self, images_NCHW: Pixels) -> tuple[np.ndarray, np.ndarray]:
+        """The same for at least one and any number of images, in batches."""
+        batch = at_once(images_NCHW)
+        parts = [self.run(images_NCHW[i : i + batch]) for i in range(0, len(images_NCHW), batch)]
+        logits, probabilities = zip(*parts, strict=True)
+        return np.concatenate(logits), np.concatenate(probabilities)
+
+
+class Classifier:
+    """A bundle, loaded. Raises `FittingroomError` for one that is damaged; `threads` and the rest as in `Graph`."""
+
+    def __init__(self, bundle: BundleFolder, threads: int | None = None, spinning: bool = True) -> None:
+        self.bundle, self.facts = bundle, bundle.facts
+        self.graph = Graph(bundle.graph(), self.facts.framing.shape, threads, str(bundle.path), spinning)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.facts.classes
+
+    def answers(self, probabilities_NK: np.ndarray, top: int = 3, sure_at: float | None = None) -> list[Answer]:
+        """In words what probabilities say: the `top` likeliest classes of each image, and whether the first is sure."""
+        limit = self.facts.confidence.sure_at if sure_at is None else sure_at
+        order = np.argsort(-probabilities_NK, axis=1, kind="stable")[:, :top]
+        return [
+            Answer(tuple((self.classes[c], float(p[c])) for c in row), bool(p[row[0]] >= limit))
+            for row, p in zip(order, probabilities_NK, strict=True)
+        ]

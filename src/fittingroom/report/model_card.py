@@ -1,0 +1,82 @@
+"""What a model is good for, and what not, in Markdown: the README of a bundle."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fittingroom.metrics.classes import most_confused
+from fittingroom.metrics.intervals import wilson
+from fittingroom.metrics.robustness import weakest as weakest_kinds
+from fittingroom.metrics.words import human, percent
+from fittingroom.report.gather import robustness
+from fittingroom.report.render import render
+from fittingroom.spec.bundle import BundleFacts, Parity
+from fittingroom.spec.framing import Framing
+from fittingroom.store import LoadedRun
+
+SHOWN = 5  # classes that are recognised worst
+
+
+def model_card(run: LoadedRun, facts: BundleFacts, parity: Parity, *, about: str, licence: str) -> str:
+    """The Markdown text. `about` and `licence` are the data's, in words."""
+    said, k = run.logits_NK.argmax(1), len(facts.classes)
+    by_class = []
+    for c in np.unique(run.labels_N):
+        mine = run.labels_N == c
+        right, n = int((said[mine] == c).sum()), int(mine.sum())
+        low, high = wilson(right, n)
+        by_class.append({"name": facts.classes[c], "share": right / n, "low": low, "high": high, "n": n})
+    confusions = [
+        {"true": facts.classes[c.true], "predicted": facts.classes[c.predicted], "share": c.share, "low": c.low, "high": c.high}
+        for c in most_confused(said[None], run.labels_N, k)
+    ]  # fmt: skip
+    stood = robustness({run.name: [run]})
+    robust = stood[0][0] if stood else None
+    c, h, w = facts.framing.shape
+    machine = run.environment
+    return render(
+        "model_card.md",
+        facts=facts,
+        m=facts.measured,
+        confidence=facts.confidence,
+        parity=parity,
+        percent=percent,
+        pictures=f"{'grey' if c == 1 else 'colour'} pictures ({w} × {h} pixels)",
+        parameters=human(run.structure.parameters),
+        flops=human(run.structure.flops),
+        averaged=run.metrics.test_averaged.accuracy if run.metrics.test_averaged else None,
+        weakest=sorted(by_class, key=lambda c: c["share"])[:SHOWN],
+        confusions=confusions,
+        robust=robust,
+        harmed=weakest_kinds(robust) if robust else [],
+        framing=framing_words(facts.framing),
+        about=about,
+        licence=licence,
+        data=run.data,
+        epochs=run.metrics.epochs,
+        train_s=run.metrics.train_s,
+        hardware=f"{machine.cpu if machine.device == 'cpu' else machine.device_name}, torch {machine.torch}",
+    )
+
+
+def framing_words(framing: Framing) -> str:
+    """What is done to a picture of another form, in a sentence or two.
+
+    >>> framing_words(Framing(channels=3, height=64, width=64, resize="pad"))
+    'A picture of 64 × 64 pixels is taken as it is. Others are scaled to fit and padded with black, in colour.'
+    """
+    opening = f"A picture of {framing.width} × {framing.height} pixels is taken as it is."
+    subject = framing.subject
+    if subject is None:
+        how = {
+            "pad": "scaled to fit and padded with black",
+            "crop": "scaled to fill, and what sticks out is cut off",
+            "stretch": "stretched to that size",
+        }[framing.resize]
+        return f"{opening} Others are {how}, {'grey' if framing.channels == 1 else 'in colour'}."
+    longer = round(subject.box * min(framing.height, framing.width))
+    return (
+        f"{opening} Others are made grey, inverted if their background is light, freed from the background's shade and cut to "
+        f"what they show, which is scaled to {longer} pixels on its longer side, brightened until its lightest pixel is white, "
+        f"and centred by its {subject.centre} on black."
+    )

@@ -1,0 +1,127 @@
+"""A bundle's folder: written whole or not at all, read without running anything that is in it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from fittingroom.spec.bundle import FORMAT, BundleFacts, Parity
+from fittingroom.spec.errors import FittingroomError
+from fittingroom.store.atomic import explained, umask, write
+
+FACTS = "bundle.json"
+GRAPH = "model.onnx"
+
+
+class BundleFolder:
+    """The plain files of a model that is ready for use.
+
+    `README.md bundle.json model.onnx weights.safetensors recipe.toml parity.json`
+
+    >>> BundleFolder(Path("no such bundle")).there
+    False
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __repr__(self) -> str:
+        return f"BundleFolder({str(self.path)!r})"
+
+    @property
+    def there(self) -> bool:
+        return (self.path / FACTS).is_file()
+
+    @cached_property
+    def facts(self) -> BundleFacts:
+        """`bundle.json`. Raises `FittingroomError` for none, a damaged one, or one of a later fittingroom."""
+        path = self.path / FACTS
+        if not path.is_file():
+            raise FittingroomError(
+                f"{self.path} is no bundle: it has no {FACTS}; make one with: fittingroom export RUN"
+            )
+        try:
+            text = path.read_text(encoding="utf-8")
+            tree = json.loads(text)
+            if isinstance(tree, dict) and isinstance(tree.get("format"), int) and tree["format"] > FORMAT:
+                raise FittingroomError(
+                    f"{path} was made by a later fittingroom (format {tree['format']}); update this one"
+                )
+            return BundleFacts.model_validate_json(text)
+        except (ValueError, ValidationError) as error:
+            reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+            raise FittingroomError(f"{path} is damaged ({reason}); export the run again") from None
+
+    @property
+    def parity(self) -> Parity:
+        try:
+            return Parity.model_validate_json((self.path / "parity.json").read_bytes())
+        except (OSError, ValidationError) as error:
+            raise FittingroomError(
+                f"{self.path / 'parity.json'} cannot be read ({error}); export the run again"
+            ) from None
+
+    def graph(self) -> bytes:
+        """The ONNX file, checked against the hash that `bundle.json` gives. Raises `FittingroomError`."""
+        return self._checked(GRAPH)
+
+    def _checked(self, name: str) -> bytes:
+        path = self.path / name
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise FittingroomError(f"cannot read {path}: {error.strerror}; export the run again") from None
+        if sha256(content) != self.facts.sha256.get(name):
+            raise FittingroomError(
+                f"{path} is not the file that {FACTS} names (its SHA-256 differs); export the run again"
+            )
+        return content
+
+
+def sha256(content: bytes) -> str:
+    """The hash of a file's content, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def write_folder(path: Path, files: Mapping[str, str | bytes | Path], mark: str) -> None:
+    """Write `files` (names, with `/` for folders in it; content, or a file to copy) as the folder `path`, all or nothing.
+
+    A folder that is there is replaced only if it holds `mark`, the file by which we know our own. Raises `FittingroomError`.
+    """
+    refuse_strange(path, mark)
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
+        try:
+            for name, content in files.items():
+                if isinstance(content, Path):
+                    (fresh / name).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(content, fresh / name)
+                else:
+                    write(fresh / name, content)
+            fresh.chmod(0o777 & ~umask())
+            old = fresh.with_suffix(".old")
+            if path.exists():
+                path.rename(old)
+            fresh.rename(path)
+            shutil.rmtree(old, ignore_errors=True)
+        except BaseException:
+            shutil.rmtree(fresh, ignore_errors=True)
+            raise
+
+
+def refuse_strange(path: Path, mark: str) -> None:
+    """Raises `FittingroomError` if something that is not ours is at `path`: asked before the work, not after."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        if not path.is_dir() and path.exists():
+            raise FittingroomError(f"{path} is a file; name a folder with --out")
+        if not (path / mark).is_file() and any(path.iterdir()):
+            raise FittingroomError(f"{path} is there and holds other things; name an empty or a new folder")

@@ -1,0 +1,236 @@
+"""Bundles: whole, true to the network, and refused where they are not."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from safetensors.numpy import load_file
+from scipy.special import softmax
+from trained import MadeOnce, trained
+
+from fittingroom.export import bundle as making
+from fittingroom.export import export
+from fittingroom.inference import Classifier
+from fittingroom.inference.classifier import Graph
+from fittingroom.metrics.calibration import calibration_error, temperature
+from fittingroom.spec.errors import FittingroomError
+from fittingroom.store import BundleFolder, RunFolder, Runs
+
+
+@pytest.fixture(scope="module")
+def runs(made_once: MadeOnce) -> Runs:
+    def fill(folder: Path) -> None:
+        runs = Runs(folder)
+        run = trained(runs, "readme-004-cnn", "train.epochs=2", "data.limit=3000")
+        export(run, runs, run.bundle.path)
+
+    return Runs(made_once("exported", fill))
+
+
+@pytest.fixture(scope="module")
+def run(runs: Runs) -> RunFolder:
+    return runs.list()[0]
+
+
+@pytest.fixture(scope="module")
+def bundle(run: RunFolder) -> BundleFolder:
+    return run.bundle
+
+
+@pytest.mark.main_job
+def test_a_bundle_says_what_the_network_said_of_the_whole_test_set(
+    bundle: BundleFolder, run: RunFolder, runs: Runs
+) -> None:
+    logits, labels = run.predictions("test")  # type: ignore[misc]
+    images = runs.thumbnails(run.data.digest)
+    found, probabilities = Classifier(bundle).graph.predict(images)  # type: ignore[arg-type]
+    assert (found.argmax(1) == logits.argmax(1)).all() and np.abs(found - logits).max() < 1e-4
+    t = temperature(*run.predictions("val"))  # type: ignore[misc]
+    assert np.allclose(probabilities, softmax(logits / t, axis=1), atol=1e-5)
+    facts, parity = bundle.facts, bundle.parity
+    assert parity.images == 10_000 and parity.changed_predictions == 0
+    assert parity.max_logit_difference == pytest.approx(np.abs(found - logits).max(), rel=0.5)
+    assert facts.measured.accuracy == run.metrics.test.accuracy == parity.accuracy_torch  # type: ignore[union-attr]
+    assert facts.measured.low < facts.measured.accuracy < facts.measured.high
+    assert facts.measured.ece_scaled == pytest.approx(calibration_error(logits / t, labels), abs=1e-4)
+    assert facts.confidence.fitted_on == run.data.n_val and facts.classes == run.data.classes
+    assert runs.test_reads() == {"fashion-mnist": 1}  # the runs folder's copy was looked at, not the test set
+    for name, value in load_file(bundle.path / "weights.safetensors").items():
+        assert np.array_equal(value, run.arrays("weights")[name])
+
+
+def test_the_graph_is_one_file_of_today_without_traces_of_this_machine(bundle: BundleFolder) -> None:
+    model = onnx.load(bundle.path / "model.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    assert model.opset_import[0].version >= 20
+    assert [d.dim_param or d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim] == ["N", 1, 28, 28]
+    assert not any(i.data_location == TensorProto.EXTERNAL for i in model.graph.initializer)
+    assert str(Path(__file__).parents[2]).encode() not in bundle.graph()
+    assert {p.key: p.value for p in model.metadata_props}["classes"].split("\n") == list(bundle.facts.classes)
+
+
+def test_the_card_says_how_good_and_where_not(bundle: BundleFolder, run: RunFolder) -> None:
+    card = (bundle.path / "README.md").read_text()
+    logits, labels = run.predictions("test")  # type: ignore[misc]
+    recall = [(logits[labels == c].argmax(1) == c).mean() for c in range(10)]
+    worst = int(np.argmin(recall))
+    rows = [line for line in card.splitlines() if line.startswith("| ") and " % |" in line]
+    assert f"| {bundle.facts.classes[worst]} | {100 * recall[worst]:.1f} % |" in rows[1]
+    for part in (
+        "95 % interval",
+        "not sure",
+        "Not measured",
+        "centred by its box",
+        "0 predictions change",
+        "MIT",
+        "f8964c12",
+    ):
+        assert part in card
+    assert "—" not in card
+
+
+@pytest.mark.slow
+def test_int8_is_smaller_and_says_what_it_costs(
+    run: RunFolder, runs: Runs, tmp_path: Path, bundle: BundleFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = export(run, runs, tmp_path / "small", quantize="int8")
+    assert len(small.graph()) < 0.4 * len(bundle.graph())
+    parity = small.parity
+    assert parity.quantized == "int8" and parity.accuracy_torch - parity.accuracy_onnx <= 0.003
+    assert small.facts.measured.accuracy == parity.accuracy_onnx
+    assert f"{100 * parity.accuracy_onnx:.2f} % instead of" in (small.path / "README.md").read_text()
+    monkeypatch.setattr(making, "INT8_MAY_LOSE", -1.0)
+    with pytest.raises(FittingroomError, match=r"int8 loses .* points of test accuracy .*; nothing was written"):
+        export(run, runs, tmp_path / "smaller", quantize="int8")
+    assert not (tmp_path / "smaller").exists()
+
+
+def test_a_graph_that_says_something_else_is_not_shipped(
+    run: RunFolder, runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = making.predict
+    monkeypatch.setattr(making, "predict", lambda *args: np.roll(real(*args), 1, axis=0))
+    with pytest.raises(FittingroomError, match=r"says something else than the network on [\d]+ of 10,000"):
+        export(run, runs, tmp_path / "b")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_others_is_not_replaced_and_ones_own_is(run: RunFolder, runs: Runs, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "me.jpg").write_text("dear")
+    with pytest.raises(FittingroomError, match="holds other things"):
+        export(run, runs, tmp_path / "photos")
+    assert [p.name for p in (tmp_path / "photos").iterdir()] == ["me.jpg"]
+    for _ in range(2):  # into an empty folder, then over a bundle
+        (tmp_path / "mine").mkdir(exist_ok=True)
+        assert export(run, runs, tmp_path / "mine").parity.changed_predictions == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["mine", "photos"]
+
+
+def test_a_run_that_starts_over_forgets_its_bundle(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    run.bundle.path.mkdir(parents=True)
+    run.clear()
+    assert not run.bundle.path.exists()
+
+
+def damage(path: Path, how: str) -> None:
+    facts = json.loads((path / "bundle.json").read_text())
+    match how:
+        case "graph":
+            (path / "model.onnx").write_bytes((path / "model.onnx").read_bytes()[:-1])
+        case "no graph":
+            (path / "model.onnx").unlink()
+        case "json":
+            (path / "bundle.json").write_text("{")
+        case "no json":
+            (path / "bundle.json").unlink()
+        case "field":
+            (path / "bundle.json").write_text(json.dumps(facts | {"classes": 3}))
+        case "later":
+            (path / "bundle.json").write_text(json.dumps({"format": 99}))
+        case "shape":
+            framing = facts["framing"] | {"height": 32}
+            (path / "bundle.json").write_text(json.dumps(facts | {"framing": framing}))
+        case "no onnx":
+            (path / "model.onnx").write_bytes(b"no graph at all")
+            facts["sha256"]["model.onnx"] = making.sha256(b"no graph at all")
+            (path / "bundle.json").write_text(json.dumps(facts))
+
+
+@pytest.mark.parametrize(
+    ("how", "text"),
+    [
+        ("graph", "is not the file that bundle.json names"),
+        ("no graph", "cannot read .*model.onnx"),
+        ("json", "bundle.json is damaged"),
+        ("no json", "is no bundle"),
+        ("field", "bundle.json is damaged"),
+        ("later", "made by a later fittingroom"),
+        ("shape", "the graph takes"),
+        ("no onnx", "the graph cannot be loaded"),
+    ],
+)
+def test_a_damaged_bundle_is_told(bundle: BundleFolder, tmp_path: Path, how: str, text: str) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(bundle.path, copy)
+    damage(copy, how)
+    with pytest.raises(FittingroomError, match=text):
+        Classifier(BundleFolder(copy))
+
+
+@pytest.mark.parametrize("location", ["weights.bin", "/etc/hostname", "../../../etc/hostname"])
+def test_weights_outside_the_graph_are_not_read(tmp_path: Path, location: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An ONNX file can ask for other files; ours never does, and a stranger's gets none."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "weights.bin").write_bytes(np.zeros((4, 2), np.float32).tobytes())
+    weight = numpy_helper.from_array(np.zeros((4, 2), np.float32), "w")
+    weight.ClearField("raw_data")
+    weight.data_location = TensorProto.EXTERNAL
+    weight.external_data.add(key="location", value=location)
+    nodes = [
+        helper.make_node("Cast", ["images"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("Flatten", ["f"], ["v"]),
+        helper.make_node("MatMul", ["v", "w"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["probabilities"]),
+        helper.make_node("Identity", ["v"], ["features"]),
+    ]
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [value("images", TensorProto.UINT8, ["N", 1, 2, 2])],
+        [value(name, TensorProto.FLOAT, ["N", 2]) for name in ("logits", "probabilities")]
+        + [value("features", TensorProto.FLOAT, ["N", 4])],
+        [weight],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    with pytest.raises(FittingroomError, match="the graph cannot be loaded"):
+        Graph(model.SerializeToString(), (1, 2, 2))
+    weight_inside = numpy_helper.from_array(np.zeros((4, 2), np.float32), "w")
+    model.graph.initializer[0].CopyFrom(weight_inside)
+    assert Graph(model.SerializeToString(), (1, 2, 2)).run(np.zeros((3, 1, 2, 2), np.uint8))[0].shape == (3, 2)
+
+
+def test_a_network_that_onnx_cannot_say_is_refused() -> None:
+    class Odd(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.flatten(1)[:, :2] if x.sum() > 0 else x.flatten(1)[:, 2:4]
+
+    with pytest.raises(FittingroomError, match="cannot be written as ONNX"):
+        making.onnx_graph(Odd(), (1, 4, 4))
+
+
+def test_runs_that_cannot_be_exported(run: RunFolder, runs: Runs, tmp_path: Path) -> None:
+    copy = RunFolder(tmp_path / "copy")
+    shutil.copytree(run.path, copy.path, ignore=shutil.ignore_patterns("bundle"))
+    (copy.path / "DONE").unlink()
+    with pytest.raises(FittingroomError, match="is not finished"):
+        export(copy, runs, tmp_path / "b")

@@ -1,0 +1,20 @@
+"""Small real runs for the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from fittingroom.data import load
+from fittingroom.spec.read import read_recipe
+from fittingroom.store import RunFolder, Runs
+from fittingroom.study.execute import execute
+from fittingroom.study.plan import plan
+
+MadeOnce = Callable[[str, Callable[[Path], object]], Path]  # the fixture `made_once`: of conftest.py
+
+
+def trained(runs: Runs, recipe: str, *changes: str, data: str = "fashion-mnist", seed: int = 0) -> RunFolder:
+    """A finished run, scored on test, made on one thread in float32."""
+    read = read_recipe(recipe, ["train.precision=fp32", *changes])
+    return execute(plan(read, load(data), seed, "cpu", 1, True, runs), runs)
