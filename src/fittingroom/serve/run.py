@@ -1,0 +1,86 @@
+"""Starts the server: one process, or several that share a socket; SIGTERM lets what is under way be answered."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from fittingroom.serve.guard import App, refuse_open_host
+from fittingroom.serve.settings import SHARED_METRICS, Settings
+from fittingroom.spec.errors import FittingroomError, need
+
+BACKLOG = 2048  # connections that wait to be accepted
+DRAIN_S = 30  # for what is under way when the server is told to stop
+
+
+def serve(settings: Settings, said: Callable[[str], None] = lambda line: None) -> None:
+    """Answer until SIGTERM or Ctrl-C. Raises `FittingroomError` before anything listens, if it cannot work.
+
+    `said` hears the address when the socket is bound.
+    """
+    for module in ("fastapi", "uvicorn", "onnxruntime", "prometheus_client"):
+        need(module, "serve", "serve")
+    refuse_open_host(settings.host, settings.token)
+    with contextlib.ExitStack() as stack:
+        if settings.workers > 1:
+            os.environ[SHARED_METRICS] = stack.enter_context(tempfile.TemporaryDirectory(prefix="fittingroom-metrics-"))
+        from fittingroom.serve.app import create_app
+
+        factory: Callable[[], App] = partial(create_app, settings)
+        app = factory() if settings.workers == 1 else factory  # one worker: what is wrong with a bundle is told at once
+        if settings.workers > 1:
+            from fittingroom.inference import Classifier
+            from fittingroom.store.bundles import BundleFolder
+
+            for path in settings.bundles:
+                Classifier(BundleFolder(path))
+        listening, address = bound(settings.host, settings.port)
+        said(address)
+        run_app(app, listening, settings.workers)
+
+
+def run_app(app: Any, listening: socket.socket, workers: int = 1) -> None:
+    """Run an ASGI application (with several workers: a function that makes one) on a bound socket until told to stop."""
+    import uvicorn
+    from uvicorn.supervisors import Multiprocess
+
+    config = uvicorn.Config(
+        app,
+        factory=workers > 1,
+        workers=workers,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_graceful_shutdown=DRAIN_S,
+        timeout_keep_alive=30,
+        backlog=BACKLOG,
+    )
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn, done draining, raises the signal once more
+        if workers > 1:
+            Multiprocess(config, sockets=[listening]).run()
+        else:
+            uvicorn.Server(config).run(sockets=[listening])
+    listening.close()
+
+
+def bound(host: str, port: int) -> tuple[socket.socket, str]:
+    """A socket that listens, and its address as a URL. Raises `FittingroomError` where there can be none."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+    except (OSError, OverflowError, TypeError) as error:  # the last: no name of a host
+        listening.close()
+        reason = getattr(error, "strerror", None) or str(error)
+        raise FittingroomError(f"cannot listen on {host}, port {port}: {reason}; choose another with --port") from None
+    listening.listen(BACKLOG)
+    listening.set_inheritable(True)
+    host, port = listening.getsockname()[:2]
+    return listening, f"http://{f'[{host}]' if ':' in host else host}:{port}"
