@@ -1,0 +1,86 @@
+// The page that `fittingroom export RUN --web` writes: draw, drop or choose a picture, and see what the model says.
+
+import { frame, Unreadable } from "./framing.js";
+import { latest } from "./latest.js";
+import { Model } from "./model.js";
+import { occlusion } from "./occlusion.js";
+import { Pad } from "./pad.js";
+import { fromFile, pictureOf } from "./picture.js";
+import { bars, heated, pixels } from "./shown.js";
+
+const $ = id => document.getElementById(id);
+const facts = await (await fetch("./facts.json")).json();
+const { framing, classes, confidence } = facts;
+let model, image = null, probabilities = null;
+
+const pad = new Pad($("pad"), () => look(() => pad.empty ? null : pad.drawn()));
+let source = () => null;
+
+/** Look at what `from` gives now; while one look is under way, only the latest wish is kept. */
+async function look(from) {
+  source = from;
+  if (model) await once();
+}
+
+const once = latest(async () => {
+  try {
+    const picture = await source();
+    if (!picture) return nothing("");
+    image = frame(picture, framing);
+    [probabilities] = (await model.run(image, 1, framing)).probabilities;
+  } catch (error) {
+    return nothing(error instanceof Unreadable ? `This ${error.message}.` : `That failed: ${error.message}`);
+  }
+  pixels($("seen"), image, framing);
+  bars($("bars"), classes, probabilities);
+  const best = probabilities.indexOf(Math.max(...probabilities));
+  const sure = probabilities[best] >= confidence.sure_at;
+  $("answer").textContent = sure ? classes[best] : `not sure (${classes[best]}?)`;
+  $("why").disabled = false;
+});
+
+function nothing(words) {
+  image = probabilities = null;
+  pixels($("seen"), new Uint8Array(framing.channels * framing.height * framing.width), framing);
+  bars($("bars"), classes, classes.map(() => 0));
+  $("answer").textContent = words || "…";
+  $("why").disabled = true;
+}
+
+async function why() {
+  if (!image) return;
+  const best = probabilities.indexOf(Math.max(...probabilities)), of = image;
+  const ask = async (images, n) => (await model.run(images, n, framing)).probabilities;
+  const heat = await occlusion(of, framing, best, ask);
+  if (of === image) heated($("seen"), of, framing, heat);
+}
+
+async function take(file) {
+  if (!file) return;
+  try {
+    const picture = await fromFile(file);
+    pad.show(await createImageBitmap(new ImageData(picture.data, picture.width, picture.height)));
+    look(() => pad.strokes.length ? pad.drawn() : picture);
+  } catch (error) {
+    nothing(`${error.message}.`);
+  }
+}
+
+$("clear").onclick = () => { pad.clear(); $("pad").focus(); };
+$("undo").onclick = () => pad.undo();
+$("why").onclick = why;
+$("file").onchange = event => take(event.target.files[0]);
+document.addEventListener("paste", event => take(pictureOf(event.clipboardData)));
+document.addEventListener("dragover", event => event.preventDefault());
+document.addEventListener("drop", event => { event.preventDefault(); take(pictureOf(event.dataTransfer)); });
+
+nothing("loading the model …");
+try {
+  model = await Model.load("./model.onnx");
+  nothing("draw, or drop a picture");
+  document.body.dataset.ready = "yes"; // for who waits, tests among them
+  if (!pad.empty) once();
+} catch (error) {
+  nothing(`The model could not be loaded: ${error.message}`);
+}
+export { framing, model };

@@ -1,0 +1,241 @@
+"""The exported site in a real browser: it says what the model says, from pictures framed as Python frames them."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from browsing import chromium, draw, needs_browser, offered, opened
+from PIL import Image
+from playwright.sync_api import Browser, Page
+from trained import MadeOnce, trained
+
+from fittingroom.data import load
+from fittingroom.data.framing import Unreadable, frame, read_framed
+from fittingroom.export import export
+from fittingroom.export import web as site_of
+from fittingroom.export.web import export_web
+from fittingroom.inference import Classifier
+from fittingroom.inference.occlusion import occlusion
+from fittingroom.report.pictures import png_bytes
+from fittingroom.spec.errors import FittingroomError
+from fittingroom.spec.framing import Framing, Subject
+from fittingroom.store import BundleFolder, Runs
+
+pytestmark = [needs_browser, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def bundle(made_once: MadeOnce) -> BundleFolder:
+    def fill(folder: Path) -> None:
+        runs = Runs(folder / "runs")
+        run = trained(runs, "fast-mnist", "train.epochs=1", "data.limit=20000", data="mnist")
+        export(run, runs, folder / "bundle")
+
+    return BundleFolder(made_once("site", fill) / "bundle")
+
+
+@pytest.fixture(scope="module")
+def site(bundle: BundleFolder, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return export_web(bundle, tmp_path_factory.mktemp("site") / "digits")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture
+def page(browser: Browser, site: Path) -> Iterator[Page]:
+    with offered(site) as address, opened(browser) as found:
+        found.goto(address)
+        found.wait_for_selector("body[data-ready=yes]")
+        yield found
+
+
+def says(page: Page, text: str) -> None:
+    page.wait_for_function("text => document.getElementById('answer').textContent.startsWith(text)", arg=text)
+
+
+@pytest.mark.main_job
+def test_a_drawn_digit_is_read_in_the_browser(page: Page) -> None:
+    """Draw 2, 3, 5 and 7 with the mouse; clear and undo; ask what the answer rests on."""
+    for digit in (2, 3, 5, 7):
+        page.click("#clear")
+        draw(page, digit)
+        says(page, str(digit))
+    plain = page.evaluate("document.getElementById('seen').toDataURL()")
+    page.click("#why")
+    page.wait_for_function("before => document.getElementById('seen').toDataURL() !== before", arg=plain)
+    page.click("#undo")
+    says(page, "…")
+
+
+def test_drawing_by_keyboard(page: Page) -> None:
+    """A 1, by arrows and space; Escape clears it."""
+    page.focus("#pad")
+    for key in ["ArrowUp"] * 7 + [" "] + ["ArrowDown"] * 14 + [" "]:
+        page.keyboard.press(key)
+    says(page, "1")
+    page.keyboard.press("Escape")
+    says(page, "…")
+
+
+def test_pictures_are_dropped_pasted_and_chosen_and_bad_ones_told(
+    page: Page, bundle: BundleFolder, tmp_path: Path
+) -> None:
+    """Test images written as PNGs get the probabilities that ONNX Runtime gives in Python; a text file is refused."""
+    images = load("mnist").train.images_NCHW[:8]
+    _, wanted = Classifier(bundle).graph.run(images)
+    for i, image in enumerate(images):
+        path = tmp_path / f"{i}.png"
+        path.write_bytes(png_bytes(image))
+        page.set_input_files("#file", path)
+        best = str(int(wanted[i].argmax()))
+        says(page, best if wanted[i].max() >= 0.5 else "not sure")
+        page.wait_for_function(
+            "p => document.querySelector('.percent').textContent === p", arg=f"{100 * wanted[i].max():.1f} %"
+        )
+    (tmp_path / "no.png").write_text("no picture")
+    page.set_input_files("#file", tmp_path / "no.png")
+    says(page, "no.png is no picture")
+    uri = base64.b64encode(png_bytes(images[1])).decode()
+    for kind in ("drop", "paste"):
+        page.click("#clear")
+        page.evaluate(
+            """([kind, uri]) => {
+                const bytes = Uint8Array.from(atob(uri), c => c.charCodeAt(0));
+                const transfer = new DataTransfer();
+                transfer.items.add(new File([bytes], "a.png", { type: "image/png" }));
+                document.dispatchEvent(kind === "drop" ? new DragEvent("drop", { dataTransfer: transfer, cancelable: true })
+                    : new ClipboardEvent("paste", { clipboardData: transfer }));
+            }""",
+            [kind, uri],
+        )  # fmt: skip
+        says(page, str(int(wanted[1].argmax())))
+
+
+@pytest.mark.main_job
+def test_framing_is_the_same_in_the_browser(page: Page) -> None:
+    """270 pictures of all kinds, pixel by pixel: photos, enlarged digits and garments, noise; by all ways of framing."""
+    rng = np.random.default_rng(0)
+    cases: list[tuple[Image.Image, Framing]] = []
+    for name in ("mnist", "fashion-mnist"):
+        data = load(name)
+        for i, image in enumerate(data.train.images_NCHW[:20, 0]):
+            side = int(rng.integers(60, 450))
+            large = Image.fromarray(image).resize((side, side + i), Image.Resampling.BICUBIC)
+            noisy = np.asarray(large) * -0.6 + 200 + rng.normal(0, 5, (side + i, side)) + np.linspace(0, 40, side)
+            for shown in (
+                large,
+                Image.fromarray(255 - np.asarray(large)),
+                Image.fromarray(noisy.clip(0, 255).astype(np.uint8)),
+            ):
+                cases.append((shown, data.framing))
+            cases.append((Image.fromarray(image), data.framing))
+    for i in range(110):
+        height, width = rng.integers(1, 90, 2)
+        subject = Subject(
+            box=float(rng.choice([0.3, 5 / 7, 1.0])), centre=("mass", "box")[i // 2 % 2], ink=bool(i // 4 % 2)
+        )
+        framing = Framing(
+            channels=(1, 3)[i % 2], height=int(rng.integers(8, 40)), width=int(rng.integers(8, 40)),
+            resize=("pad", "crop", "stretch")[i % 3], subject=subject if i % 5 < 2 else None,
+        )  # fmt: skip
+        cases.append((Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8)), framing))
+    for picture, framing in cases:
+        try:
+            wanted: str | list[int] = frame(picture, framing).ravel().tolist()
+        except Unreadable as reason:
+            wanted = str(reason)
+        rgba = np.asarray(picture.convert("RGBA"))
+        found = page.evaluate(
+            """async ([uri, width, height, framing]) => {
+                const { frame } = await import("./framing.js");
+                const data = Uint8Array.from(atob(uri), c => c.charCodeAt(0));
+                try { return [...frame({ data, width, height }, framing)]; } catch (error) { return error.message; }
+            }""",
+            [base64.b64encode(rgba.tobytes()).decode(), picture.width, picture.height, framing.model_dump()],
+        )
+        assert found == wanted, (picture.size, framing)
+
+
+@pytest.mark.parametrize("kind", ["png", "palette", "transparent", "jpeg", "webp", "rotated"])
+def test_files_are_decoded_alike(page: Page, bundle: BundleFolder, kind: str) -> None:
+    """Whole files through the browser's decoder and Pillow's: the same pixels, or nearly where decoders may round."""
+    digit = Image.fromarray(load("mnist").train.images_NCHW[3, 0]).resize((200, 200), Image.Resampling.BICUBIC)
+    page_ = Image.new("RGB", (300, 240), (235, 230, 225))
+    page_.paste((30, 30, 60), (50, 20), digit)
+    content = io.BytesIO()
+    match kind:
+        case "png":
+            page_.save(content, "PNG")
+        case "palette":
+            page_.quantize(16).save(content, "PNG")
+        case "transparent":
+            ink = Image.new("RGBA", (300, 240), (0, 0, 0, 0))
+            ink.paste((20, 20, 20, 255), (50, 20), digit.point(lambda v: 255 * (v > 100)))
+            ink.save(content, "PNG")
+        case "jpeg" | "webp":
+            page_.save(content, kind.upper(), quality=92)
+        case "rotated":
+            exif = Image.Exif()
+            exif[0x0112] = 6
+            page_.rotate(90, expand=True).save(content, "JPEG", quality=95, exif=exif)
+    wanted = read_framed(content.getvalue(), bundle.facts.framing)
+    found = page.evaluate(
+        """async ([uri, framing]) => {
+            const { frame } = await import("./framing.js");
+            const { fromFile } = await import("./picture.js");
+            const bytes = Uint8Array.from(atob(uri), c => c.charCodeAt(0));
+            return [...frame(await fromFile(new Blob([bytes])), framing)];
+        }""",
+        [base64.b64encode(content.getvalue()).decode(), bundle.facts.framing.model_dump()],
+    )
+    off = np.abs(np.array(found) - wanted.ravel().astype(int))
+    assert off.max() == 0 if kind in ("png", "palette", "transparent") else off.max() <= 12 and off.mean() < 0.5
+
+
+def test_the_heat_map_is_the_same_in_the_browser(page: Page, bundle: BundleFolder) -> None:
+    image = load("mnist").train.images_NCHW[5]
+    graph = Classifier(bundle).graph
+    c = int(graph.run(image[None])[1].argmax())
+    wanted = occlusion(graph, image, c)
+    found = page.evaluate(
+        """async ([pixels, c]) => {
+            const { occlusion } = await import("./occlusion.js");
+            const { model, framing } = await import("./site.js");
+            const ask = async (images, n) => (await model.run(images, n, framing)).probabilities;
+            return [...await occlusion(Uint8Array.from(pixels), framing, c, ask)];
+        }""",
+        [image.ravel().tolist(), c],
+    )
+    assert np.allclose(found, wanted.ravel(), atol=1e-5) and np.abs(wanted).max() > 0.001
+
+
+def test_the_page_fits_a_phone_and_the_dark(browser: Browser, site: Path) -> None:
+    with offered(site) as address, opened(browser, dark=True, width=390, height=844) as page:
+        page.goto(address)
+        page.wait_for_selector("body[data-ready=yes]")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(23, 23, 22)"
+
+
+def test_a_runtime_that_is_another_file_is_not_shipped(bundle: BundleFolder, tmp_path: Path) -> None:
+    kept = site_of.web_runtime(None, lambda line: None)
+    folder = tmp_path / "home" / "npm" / kept.name
+    folder.mkdir(parents=True)
+    for file in site_of.RUNTIME_FILES:
+        (folder / file.name).write_bytes((kept / file.name).read_bytes()[:-1] + b"!")
+    with pytest.raises(FittingroomError, match="is not the expected file"):
+        export_web(bundle, tmp_path / "site", home_dir=tmp_path / "home")
+    assert not (tmp_path / "site").exists()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "thesis.tex").write_text("x")
+    with pytest.raises(FittingroomError, match="holds other things"):
+        export_web(bundle, tmp_path / "full")
