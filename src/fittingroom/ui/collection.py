@@ -1,0 +1,127 @@
+"""Data sets for pages: samples by class, duplicates, suspects, and what a person decided about them."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from fittingroom.data import Dataset, load, not_test
+from fittingroom.data.catalog import catalog, entry
+from fittingroom.data.decisions import DECISIONS, Decision, read_decisions, write_decisions
+from fittingroom.data.duplicates import cached_groups
+from fittingroom.data.own import known
+from fittingroom.report.audit_page import Audit
+from fittingroom.report.pictures import data_uri, png_bytes
+from fittingroom.spec.errors import FittingroomError
+from fittingroom.store import Runs
+
+SAMPLES = 60  # on a page
+GROUPS = 60
+
+
+@dataclass(frozen=True)
+class About:
+    """A data set in the list."""
+
+    id: str
+    name: str
+    title: str
+    own: bool
+
+
+class Collection:
+    """The data sets that this machine knows; their images are loaded when they are looked at, one set at a time."""
+
+    def __init__(self, runs: Runs, home_dir: Path) -> None:
+        self.runs, self.home_dir = runs, home_dir
+        self._lock = threading.Lock()
+        self._load = functools.lru_cache(maxsize=2)(lambda name: load(name, home_dir))
+
+    def all(self) -> Sequence[About]:
+        shipped = [(name, entry(name, self.home_dir).title, False) for name in catalog(self.home_dir)]
+        own = dict.fromkeys((about.name, about.name, True) for about, _ in known(self.home_dir))
+        return [About(data_id(name), name, title, mine) for name, title, mine in [*shipped, *own]]
+
+    def find(self, wanted: str) -> About:
+        """The data set of this id. Raises `FittingroomError`."""
+        for about in self.all():
+            if about.id == wanted:
+                return about
+        raise FittingroomError("there are no such data here; see the list")
+
+    def data(self, about: About) -> Dataset:
+        with self._lock:
+            return self._load(about.name)
+
+    def samples(self, data: Dataset, c: int | None, first: int) -> tuple[list[dict[str, Any]], int]:
+        """Training images (of class `c`, or of all) from the `first` on, and how many there are."""
+        images = not_test(data)
+        rows = np.arange(len(images)) if c is None else np.flatnonzero(images.labels_N == c)
+        shown = rows[first : first + SAMPLES]
+        return [self._picture(data, "train", int(row)) for row in shown], len(rows)
+
+    def twins(self, data: Dataset) -> list[list[dict[str, Any]]]:
+        """Groups of training images that are (nearly) the same."""
+        group_N = cached_groups(data.train.images_NCHW, data.digest, self.home_dir)
+        numbers, counts = np.unique(group_N, return_counts=True)
+        several = numbers[counts > 1][:GROUPS]
+        return [[self._picture(data, "train", int(row)) for row in np.flatnonzero(group_N == g)[:6]] for g in several]
+
+    def suspects(self, data: Dataset, split: str) -> tuple[Audit | None, list[dict[str, Any]]]:
+        """What `fittingroom audit` left about a split, each suspect with its picture and decision; (None, []) if nothing."""
+        path = self.runs.audit_file(data.name, split)
+        try:
+            audit = Audit.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return None, []
+        except ValidationError as error:
+            raise FittingroomError(f"{path} is damaged ({error.errors()[0]['msg']}); audit again") from None
+        decided = self.decided(data)
+        told = []
+        for s in audit.suspects:
+            one = self._picture(data, split, s.index)
+            told.append(one | {"suspect": s, "decision": decided.get((split, s.index), "")})
+        return audit, told
+
+    def decided(self, data: Dataset) -> dict[tuple[str, int], Decision]:
+        return read_decisions(self.runs.decisions_file(data.name), data.digest)
+
+    def decide(self, data: Dataset, split: str, row: int, decision: str) -> None:
+        """Keep a decision, or take it back ("")."""
+        if split not in ("train", "test") or not row >= 0 or decision not in ("", *DECISIONS):
+            raise FittingroomError("a decision is one of: " + ", ".join(DECISIONS))
+        with self._lock:
+            decided = self.decided(data)
+            decided.pop((split, row), None)
+            for known_one in DECISIONS:
+                if known_one == decision:
+                    decided[split, row] = known_one
+            write_decisions(self.runs.decisions_file(data.name), data.digest, decided)
+
+    def _picture(self, data: Dataset, split: str, row: int) -> dict[str, Any]:
+        uri, name = "", ""
+        if split == "train":
+            images = not_test(data)
+            if row < len(images):
+                uri, name = (
+                    data_uri(png_bytes(images.images_NCHW[row : row + 1][0])),
+                    data.classes[images.labels_N[row]],
+                )
+        else:
+            kept = self.runs.thumbnails(data.digest)
+            if kept is not None and row < len(kept):
+                uri = data_uri(png_bytes(kept[row]))
+        return {"row": row, "split": split, "image": uri, "class": name}
+
+
+def data_id(name: str) -> str:
+    """What a data set is called in addresses."""
+    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:12]

@@ -1,0 +1,177 @@
+"""A form made from the recipe's own types, and from what a person changed in it the command to type."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import annotated_types
+from pydantic.fields import FieldInfo
+
+from fittingroom.data.catalog import catalog
+from fittingroom.data.own import known
+from fittingroom.spec.errors import FittingroomError, nearest
+from fittingroom.spec.read import read_recipe, shipped_recipes
+from fittingroom.spec.recipe import Recipe, Strict
+
+SECTIONS = ("train", "optimizer", "schedule", "data")
+FIRST = ("train.epochs", "train.batch_size", "optimizer.kind", "optimizer.lr")  # shown before one asks for more
+NOT_OFFERED = ("data.name", "data.folds", "data.fold", "data.fold_is", "data.exclude")  # paths stay out of addresses
+MOST_SEEDS = 20
+
+
+@dataclass(frozen=True)
+class Field:
+    """One entry: its path in the recipe, what it may be, and what it is."""
+
+    path: str
+    kind: Literal["number", "choice", "yes", "text"]
+    value: str
+    whole: bool = False
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    fault: str = ""
+
+    @property
+    def first(self) -> bool:
+        return self.path in FIRST
+
+
+def offered(home_dir: Path) -> tuple[list[Recipe], list[str]]:
+    """The recipes and the data sets that the form knows. No recipe that would import a person's own code."""
+    recipes = [read_recipe(name) for name in shipped_recipes()]
+    sets = [*catalog(home_dir), *dict.fromkeys(about.name for about, _ in known(home_dir))]
+    return [r for r in recipes if r.model.kind != "python"], list(dict.fromkeys(sets))
+
+
+def fields(
+    recipe: Recipe, given: Mapping[str, str] | None = None, faults: Mapping[str, str] | None = None
+) -> list[Field]:
+    """Every entry for `recipe`; with what a person gave, and what was wrong with it, where that is known.
+
+    >>> [f.path for f in fields(read_recipe("readme-004-mlp")) if f.first]
+    ['train.epochs', 'train.batch_size', 'optimizer.kind', 'optimizer.lr']
+    """
+    found = []
+    for section in SECTIONS:
+        part: Strict = getattr(recipe, section)
+        for name, info in type(part).model_fields.items():
+            path = f"{section}.{name}"
+            if path in NOT_OFFERED:
+                continue
+            entry = _field(path, info, getattr(part, name))
+            value = (given or {}).get(path, entry.value)
+            found.append(Field(**{**entry.__dict__, "value": value, "fault": (faults or {}).get(path, "")}))
+    return sorted(found, key=lambda f: FIRST.index(f.path) if f.first else len(FIRST))
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a person asked for, checked: the words of the command, and what to call it."""
+
+    words: tuple[str, ...]
+    title: str
+
+
+class Wrong(Exception):
+    """What was asked for cannot be: faults by the field's path ("" for what belongs to none)."""
+
+    def __init__(self, faults: Mapping[str, str]) -> None:
+        super().__init__("; ".join(faults.values()))
+        self.faults = dict(faults)
+
+
+def read_form(form: Mapping[str, Sequence[str]], home_dir: Path, decisions: Path | None = None) -> Wish:
+    """The command that a filled form means; `decisions` is the file that its `exclude` stands for.
+
+    Raises `Wrong` with every fault.
+    """
+    recipes, sets = offered(home_dir)
+    known_recipes = {r.name: r for r in recipes}
+    names = list(dict.fromkeys([*form.get("recipe", ()), *form.get("with", ())]))
+    data, seeds = (form.get("data") or [""])[0], (form.get("seeds") or ["1"])[0]
+    faults: dict[str, str] = {}
+    for name in names:
+        if name not in known_recipes:
+            faults["recipe"] = f"there is no recipe {name[:80]!r} here" + _like(name, known_recipes)
+    if not names:
+        faults["recipe"] = "choose a recipe"
+    if data and data not in sets:
+        faults["data"] = f"there are no data {data[:80]!r} here" + _like(data, sets)
+    if not seeds.isdecimal() or not 1 <= int(seeds) <= MOST_SEEDS:
+        faults["seeds"] = f"give a number from 1 to {MOST_SEEDS}"
+    if faults:
+        raise Wrong(faults)
+    recipe = known_recipes[names[0]]
+    changes = [f"{f.path}={text}" for f in fields(recipe) if (text := _text(form, f)) is not None and text != f.value]
+    if form.get("exclude") and decisions:
+        changes.append(f"data.exclude={decisions}")
+    for name in names:
+        try:
+            read_recipe(name, changes)
+        except FittingroomError as error:
+            raise Wrong(_by_field(str(error), [f.path for f in fields(recipe)])) from None
+    on = ["--data", data] if data else []
+    if len(names) == 1 and int(seeds) == 1:
+        return Wish(("train", names[0], *changes, *on), f"{names[0]}{f' on {data}' if data else ''}")
+    on = ["--data", data or recipe.data.name]  # the same for all, or there would be nothing to compare
+    return Wish(("compare", *names, *changes, *on, "--seeds", seeds), f"{' against '.join(names)}, {seeds} seeds")
+
+
+def _text(form: Mapping[str, Sequence[str]], field: Field) -> str | None:
+    given = form.get(field.path)
+    return None if not given else given[-1].strip()
+
+
+def _like(name: str, names: Any) -> str:
+    found = nearest(name, names)
+    return f"; nearest: {found!r}" if found else ""
+
+
+def _by_field(message: str, paths: Sequence[str]) -> dict[str, str]:
+    """A refusal's lines, each at the field that it begins with."""
+    faults: dict[str, str] = {}
+    for line in message.splitlines()[1:] or [message]:  # the first only counts the others
+        text = line.strip().removeprefix("- ")
+        path = next((p for p in paths if text.startswith(p + ":") or f" {p}:" in text), "")
+        faults[path] = f"{faults[path]}; {text}" if path in faults else text
+    return faults
+
+
+def _field(path: str, info: FieldInfo, value: Any) -> Field:
+    kind, limits = _plain(info.annotation, list(info.metadata))
+    text = "" if value is None or value == () else str(value).lower() if isinstance(value, bool) else str(value)
+    if get_origin(kind) is Literal:
+        choices = tuple(map(str, get_args(kind)))
+        return Field(path, "choice", text, choices=choices if value is not None else ("", *choices))
+    if kind is bool:
+        return Field(path, "yes", text, choices=("false", "true"))
+    if kind in (int, float):
+        low, high = _ends(limits, "ge", "gt"), _ends(limits, "le", "lt")
+        return Field(path, "number", f"{value:g}" if isinstance(value, float) else text, kind is int, low, high)
+    return Field(path, "text", text)
+
+
+def _ends(limits: Sequence[Any], *names: str) -> float | None:
+    """The limit of one of these names, if there is one."""
+    return next((float(value) for m in limits for name in names if (value := getattr(m, name, None)) is not None), None)
+
+
+def _plain(annotation: Any, limits: list[Any]) -> tuple[Any, list[Any]]:
+    """A type without `Annotated` and `| None`; of other unions the first part. With the limits found on the way."""
+    while True:
+        if get_origin(annotation) is Annotated:
+            annotation, *more = get_args(annotation)
+            for one in more:
+                limits += one.metadata if isinstance(one, FieldInfo) else [one]
+        elif get_origin(annotation) in (Union, types.UnionType):
+            parts = [part for part in get_args(annotation) if part is not type(None)]
+            if len(parts) > 1:
+                return str, limits
+            annotation = parts[0]
+        else:
+            return annotation, [m for m in limits if isinstance(m, annotated_types.BaseMetadata)]

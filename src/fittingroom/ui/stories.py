@@ -1,0 +1,117 @@
+"""Comparisons for pages: read once, kept while their runs stay the same; cells, galleries and disagreements out of them."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fittingroom.report.gather import Story, gather
+from fittingroom.report.page import report_context
+from fittingroom.report.pictures import data_uri, png_bytes
+from fittingroom.spec.errors import FittingroomError
+from fittingroom.store import RunFolder, Runs
+
+KEPT = 6  # comparisons in memory
+GALLERY = 120  # images on a page
+
+
+class Told:
+    """A comparison's stories; the report's context, drawn charts and all, is made in a thread when it is first asked for."""
+
+    def __init__(self, stories: list[Story], runs: Runs) -> None:
+        self.stories, self.runs = stories, runs
+        self._context: dict[str, Any] | None = None
+        self._lock = threading.Lock()
+        self._drawing: threading.Thread | None = None
+
+    def context(self, most_s: float) -> dict[str, Any] | None:
+        """What the report's template needs; None if it is not drawn within `most_s` seconds."""
+        with self._lock:
+            if self._drawing is None:
+                self._drawing = threading.Thread(target=self._draw, daemon=True)
+                self._drawing.start()
+        self._drawing.join(most_s)
+        return self._context
+
+    def _draw(self) -> None:
+        self._context = report_context(self.stories, self.runs, self.runs.path)
+
+
+class Stories:
+    """The latest comparisons, by the runs that they are of."""
+
+    def __init__(self, runs: Runs) -> None:
+        self.runs = runs
+        self._kept: OrderedDict[tuple[tuple[str, int], ...], Told] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, folders: Sequence[RunFolder]) -> Told:
+        """The comparison of finished runs. Raises `FittingroomError` for runs that cannot be compared."""
+        done = [(f.name, (f.path / "DONE").stat().st_mtime_ns if f.done else 0) for f in folders]
+        key = tuple(sorted(set(done)))
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = Told(gather(list({f.name: f for f in folders}.values()), self.runs), self.runs)
+                while len(self._kept) > KEPT:
+                    self._kept.popitem(last=False)
+            self._kept.move_to_end(key)
+            return self._kept[key]
+
+
+def cells(story: Story, recipe: str) -> list[dict[str, Any]]:
+    """A recipe's confusion matrix as lines of cells: the count, the share of the true class, whether it is right."""
+    counts = story.confusion(recipe)
+    totals = counts.sum(1, keepdims=True)
+    return [
+        {
+            "true": name,
+            "cells": [
+                {
+                    "true": i,
+                    "said": j,
+                    "name": story.data.classes[j],
+                    "count": "<1" if 0 < counts[i, j] < 1 else f"{counts[i, j]:.0f}",
+                    "any": bool(counts[i, j]),
+                    "share": float(counts[i, j] / totals[i, 0]) if totals[i, 0] else 0.0,
+                    "right": i == j,
+                }
+                for j in range(len(counts))
+            ],
+        }
+        for i, name in enumerate(story.data.classes)
+    ]
+
+
+def behind(story: Story, recipe: str, true: int, said: int) -> list[int]:
+    """The test images of class `true` that `recipe` (its seeds' mean probabilities) takes for `said`, the surest first."""
+    p_NK = story.probabilities[recipe]
+    rows = np.flatnonzero((story.labels_N == true) & (p_NK.argmax(1) == said))
+    return [int(row) for row in rows[np.argsort(-p_NK[rows, said], kind="stable")]]
+
+
+def apart(story: Story, a: str, b: str, only: str) -> list[int]:
+    """The test images on which two recipes disagree, the clearest first. `only`: "a" or "b" is right, or "any"."""
+    p_a, p_b = story.probabilities[a], story.probabilities[b]
+    said_a, said_b, true = p_a.argmax(1), p_b.argmax(1), story.labels_N
+    wanted = {"a": (said_a == true) & (said_b != true), "b": (said_b == true) & (said_a != true)}
+    rows = np.flatnonzero(wanted.get(only, said_a != said_b))
+    gap = np.abs(p_a[rows] - p_b[rows]).max(1)
+    return [int(row) for row in rows[np.argsort(-gap, kind="stable")]]
+
+
+def image(story: Story, row: int) -> str:
+    """A test image as a data: URI. Raises `FittingroomError` where the pictures are not at hand."""
+    if story.thumbnails_NCHW is None:
+        raise FittingroomError(f"the pictures of {story.data.title} are not in this runs folder")
+    return data_uri(png_bytes(story.thumbnails_NCHW[row]))
+
+
+def bars(story: Story, recipe: str, row: int, most: int = 5) -> list[dict[str, Any]]:
+    """The likeliest classes of an image, by a recipe's mean probabilities."""
+    p_K = story.probabilities[recipe][row]
+    order = np.argsort(-p_K, kind="stable")[:most]
+    return [{"name": story.data.classes[c], "p": float(p_K[c]), "right": bool(c == story.labels_N[row])} for c in order]

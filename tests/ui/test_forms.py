@@ -1,0 +1,125 @@
+"""The form and the jobs: the command that a person would type, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fittingroom.data.catalog import home
+from fittingroom.spec.read import read_recipe, shipped_recipes
+from fittingroom.store import Runs
+from fittingroom.ui.forms import Wrong, fields, offered, read_form
+from fittingroom.ui.jobs import Jobs
+
+
+def test_a_form_as_it_comes_is_the_plain_command() -> None:
+    """Sent back untouched, no form changes its recipe."""
+    for recipe in offered(home())[0]:
+        form = {"recipe": [recipe.name], "seeds": ["1"], **{f.path: [f.value] for f in fields(recipe)}}
+        assert read_form(form, home()).words == ("train", recipe.name)
+    assert {r.name for r in offered(home())[0]} == set(shipped_recipes())
+
+
+def test_what_was_changed_becomes_overrides() -> None:
+    form = {"recipe": ["readme-004-cnn"], "train.epochs": ["3"], "optimizer.kind": ["adamw"], "data": ["mnist"]}
+    assert read_form(form, home()).words == (
+        "train", "readme-004-cnn", "train.epochs=3", "optimizer.kind=adamw", "--data", "mnist",
+    )  # fmt: skip
+    form |= {"with": ["readme-004-mlp", "readme-004-cnn"], "seeds": ["3"]}
+    words = read_form(form, home()).words
+    assert words[:3] == ("compare", "readme-004-cnn", "readme-004-mlp") and words[-2:] == ("--seeds", "3")
+    words = read_form({"recipe": ["fast-mnist"], "with": ["readme-004-mlp"]}, home()).words
+    assert words == ("compare", "fast-mnist", "readme-004-mlp", "--data", "mnist", "--seeds", "1")
+    left_out = read_form({"recipe": ["fast-mnist"], "exclude": ["yes"]}, home(), Path("d.csv")).words
+    assert "data.exclude=d.csv" in left_out
+
+
+@pytest.mark.parametrize(
+    ("form", "at", "text"),
+    [
+        ({"recipe": ["../etc"]}, "recipe", "no recipe"),
+        ({}, "recipe", "choose a recipe"),
+        ({"recipe": ["fast-mnist"], "data": ["/etc"]}, "data", "no data"),
+        ({"recipe": ["fast-mnist"], "seeds": ["0"]}, "seeds", "from 1 to"),
+        ({"recipe": ["fast-mnist"], "optimizer.lr": ["-1"]}, "optimizer.lr", "must be > 0"),
+        ({"recipe": ["fast-mnist"], "train.epochs": ["many"]}, "train.epochs", "valid integer"),
+        ({"recipe": ["fast-mnist"], "optimizer.kind": ["--fresh"]}, "optimizer.kind", "must be"),
+    ],
+)
+def test_every_fault_is_told_at_its_field(form: dict[str, list[str]], at: str, text: str) -> None:
+    with pytest.raises(Wrong) as wrong:
+        read_form(form, home())
+    assert text in wrong.value.faults[at]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.dictionaries(st.sampled_from([f.path for f in fields(read_recipe("fast-mnist"))]), st.lists(st.text(max_size=12), max_size=2), max_size=4))  # fmt: skip
+def test_whatever_is_sent_is_a_command_or_refused(given_: dict[str, list[str]]) -> None:
+    """No text of a form can become an option: all of it stands behind a field's path and an equals sign."""
+    try:
+        words = read_form({"recipe": ["fast-mnist"], **given_}, home()).words
+    except Wrong as wrong:
+        assert wrong.faults
+        return
+    assert words[:2] == ("train", "fast-mnist") and all(
+        "=" in word and word.split("=")[0] in given_ for word in words[2:]
+    )
+
+
+def until(true: Callable[[], bool], most_s: float = 60) -> None:
+    end = time.monotonic() + most_s
+    while not true():
+        assert time.monotonic() < end, "it did not come to that"
+        os.sched_yield()
+
+
+@pytest.mark.slow
+def test_a_job_is_started_seen_by_others_stopped_and_its_end_kept(tmp_path: Path) -> None:
+    """A real training; a second `Jobs` (a new server) knows it; SIGTERM ends it after a whole epoch."""
+    runs = Runs(tmp_path / "runs")
+    jobs = Jobs(runs)
+    job = jobs.start(
+        ["train", "readme-004-mlp", "train.epochs=2000", "data.limit=1000", "--runs", str(runs.path)], "long"
+    )
+    other = Jobs(runs)
+    until(lambda: bool(runs.list()) and len(runs.list()[0].epochs) > 2)
+    seen = other.find(job.id)
+    assert seen and seen.running and seen.run == runs.list()[0].name
+    assert other.stop(job.id)
+    until(lambda: not jobs.find(job.id).running)  # type: ignore[union-attr]
+    ended = jobs.find(job.id)
+    assert ended and ended.state == "stopped" and "--resume" in ended.log
+    again = Jobs(runs).find(job.id)
+    assert again and again.code == 130 and not other.stop(job.id)
+    assert [s.job.id for s in other.list()] == [job.id]
+    assert "fittingroom train readme-004-mlp train.epochs=2000" in ended.job.command
+
+
+def test_ids_of_jobs_are_no_paths(tmp_path: Path) -> None:
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "secret.json").write_text("{}")
+    jobs = Jobs(Runs(tmp_path))
+    for name in ("../secret", "%2e%2e/secret", "", "a" * 12, "/etc/passwd"):
+        assert jobs.find(name) is None and not jobs.stop(name)
+
+
+def test_a_number_that_another_process_has_got_is_not_stopped(tmp_path: Path) -> None:
+    """A job whose process has ended is not confused with a stranger that has its number now."""
+    jobs = Jobs(Runs(tmp_path))
+    job = jobs.start(["--version"], "short")
+    until(lambda: not jobs.find(job.id).running)  # type: ignore[union-attr]
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as stranger:
+        text = (tmp_path / "jobs" / f"{job.id}.json").read_text()
+        (tmp_path / "jobs" / f"{job.id}.json").write_text(text.replace(f'"pid": {job.pid}', f'"pid": {stranger.pid}'))
+        assert not Jobs(Runs(tmp_path)).stop(job.id)
+        assert stranger.poll() is None
+        stranger.send_signal(signal.SIGKILL)

@@ -1,0 +1,162 @@
+"""The table of runs: what the folders say, whatever happens to the file it is kept in."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from trained import trained
+
+from fittingroom.store import RunFolder, Runs
+from fittingroom.ui.index import RunIndex, run_id
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    """One real finished run."""
+    runs = Runs(tmp_path_factory.mktemp("runs"))
+    trained(runs, "readme-004-mlp", "train.epochs=3", "data.limit=600")
+    return runs
+
+
+@pytest.fixture
+def runs(made: Runs, tmp_path: Path) -> Runs:
+    shutil.copytree(made.path, tmp_path / "runs")
+    return Runs(tmp_path / "runs")
+
+
+def copied(runs: Runs, times: int) -> list[RunFolder]:
+    """More runs: links to the files of the first, which take no time."""
+    [first] = runs.list()
+    found = []
+    for i in range(times):
+        path = runs.path / f"copy-{i:05d}"
+        path.mkdir()
+        for file in first.path.iterdir():
+            if file.is_file() and file.name != ".lock":
+                (path / file.name).hardlink_to(file)
+        found.append(RunFolder(path))
+    return found
+
+
+def test_a_line_says_what_the_folder_says(runs: Runs) -> None:
+    index = RunIndex(runs)
+    index.sync()
+    assert index.waiting == 0
+    [line], count = index.page()
+    [run] = runs.list()
+    assert count == 1 and line.name == run.name and line.state == "finished" and line.id == run_id(run.name)
+    assert line.test == run.metrics.test.accuracy and line.val == run.metrics.val.accuracy  # type: ignore[union-attr]
+    assert line.curve == tuple(round(e.val_accuracy or 0, 4) for e in run.epochs) and (line.epochs, line.of) == (3, 3)
+    assert line.changes == "data.limit=600 train.epochs=3"
+    assert index.find([line.id, "nothing"]) == [line] and "/" not in line.id
+
+
+def test_it_follows_what_another_process_does(runs: Runs) -> None:
+    index = RunIndex(runs)
+    index.sync()
+    [run] = runs.list()
+    [copy] = copied(runs, 1)
+    (copy.path / "DONE").unlink()
+    (copy.path / "epochs.jsonl").unlink()
+    index.sync()
+    lines = {line.name: line for line in index.page()[0]}
+    assert lines[copy.name].state == "training" and lines[copy.name].epochs == 0
+    copy.append(run.epochs[0])
+    copy.write_arrays("checkpoint", {})  # as a training does, after each epoch's line
+    index.sync()
+    lines = {line.name: line for line in index.page()[0]}
+    assert lines[copy.name].epochs == 1 and lines[copy.name].left_s is not None
+    runs.delete(run)
+    index.sync()
+    assert [line.name for line in index.page()[0]] == [copy.name]
+
+
+def test_a_silent_run_has_stopped_unless_its_lock_is_held(runs: Runs) -> None:
+    [copy] = copied(runs, 1)
+    (copy.path / "DONE").unlink()
+    long_ago = time.time() - 3600
+    index = RunIndex(runs)
+    os.utime(copy.path, (long_ago, long_ago))
+    index.sync()
+    assert {line.name: line.state for line in index.page()[0]}[copy.name] == "stopped"
+    with copy.lock():
+        os.utime(copy.path, (long_ago, long_ago))
+        index.sync()
+        if Path("/proc/locks").exists():
+            assert {line.name: line.state for line in index.page()[0]}[copy.name] == "training"
+
+
+@pytest.mark.parametrize("harm", ["garbage", "truncated", "older"])
+def test_a_damaged_file_is_made_anew(runs: Runs, harm: str) -> None:
+    index = RunIndex(runs)
+    index.sync()
+    index.close()
+    match harm:
+        case "garbage":
+            index.path.write_bytes(b"not a database" * 1000)
+        case "truncated":
+            index.path.write_bytes(index.path.read_bytes()[:5000])
+        case "older":
+            with sqlite3.connect(index.path) as db:
+                db.execute("PRAGMA user_version = 0")
+    again = RunIndex(runs)
+    again.sync()
+    assert len(again.page()[0]) == 1
+
+
+def test_damaged_runs_are_told_and_hide_no_others(runs: Runs) -> None:
+    a, b = copied(runs, 2)
+    (a.path / "recipe.toml").unlink()
+    (a.path / "recipe.toml").write_text("no [toml")
+    (b.path / "run.json").unlink()
+    (b.path / "run.json").write_text("{")
+    (runs.path / "studies").mkdir(exist_ok=True)
+    index = RunIndex(runs)
+    index.sync()
+    states = {line.name: line.state for line in index.page()[0]}
+    assert states == {runs.list()[-1].name: "finished", a.name: "damaged", b.name: "damaged"}
+
+
+def test_filter_and_sort(runs: Runs) -> None:
+    copies = copied(runs, 3)
+    for i, copy in enumerate(copies):
+        facts = json.loads((copy.path / "run.json").read_text()) | {"seed": i + 5}
+        (copy.path / "run.json").unlink()
+        (copy.path / "run.json").write_text(json.dumps(facts))
+    index = RunIndex(runs)
+    index.sync()
+    assert [line.seed for line in index.page(sort="seed", down=True)[0]] == [7, 6, 5, 0]
+    assert [line.seed for line in index.page(sort="seed", down=False, first=1, most=2)[0]] == [5, 6]
+    assert index.page("fashion finished copy-0")[1] == 3
+    for harmless in ("%", "_", "'; DROP TABLE runs; --", "\\"):
+        assert index.page(harmless)[1] == sum(harmless in line.name for line in index.page()[0])
+    assert index.page("100%")[1] == 0
+    assert index.page(sort="name; DROP TABLE runs")[1] == 4
+
+
+@pytest.mark.slow
+def test_thousands_of_runs(runs: Runs) -> None:
+    """Built while pages are asked for; then only what changed is read again."""
+    copied(runs, 2_000)
+    index = RunIndex(runs)
+    stop = threading.Event()
+    thread = threading.Thread(target=index.keep, args=(stop,))
+    thread.start()
+    while index.page()[1] < 2_001:
+        assert thread.is_alive()
+        stop.wait(0.05)
+    stop.set()
+    thread.join()
+    index.sync()
+    assert index.waiting == 0 and len(index.page(most=100)[0]) == 100
+    seen: list[str] = []
+    index._seen = lambda name, stamp: seen.append(name)  # type: ignore[assignment,method-assign,return-value,func-returns-value]
+    index.sync()
+    assert seen == []  # nothing is read twice

@@ -1,0 +1,321 @@
+"""The pages in a real browser, over a real server, with real trainings: what a person does there, from an empty folder on."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from browsing import chromium, draw, needs_browser, opened
+from playwright.sync_api import Browser, Page, expect
+from trained import MadeOnce, trained
+
+from fittingroom.data import load
+from fittingroom.data.decisions import read_decisions
+from fittingroom.export import export
+from fittingroom.report.audit_page import Audit, Suspect
+from fittingroom.report.pictures import png_bytes
+from fittingroom.store import Runs
+
+pytestmark = [needs_browser, pytest.mark.slow]
+
+
+@contextmanager
+def served(runs: Path, *options: str) -> Iterator[str]:
+    """`fittingroom ui` as a person starts it: its address."""
+    command = [sys.executable, "-m", "fittingroom", "ui", str(runs), "--port", "0", *options]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr
+        try:
+            found = re.search(r"http://[^ ]+", server.stderr.readline())
+            assert found
+            yield found[0].split("?")[0].rstrip("/")
+        finally:
+            server.send_signal(signal.SIGTERM)
+            assert server.wait(30) == 0
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def runs(made_once: MadeOnce) -> Runs:
+    """Two recipes with two seeds on MNIST; the better one exported."""
+
+    def fill(folder: Path) -> None:
+        runs = Runs(folder)
+        for seed in (0, 1):
+            good = trained(runs, "fast-mnist", "train.epochs=1", "data.limit=12000", data="mnist", seed=seed)
+            trained(runs, "readme-004-mlp", "train.epochs=1", "data.limit=3000", data="mnist", seed=seed)
+            export(good, runs, good.bundle.path)
+
+    return Runs(made_once("shown", fill))
+
+
+@pytest.fixture(scope="module")
+def address(runs: Runs) -> Iterator[str]:
+    with served(runs.path) as found:
+        yield found
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    with opened(browser) as found:
+        yield found
+
+
+@pytest.mark.main_job
+def test_from_an_empty_folder_to_a_drawn_digit(browser: Browser, tmp_path: Path) -> None:
+    """Train from the form, watch it finish, compare with another recipe, open a confusion cell, export, draw a digit."""
+    with served(tmp_path / "runs") as address, opened(browser) as page:
+        page.goto(address)
+        expect(page.locator("main")).to_contain_text("No runs yet")
+        page.click("text=Train something")
+        page.select_option("select[name=recipe]", "fast-mnist")
+        expect(page.locator("input[name='train.epochs']")).to_have_value("2")
+        page.fill("input[name='train.epochs']", "1")
+        page.click("text=Everything else that can be set")
+        page.fill("input[name='data.limit']", "12000")
+        page.click("button:text-is('Start')")
+        expect(page.locator(".command")).to_contain_text("fittingroom train fast-mnist train.epochs=1 data.limit=12000")
+        expect(page.locator(".state")).to_have_text("finished", timeout=120_000)
+        expect(page.locator(".log")).to_contain_text("test accuracy")
+        page.click("text=The run")
+        expect(page.locator(".answers b").first).to_contain_text("%")
+        page.click("text=Export it, to try it")
+        expect(page.locator(".state")).to_have_text("finished", timeout=120_000)
+
+        page.goto(f"{address}/new?recipe=fast-mnist")
+        page.fill("input[name='train.epochs']", "1")
+        page.click("text=Everything else that can be set")
+        page.fill("input[name='data.limit']", "12000")
+        page.click("text=Compare it with")
+        page.check("input[name=with][value=readme-004-mlp]")
+        page.click("button:text-is('Start')")
+        expect(page.locator(".command")).to_contain_text("fittingroom compare fast-mnist readme-004-mlp")
+        page.click("text=The verdict", timeout=120_000)
+        expect(page.locator(".verdict")).to_contain_text("fast-mnist", timeout=60_000)
+        page.locator(".confusion td.wrong a").first.click()
+        expect(page.locator(".gallery figure").first).to_be_visible()
+
+        page.goto(f"{address}/try")
+        page.wait_for_selector("body[data-ready=yes]")
+        for digit in (3, 7):
+            page.click("#clear")
+            draw(page, digit)
+            page.wait_for_function("digit => document.body.dataset.answered === digit", arg=str(digit))
+
+
+def test_a_training_is_stopped_and_resumed(browser: Browser, tmp_path: Path) -> None:
+    """Stop keeps whole epochs; the run's page offers to resume it, and it goes on to its end."""
+    with served(tmp_path / "runs") as address, opened(browser) as page:
+        page.goto(f"{address}/new?recipe=readme-004-mlp")
+        page.fill("input[name='train.epochs']", "150")
+        page.click("text=Everything else that can be set")
+        page.fill("input[name='data.limit']", "2000")
+        page.click("button:text-is('Start')")
+        expect(page.locator(".log")).to_contain_text("epoch   3/150", timeout=60_000)
+        page.click("button:text-is('Stop')")
+        expect(page.locator(".state")).to_have_text("stopped", timeout=60_000)
+        expect(page.locator(".log")).to_contain_text("--resume")
+        page.click("text=The run")
+        page.click("button:has-text('Resume')", timeout=60_000)
+        expect(page.locator(".log")).to_contain_text("going on after epoch", timeout=60_000)
+        expect(page.locator(".state")).to_have_text("finished", timeout=120_000)
+    assert [run.done for run in Runs(tmp_path / "runs").list()] == [True]
+
+
+def test_the_form_tells_every_fault_and_keeps_what_was_given(browser: Browser, address: str) -> None:
+    with opened(browser, but="400 (Bad Request)") as page:
+        _fault(page, address)
+
+
+def _fault(page: Page, address: str) -> None:
+    page.goto(f"{address}/new?recipe=readme-004-cnn")
+    page.fill("input[name='optimizer.lr']", "-1")
+    page.fill("input[name='train.epochs']", "7")
+    with page.expect_response(lambda r: r.request.method == "POST") as sent:
+        page.evaluate("document.querySelector('form.recipe').requestSubmit()")
+    assert sent.value.status == 400
+    expect(page.locator("[id='fault-optimizer.lr']")).to_contain_text("must be > 0")
+    expect(page.locator("input[name='train.epochs']")).to_have_value("7")
+    assert (
+        page.evaluate("document.querySelector(\"input[name='optimizer.lr']\").getAttribute('aria-invalid')") == "true"
+    )
+
+
+@pytest.mark.main_job
+def test_runs_are_filtered_chosen_and_compared(page: Page, address: str, runs: Runs) -> None:
+    """Filter, sort, choose; the verdict at once and the figures after; cells, and flipping through disagreements by keys."""
+    page.goto(address)
+    expect(page.locator("tbody tr")).to_have_count(4)
+    page.fill("input[name=q]", "mlp")
+    page.keyboard.press("Enter")
+    expect(page.locator("tbody tr")).to_have_count(2)
+    page.goto(address)
+    page.click("th a:has-text('test %')")
+    first = page.locator("tbody tr td:nth-child(7)").first.inner_text()
+    page.click("th a:has-text('test %')")
+    assert float(page.locator("tbody tr td:nth-child(7)").first.inner_text()) < float(first)
+    for box in page.locator("tbody input").all():
+        box.check()
+    page.click("text=Compare the chosen")
+    expect(page.locator(".verdict")).to_contain_text("fast-mnist is best on mnist")
+    expect(page.locator("#accuracy-1 img")).to_be_visible(timeout=60_000)
+    page.wait_for_function("() => document.querySelector('.explorer').hidden === false")
+    cell = page.locator(".confusion").first.locator("td.right a").first
+    count = cell.inner_text()
+    cell.click()
+    expect(page.locator("header")).to_contain_text("0, recognised")
+    assert abs(int(re.findall(r"\d+", page.locator("header p").nth(1).inner_text())[0]) - int(count)) < 20
+    page.go_back()
+    page.click("text=disagree")
+    page.click("text=only fast-mnist is right")
+    expect(page.locator(".answer").first).to_contain_text("✓")
+    expect(page.locator(".answer").nth(1)).to_contain_text("✗")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("text=/^2 of /")).to_be_visible()
+    page.wait_for_load_state()
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("text=/^1 of /")).to_be_visible()
+
+
+def test_data_are_looked_through_and_decided(page: Page, address: str, runs: Runs) -> None:
+    """Samples by class, duplicates; a decision is kept, seen after a reload, taken back."""
+    data = load("mnist")
+    images = data.train
+    suspects = tuple(
+        Suspect(index=i, given=data.classes[images.labels_N[i]], suggested="1", given_label=int(images.labels_N[i]), suggested_label=1, score=0.01, confidence=0.9, flagged=True)
+        for i in (5, 9)
+    )  # fmt: skip
+    audit = Audit(dataset="mnist", title="MNIST", split="train", images=60_000, flagged=2, auditor="fast-mnist", folds=5, suspects=suspects, outliers=(), twins=(), scores=())  # fmt: skip
+    runs.audit_file("mnist", "train").parent.mkdir(exist_ok=True)
+    runs.audit_file("mnist", "train").write_text(audit.model_dump_json())
+    page.goto(f"{address}/data")
+    page.click("a:text-is('MNIST')")
+    page.click("main a.button:text-is('7')")
+    expect(page.locator(".gallery figcaption").first).to_contain_text("7")
+    page.click("text=Suspect labels")
+    expect(page.locator(".suspects figure")).to_have_count(2)
+    file = runs.decisions_file("mnist")
+    with page.expect_response("**/decide"):
+        page.locator("button:has-text('wrong')").first.click()
+    expect(page.locator("button[aria-pressed=true]")).to_have_count(1)
+    assert read_decisions(file, data.digest) == {("train", 5): "wrong"}
+    page.reload()
+    expect(page.locator("button[aria-pressed=true]")).to_have_text("wrong")
+    page.goto(f"{address}/new?recipe=fast-mnist")
+    expect(page.locator("text=the 1 images decided")).to_be_visible()
+    page.go_back()
+    with page.expect_response("**/decide"):
+        page.locator("button[aria-pressed=true]").click()
+    expect(page.locator("button[aria-pressed=true]")).to_have_count(0)
+    assert read_decisions(file, data.digest) == {}
+
+
+def test_several_models_on_one_picture(page: Page, address: str, tmp_path: Path) -> None:
+    """A file, two models side by side, what each saw and what its answer rests on; a bad file is told."""
+    page.goto(f"{address}/try")
+    page.wait_for_selector("body[data-ready=yes]")
+    for box in page.locator("#models input").all():
+        box.check()
+    image, label = load("mnist").train.images_NCHW[0], load("mnist").train.labels_N[0]
+    (tmp_path / "five.png").write_bytes(png_bytes(image))
+    page.check("#heat")
+    page.set_input_files("#file", tmp_path / "five.png")
+    page.wait_for_function("said => document.body.dataset.answered === said", arg=f"{label}|{label}")
+    expect(page.locator(".heat:visible")).to_have_count(2)
+    seen = page.evaluate(
+        """async () => {
+            const image = document.querySelector(".seen"), canvas = new OffscreenCanvas(28, 28), pen = canvas.getContext("2d");
+            await image.decode();
+            pen.drawImage(image, 0, 0);
+            return [...pen.getImageData(0, 0, 28, 28).data].filter((_, i) => i % 4 === 0);
+        }"""
+    )
+    assert seen == image.ravel().tolist()
+    (tmp_path / "no.png").write_text("no")
+    page.set_input_files("#file", tmp_path / "no.png")
+    expect(page.locator("#trouble")).to_contain_text("no.png is no picture")
+
+
+def test_pages_fit_a_phone_in_the_dark_and_name_what_they_show(browser: Browser, address: str) -> None:
+    """No page is wider than a phone; every control and picture has a name; the keyboard reaches the filter."""
+    with opened(browser, dark=True, width=390, height=844) as page:
+        for path in ("/", "/new", "/data", "/try", "/jobs"):
+            page.goto(address + path)
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+            nameless = page.evaluate(
+                """[...document.querySelectorAll("input:not([type=hidden]), select, button, a, img, canvas, svg")].filter(e =>
+                    !(e.textContent.trim() || e.ariaLabel || e.alt || e.labels?.length || e.getAttribute("aria-label"))
+                ).map(e => e.outerHTML)"""
+            )
+            assert nameless == [], path
+        page.goto(address)
+        page.keyboard.press("/")
+        assert page.evaluate("document.activeElement.name") == "q"
+
+
+def test_another_host_needs_a_token_and_a_browser_brings_it_once(browser: Browser, tmp_path: Path) -> None:
+    refused = subprocess.run(
+        [sys.executable, "-m", "fittingroom", "ui", str(tmp_path), "--host", "0.0.0.0"], capture_output=True, text=True
+    )
+    assert refused.returncode == 2 and "needs a token" in refused.stderr
+    with served(tmp_path, "--token", "abc123") as address, opened(browser) as page:
+        reply = page.request.get(address)
+        assert reply.status == 401
+        page.goto(f"{address}/?token=abc123")
+        assert "token" not in page.url
+        expect(page.locator("h1")).to_have_text("Runs")
+        page.click("text=New")
+        expect(page.locator("h1")).to_have_text("Train, or compare")
+
+
+def test_scripts_of_names_do_not_run(browser: Browser, tmp_path: Path) -> None:
+    """A run, a study and a log that try to be HTML are shown as text, and the page's policy allows no inline script."""
+    runs = Runs(tmp_path / "runs")
+    run = trained(runs, "readme-004-mlp", "train.epochs=1", "data.limit=600", data="mnist")
+    evil = "<img src=x onerror=alert(1)>"
+    text = (run.path / "recipe.toml").read_text()
+    (run.path / "recipe.toml").write_text(text.replace('name = "readme-004-mlp"', f'name = "{evil}"'))
+    runs.write_study("<b>study", [run])
+    with served(runs.path) as address, opened(browser) as page:
+        reply = page.goto(address)
+        assert reply
+        policy = reply.headers["content-security-policy"]
+        assert "script-src 'self'" in policy and "unsafe-eval" not in policy
+        page.click("tbody a")
+        expect(page.locator("h1")).to_contain_text(evil)
+        assert page.locator("main img[src=x]").count() == 0
+
+
+def test_thousands_of_runs_come_up_while_they_are_read(browser: Browser, runs: Runs, tmp_path: Path) -> None:
+    """The first page, and one of the filtered ones, from a folder that is being read for the first time."""
+    many = tmp_path / "many"
+    many.mkdir()
+    first = runs.list()[0]
+    for i in range(2_000):
+        path = many / f"run-{i:05d}"
+        path.mkdir()
+        for file in first.path.iterdir():
+            if file.is_file() and file.name != ".lock":
+                (path / file.name).hardlink_to(file)
+    with served(many) as address, opened(browser) as page:
+        page.goto(address)
+        expect(page.locator("main")).to_contain_text("runs to go")
+        end = time.monotonic() + 120
+        while "runs to go" in page.locator("main").inner_text():
+            assert time.monotonic() < end
+            page.reload()
+        expect(page.locator("main")).to_contain_text("1 to 100 of 2,000")
+        page.goto(f"{address}/?q=run-01&sort=test&first=100")
+        expect(page.locator("main")).to_contain_text("101 to 200 of 1,000")
