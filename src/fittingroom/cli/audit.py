@@ -41,11 +41,13 @@ def audit(
     from fittingroom.cli import show
     from fittingroom.cli.board import share_of, train_missing
     from fittingroom.data import load, not_test
+    from fittingroom.data.decisions import read_decisions
     from fittingroom.report.audit_page import describe, score_cells, write_audit_page
     from fittingroom.report.gather import gather
     from fittingroom.spec.errors import FittingroomError, need
     from fittingroom.spec.read import read_recipe
     from fittingroom.store import Runs
+    from fittingroom.store.atomic import write
     from fittingroom.store.runs import safe_name
     from fittingroom.study import audit as room
     from fittingroom.study.run import plan_trials
@@ -81,6 +83,10 @@ def audit(
         suspects, images = room.of_test(loaded, finished, folder, device)
     names = {"dataset": loaded.name, "title": loaded.title, "auditor": auditor.name, "folds": folds}
     found = describe(names, suspects, images, not_test(loaded), compared, most)
+    decided = read_decisions(folder.decisions_file(loaded.name), loaded.digest)
+    fine = [s for s in found.suspects if decided.get((split, s.index)) == "fine"]
+    found = found.model_copy(update={"suspects": tuple(s for s in found.suspects if s not in fine)})
+    write(folder.audit_file(loaded.name, split), found.model_dump_json(indent=1) + "\n")
     page = write_audit_page(found, images, out or runs / f"audit-{safe_name(loaded.name)}-{split}.html")
     if as_json:
         show.as_json(found.model_dump(mode="json") | {"page": str(page)})
@@ -93,6 +99,8 @@ def audit(
         ],
         left=3,
     )
+    if fine:
+        print(f"\n{len(fine)} that you decided are fine are not listed ({folder.decisions_file(loaded.name)})")
     print(
         f"\n{found.flagged} of {found.images:,} {split} labels are suspect; above are the first 20, more on the page\n"
     )

@@ -69,6 +69,7 @@ def train(
     from fittingroom.spec.errors import FittingroomError
     from fittingroom.spec.read import read_recipe
     from fittingroom.store import Runs
+    from fittingroom.store.atomic import explained
 
     read = read_recipe(recipe, overrides or [])
     from fittingroom.study.execute import is_finished
@@ -102,6 +103,9 @@ def train(
         elif is_finished(run, job) and not fresh:
             board.say("this run is finished already; here is its result (--fresh trains it again)")
         by.check(job)
+        with explained(run.path):
+            run.path.mkdir(parents=True, exist_ok=True)
+        board.say(f"run folder {run.path}")
         if fresh:
             with run.lock():
                 run.clear()

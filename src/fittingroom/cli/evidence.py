@@ -170,7 +170,6 @@ def explain(
     from fittingroom.cli.board import Board
     from fittingroom.explain import explain as explain_run
     from fittingroom.report.explain_page import explained_images, write_explain_page
-    from fittingroom.report.pictures import read_picture
     from fittingroom.report.tables import deletion_words
     from fittingroom.store import Runs
     from fittingroom.store.runs import safe_name
@@ -180,10 +179,8 @@ def explain(
     found = folder.find(run)
     rows = [int(word.removeprefix("#")) for word in image or [] if word.removeprefix("#").isdecimal()]
     files = [Path(word) for word in image or [] if not word.removeprefix("#").isdecimal()]
-    own = [read_picture(file, found.data.shape) for file in files]
-    here = Runs(found.path.resolve().parent)
     board = Board([], quiet or as_json)
-    explain_run(found, here, rows, own, threads=threads_each(), home_dir=home, say=board.say)
+    explain_run(found, found.home, rows, files, threads=threads_each(), home_dir=home, say=board.say)
     page = write_explain_page(found, out or runs / f"explain-{safe_name(found.name)}.html")
     curve = found.deletion()
     assert curve
@@ -191,7 +188,7 @@ def explain(
     if as_json:
         show.as_json({"run": found.name, "images": told, "deletion": curve, "page": str(page)})
         return
-    for one in told[: len(own) + len(rows)]:
+    for one in told[: len(files) + len(rows)]:
         what = f"test image {one['row']} ({one['true']})" if one["true"] else "your image"
         print(f"{what}: {', '.join(f'{name} {100 * p:.0f} %' for name, p in one['said'].items())}")
     print(f"{found.name}: {deletion_words([curve])}\npage: {page}")

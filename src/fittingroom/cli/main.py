@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from fittingroom.cli import audit, bench, commands, data, evidence, studies, tune
+from fittingroom.cli import audit, bench, commands, data, evidence, mirror, ship, studies, tune
 from fittingroom.spec.errors import FittingroomError, MissingExtra
 
 app = typer.Typer(
@@ -20,7 +20,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (*commands.ALL, *evidence.ALL, *studies.ALL, tune.tune, audit.audit, bench.bench):
+for command in (
+    *commands.ALL,
+    *evidence.ALL,
+    *studies.ALL,
+    *ship.ALL,
+    mirror.mirror,
+    tune.tune,
+    audit.audit,
+    bench.bench,
+):
     app.command(context_settings={"allow_interspersed_args": True})(command)
 app.add_typer(data.app, name="data")
 

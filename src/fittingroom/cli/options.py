@@ -42,6 +42,10 @@ Effect = Annotated[
     ),
 ]
 Seeds = Annotated[int, typer.Option(min=1, help="Seeds 0 … N-1 for each recipe.")]
+Host = Annotated[str, typer.Option(help="Where to listen; another than this machine needs a token.")]
+AllowHost = Annotated[
+    list[str] | None, typer.Option(help="Another name by which this machine is called; may be given several times.")
+]
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")]
 Which = Annotated[
     list[str],
