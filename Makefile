@@ -51,7 +51,7 @@ lock: .venv/dev.done  # write requirements/*.txt anew from pyproject.toml; torch
 	  -o run.txt ../pyproject.toml
 	cd requirements && CUSTOM_COMPILE_COMMAND="make lock" ../$(BIN)/pip-compile --quiet --generate-hashes --strip-extras \
 	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --no-annotate \
-	  --unsafe-package torch --constraint ../.venv/torch.txt --constraint run.txt $(foreach extra,dev audit explain parquet sklearn tune postgresql dashboard ray,--extra $(extra)) -o dev.txt ../pyproject.toml
+	  --unsafe-package torch --constraint ../.venv/torch.txt --constraint run.txt $(foreach extra,dev audit explain parquet sklearn tune postgresql dashboard ray export serve mlflow tensorboard,--extra $(extra)) -o dev.txt ../pyproject.toml
 
 clean:
 	rm -rf .venv .venv-peers

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from fittingroom.data import load
-from fittingroom.study.plan import cores
+from fittingroom.spec.machine import cores
 
 COLOURS = np.array([[1.0, 0.6, 0.3], [0.4, 1.0, 0.5], [0.5, 0.6, 1.0], [1.0, 1.0, 1.0]])
 MODEL = (

@@ -15,11 +15,11 @@ import numpy as np
 
 from fittingroom.metrics.verdict import Question
 from fittingroom.report.gather import gather
+from fittingroom.spec.machine import cores
 from fittingroom.spec.read import read_recipe
 from fittingroom.store import RunFolder, Runs
 from fittingroom.study.clock import median_s
 from fittingroom.study.launch import attempt, launch, launcher
-from fittingroom.study.plan import cores
 from fittingroom.study.run import plan_study
 from fittingroom.training.fit import CLEAN_N
 
