@@ -97,3 +97,20 @@ def test_the_arithmetic_against_numpy() -> None:
     assert _quantile(counts, 0.5) == np.quantile(values, 0.5, method="inverted_cdf")
     within = [values[values <= t].var() * (values <= t).mean() + values[values > t].var() * (values > t).mean() for t in range(values.min(), values.max())]  # fmt: skip
     assert _otsu(counts) == values.min() + int(np.argmin(within))
+
+
+def test_a_ground_of_two_shades_is_no_fault() -> None:
+    """No pixel of the edge lies near the plane between them: there is no second plane, then."""
+    board = np.where(np.indices((100, 100)).sum(0) % 2, 60, 130).astype(np.uint8)
+    drawn = Framing(channels=1, height=28, width=28, resize="pad", subject=Subject(box=1.0, centre="box", ink=True))
+    assert frame(Image.fromarray(board), drawn).shape == (1, 28, 28)
+    with pytest.raises(Unreadable, match="nothing that stands out"):
+        frame(Image.fromarray(board), drawn.model_copy(update={"subject": Subject(box=1.0, centre="box", ink=False)}))
+
+
+def test_a_thin_picture_fills_no_memory() -> None:
+    thread = Image.new("RGB", (1, 2_000_000))
+    framing = Framing(channels=3, height=64, width=64, resize="stretch")
+    with pytest.raises(Unreadable, match="too thin to be resized \\(1 × 2,000,000 pixels\\)"):
+        frame(thread, framing)
+    assert frame(Image.new("RGB", (1, 2_000)), framing).shape == (3, 64, 64)

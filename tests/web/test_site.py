@@ -122,7 +122,7 @@ def test_pictures_are_dropped_pasted_and_chosen_and_bad_ones_told(
 
 @pytest.mark.main_job
 def test_framing_is_the_same_in_the_browser(page: Page) -> None:
-    """270 pictures of all kinds, pixel by pixel: photos, enlarged digits and garments, noise; by all ways of framing."""
+    """Pictures of all kinds, pixel by pixel: photos, enlarged digits and garments, noise, a board; by all ways of framing."""
     rng = np.random.default_rng(0)
     cases: list[tuple[Image.Image, Framing]] = []
     for name in ("mnist", "fashion-mnist"):
@@ -148,6 +148,8 @@ def test_framing_is_the_same_in_the_browser(page: Page) -> None:
             resize=("pad", "crop", "stretch")[i % 3], subject=subject if i % 5 < 2 else None,
         )  # fmt: skip
         cases.append((Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8)), framing))
+    board = Image.fromarray(np.where(np.indices((100, 100)).sum(0) % 2, 60, 130).astype(np.uint8))
+    cases += [(board, load(name).framing) for name in ("mnist", "fashion-mnist")]
     for picture, framing in cases:
         try:
             wanted: str | list[int] = frame(picture, framing).ravel().tolist()

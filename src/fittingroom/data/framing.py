@@ -86,7 +86,7 @@ def _subject(grey_HW: np.ndarray, subject: Subject) -> np.ndarray:
     enough = max(1, max(height, width) // SPECKS)
     rows, columns = (np.flatnonzero(there.sum(axis) >= enough) for axis in (1, 0))
     if not len(rows) or not len(columns):
-        raise Unreadable("shows nothing: its pixels are all alike")
+        raise Unreadable("shows nothing that stands out from its background")
     cut = above_HW[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     shades = np.floor((np.arange(256) - low) * 255 / (high - low) + 0.5).clip(0, 255).astype(np.uint8)
     return np.asarray(shades[cut])
@@ -107,7 +107,10 @@ def _above_ground(grey_HW: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     down = np.broadcast_to((2 * np.arange(height) - (height - 1))[:, None], off.shape)
     ground = np.zeros(off.shape)
     for most in SAME_GROUND:
-        ring &= abs(off - ground) <= most
+        near = ring & (abs(off - ground) <= most)
+        if not near.any():  # a ground of two shades, each far from their mean: the plane stays as it was
+            break
+        ring = near
         base, by_x, by_y = _plane(across[ring], down[ring], off[ring])
         ground = base + by_x * across + by_y * down
     return np.floor(off - ground + 0.5).clip(0, 255).astype(np.uint8), ring

@@ -93,7 +93,7 @@ function cutOut({ plane, width, height }, subject) {
   const enough = Math.max(1, Math.floor(Math.max(height, width) / SPECKS));
   const first = n => n >= enough;
   const top = rows.findIndex(first), left = columns.findIndex(first);
-  if (top < 0 || left < 0) throw new Unreadable("shows nothing: its pixels are all alike");
+  if (top < 0 || left < 0) throw new Unreadable("shows nothing that stands out from its background");
   const bottom = rows.findLastIndex(first) + 1, right = columns.findLastIndex(first) + 1;
   const shades = Uint8Array.from({ length: 256 }, (_, shade) =>
     Math.min(255, Math.max(0, Math.floor((shade - low) * 255 / (high - low) + 0.5))));
@@ -119,9 +119,13 @@ function aboveGround(plane, width, height) {
   let [base, byX, byY] = [0, 0, 0];
   const ground = (x, y) => base + byX * (2 * x - (width - 1)) + byY * (2 * y - (height - 1));
   for (const most of SAME_GROUND) {
+    const near = new Uint8Array(plane.length);
+    let some = false;
     for (let y = 0, i = 0; y < height; y++) {
-      for (let x = 0; x < width; x++, i++) if (Math.abs(off[i] - ground(x, y)) > most) ring[i] = 0;
+      for (let x = 0; x < width; x++, i++) if (ring[i] && Math.abs(off[i] - ground(x, y)) <= most) near[i] = 1, some = true;
     }
+    if (!some) break; // a ground of two shades, each far from their mean: the plane stays as it was
+    ring = near;
     [base, byX, byY] = plain(off, ring, width, height);
   }
   const above = new Uint8Array(plane.length);
@@ -142,7 +146,7 @@ function plain(off, ring, width, height) {
     }
   }
   const all = n * (xx * yy - xy * xy) - sx * (sx * yy - xy * sy) + sy * (sx * xy - xx * sy);
-  if (all === 0) return [n ? sz / n : 0, 0, 0];
+  if (all === 0) return [sz / n, 0, 0];
   const a = sz * (xx * yy - xy * xy) - sx * (xz * yy - xy * yz) + sy * (xz * xy - xx * yz);
   const b = n * (xz * yy - xy * yz) - sz * (sx * yy - xy * sy) + sy * (sx * yz - xz * sy);
   const c = n * (xx * yz - xz * xy) - sx * (sx * yz - xz * sy) + sz * (sx * xy - xx * sy);

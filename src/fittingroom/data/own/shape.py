@@ -9,11 +9,13 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from fittingroom.data.own.decode import Unreadable
 from fittingroom.spec.recipe import ShapeSpec
 
 LARGEST_AS_THEY_ARE = 64  # pictures all of one size up to this are taken as they are
 SIDES = (28, 32, 48, 64)  # else a square: a larger one costs with its area; ask for it
 SAME_ASPECT = 0.03  # two aspects closer than this look the same
+MOST_BETWEEN = 16_000_000  # pixels between the two steps of resizing, if the picture itself has fewer
 FILTER = Image.Resampling.BILINEAR  # with antialiasing; ONNX's Resize can do the same
 
 
@@ -41,7 +43,7 @@ class Target:
         return self.channels, self.height, self.width
 
     def fit(self, picture: Image.Image) -> np.ndarray:
-        """An upright picture as (C,H,W) uint8. Padding is black.
+        """An upright picture as (C,H,W) uint8. Padding is black. Raises `Unreadable` for one that is far too thin.
 
         >>> Target(1, 4, 4, "pad").fit(Image.new("L", (4, 2), 255))[0, :, 0].tolist()
         [0, 255, 255, 0]
@@ -73,10 +75,13 @@ def resized(
     """Pillow's resize (of the part `box`) to (width, height): along the rows first, then along the columns.
 
     Left to itself, Pillow takes the cheaper order, by a rule that changes with its version and with it the pixels.
+    Raises `Unreadable` for a picture so thin and long that the first step would make gigabytes of a few bytes.
 
     >>> resized(Image.new("L", (4, 2), 7), (2, 3)).getpixel((1, 2))
     7
     """
+    if size[0] * picture.height > max(MOST_BETWEEN, picture.width * picture.height):
+        raise Unreadable(f"is too thin to be resized ({picture.width:,} × {picture.height:,} pixels)")
     left, top, right, bottom = box or (0, 0, *picture.size)
     rows = picture.resize((size[0], picture.height), by, (left, 0, right, picture.height))
     return rows.resize(size, by, (0, top, size[0], bottom))
