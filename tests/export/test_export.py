@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -22,6 +23,7 @@ from fittingroom.inference.classifier import Graph
 from fittingroom.metrics.calibration import calibration_error, temperature
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.store import BundleFolder, RunFolder, Runs
+from fittingroom.store.bundles import refuse_strange, write_folder
 
 
 @pytest.fixture(scope="module")
@@ -131,14 +133,39 @@ def test_a_folder_of_others_is_not_replaced_and_ones_own_is(run: RunFolder, runs
     for _ in range(2):  # into an empty folder, then over a bundle
         (tmp_path / "mine").mkdir(exist_ok=True)
         assert export(run, runs, tmp_path / "mine").parity.changed_predictions == 0
+    (tmp_path / "mine" / "CNAME").write_text("digits.example")
+    with pytest.raises(FittingroomError, match=r"mine holds other things \(CNAME\); name an empty or a new folder"):
+        export(run, runs, tmp_path / "mine")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["mine", "photos"]
+
+
+def test_what_was_there_is_there_when_a_folder_cannot_be_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "site"
+    write_folder(place, {"mark": "old"}, "mark")
+    real = Path.rename
+
+    def rename(self: Path, target: Path) -> Path:
+        if self.suffix == ".part":
+            raise OSError(errno.ENOSPC, "full")
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(FittingroomError, match="no space left"):
+        write_folder(place, {"mark": "new"}, "mark")
+    assert (place / "mark").read_text() == "old" and list(tmp_path.iterdir()) == [place]
+    monkeypatch.chdir(place)
+    with pytest.raises(FittingroomError, match="cannot be replaced; name a folder in it"):
+        refuse_strange(Path(), "mark", ["mark"])
 
 
 def test_a_run_that_starts_over_forgets_its_bundle(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "run")
-    run.bundle.path.mkdir(parents=True)
+    for name in ("bundle", "bundle-int8"):
+        (run.path / name).mkdir(parents=True)
     run.clear()
-    assert not run.bundle.path.exists()
+    assert list(run.path.iterdir()) == []
 
 
 def damage(path: Path, how: str) -> None:

@@ -48,12 +48,12 @@ def export(
         need(module, "export", "export")
     found = Runs(runs).find(run)
     from fittingroom.export import export as export_run
-    from fittingroom.export.web import MARK, export_web
+    from fittingroom.export.web import FILES, MARK, export_web
     from fittingroom.store.bundles import refuse_strange
 
     say = Board([], quiet or as_json).say
     if web:
-        refuse_strange(web, MARK)
+        refuse_strange(web, MARK, FILES)
     place = out or (found.bundle.path if quantize == "no" else found.path / f"bundle-{quantize}")
     bundle = export_run(found, found.home, place, quantize=quantize, home_dir=home, say=say)
     if web:

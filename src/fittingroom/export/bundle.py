@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from fittingroom.report.model_card import model_card
 from fittingroom.spec.bundle import FORMAT, BundleFacts, Confidence, Measured, Parity, TensorFacts
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.store import LoadedRun, RunFolder, Runs, load_run
-from fittingroom.store.bundles import FACTS, GRAPH, BundleFolder, refuse_strange, sha256, write_folder
+from fittingroom.store.bundles import FACTS, FILES, GRAPH, BundleFolder, refuse_strange, sha256, write_folder
 from fittingroom.store.runs import recipe_toml
 from fittingroom.study.scored import scored_images
 from fittingroom.training import predict
@@ -50,7 +51,7 @@ def export(
     """
     run.refuse_held_out("export")
     loaded = load_run(run)
-    refuse_strange(out, FACTS)
+    refuse_strange(out, FACTS, FILES)
     data = reload(loaded.data.name, loaded.data.digest, home_dir)
     test = scored_images(run, runs, data)
     weights = run.arrays("weights")
@@ -77,7 +78,14 @@ def export(
     about = {
         FACTS: facts.model_dump_json(indent=2) + "\n",
         "parity.json": parity.model_dump_json(indent=2) + "\n",
-        "README.md": model_card(loaded, facts, parity, about=data.about, licence=data.licence),
+        "README.md": model_card(
+            replace(loaded, logits_NK=logits_NK),  # what the graph says, which may be quantized
+            facts,
+            parity,
+            about=data.about,
+            licence=data.licence,
+            test_reads=runs.test_reads().get(loaded.data.name, 0),
+        ),
     }
     write_folder(out, {**stored, **about}, FACTS)
     return BundleFolder(out)

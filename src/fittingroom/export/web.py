@@ -30,6 +30,7 @@ SCRIPTS = (
     "site.js", "latest.js", "framing.js", "resize.js", "picture.js", "pad.js", "shown.js", "occlusion.js", "model.js", "try.css",
 )  # fmt: skip
 MARK = "facts.json"  # by which we know a site of ours
+FILES = ("index.html", "style.css", MARK, "model.onnx", "model-card.md", *SCRIPTS, *(f"ort/{f.name}" for f in RUNTIME_FILES))
 
 
 def export_web(bundle: BundleFolder, out: Path, *, home_dir: Path | None = None, say: Say = lambda line: None) -> Path:
@@ -38,7 +39,7 @@ def export_web(bundle: BundleFolder, out: Path, *, home_dir: Path | None = None,
     The runtime comes once through the npm client, is checked by its hashes and kept in the home folder.
     Raises `FittingroomError`, with nothing written.
     """
-    refuse_strange(out, MARK)
+    refuse_strange(out, MARK, FILES)
     facts = bundle.facts
     runtime = web_runtime(home_dir, say)
     m = facts.measured

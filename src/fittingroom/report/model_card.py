@@ -17,8 +17,13 @@ from fittingroom.store import LoadedRun
 SHOWN = 5  # classes that are recognised worst
 
 
-def model_card(run: LoadedRun, facts: BundleFacts, parity: Parity, *, about: str, licence: str) -> str:
-    """The Markdown text. `about` and `licence` are the data's, in words."""
+def model_card(
+    run: LoadedRun, facts: BundleFacts, parity: Parity, *, about: str, licence: str, test_reads: int
+) -> str:
+    """The Markdown text: the run's logits are those of the graph. `about` and `licence` are the data's, in words.
+
+    `test_reads`: how often its folder of runs has read the test images.
+    """
     said, k = run.logits_NK.argmax(1), len(facts.classes)
     by_class = []
     for c in np.unique(run.labels_N):
@@ -52,6 +57,7 @@ def model_card(run: LoadedRun, facts: BundleFacts, parity: Parity, *, about: str
         framing=framing_words(facts.framing),
         about=about,
         licence=licence,
+        test_reads=test_reads,
         data=run.data,
         epochs=run.metrics.epochs,
         train_s=run.metrics.train_s,

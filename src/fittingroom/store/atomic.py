@@ -34,7 +34,7 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            Path(temporary).chmod(0o666 & ~umask())
+            Path(temporary).chmod(0o666 & ~UMASK)
             Path(temporary).replace(path)
             _sync_folder(path.parent)
         except BaseException:
@@ -42,11 +42,14 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
             raise
 
 
-def umask() -> int:
-    """What this process takes away from the permissions of what it makes; it can only be asked by setting it."""
+def _umask() -> int:
+    """It can only be asked by setting it: done once, while nothing else runs, or two threads could leave it at 0."""
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+UMASK = _umask()  # what this process takes away from the permissions of what it makes
 
 
 def write(path: Path, content: str | bytes) -> None:

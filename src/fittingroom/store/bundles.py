@@ -7,7 +7,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -15,10 +15,11 @@ from pydantic import ValidationError
 
 from fittingroom.spec.bundle import FORMAT, BundleFacts, Parity
 from fittingroom.spec.errors import FittingroomError
-from fittingroom.store.atomic import explained, umask, write
+from fittingroom.store.atomic import UMASK, explained, write
 
 FACTS = "bundle.json"
 GRAPH = "model.onnx"
+FILES = (FACTS, GRAPH, "README.md", "parity.json", "recipe.toml", "weights.safetensors")
 
 
 class BundleFolder:
@@ -94,9 +95,10 @@ def sha256(content: bytes) -> str:
 def write_folder(path: Path, files: Mapping[str, str | bytes | Path], mark: str) -> None:
     """Write `files` (names, with `/` for folders in it; content, or a file to copy) as the folder `path`, all or nothing.
 
-    A folder that is there is replaced only if it holds `mark`, the file by which we know our own. Raises `FittingroomError`.
+    A folder that is there is replaced only if it holds `mark`, the file by which we know our own, and nothing but `files`.
+    Raises `FittingroomError`, and what was there is there.
     """
-    refuse_strange(path, mark)
+    refuse_strange(path, mark, files)
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
@@ -107,21 +109,39 @@ def write_folder(path: Path, files: Mapping[str, str | bytes | Path], mark: str)
                     shutil.copyfile(content, fresh / name)
                 else:
                     write(fresh / name, content)
-            fresh.chmod(0o777 & ~umask())
-            old = fresh.with_suffix(".old")
-            if path.exists():
-                path.rename(old)
-            fresh.rename(path)
-            shutil.rmtree(old, ignore_errors=True)
+            fresh.chmod(0o777 & ~UMASK)
+            _put(fresh, path)
         except BaseException:
             shutil.rmtree(fresh, ignore_errors=True)
             raise
 
 
-def refuse_strange(path: Path, mark: str) -> None:
-    """Raises `FittingroomError` if something that is not ours is at `path`: asked before the work, not after."""
+def _put(fresh: Path, path: Path) -> None:
+    """Give a folder its name; the folder that has it goes, but only then."""
+    old = fresh.with_suffix(".old")
+    if path.exists():
+        path.rename(old)
+    try:
+        fresh.rename(path)
+    except BaseException:
+        if old.exists():
+            old.rename(path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def refuse_strange(path: Path, mark: str, files: Iterable[str]) -> None:
+    """Raises `FittingroomError` if `path` cannot become a folder of these files: asked before the work, not after.
+
+    So it is where something is that is not ours, and where a folder cannot be replaced.
+    """
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         if not path.is_dir() and path.exists():
-            raise FittingroomError(f"{path} is a file; name a folder with --out")
-        if not (path / mark).is_file() and any(path.iterdir()):
-            raise FittingroomError(f"{path} is there and holds other things; name an empty or a new folder")
+            raise FittingroomError(f"{path} is a file; name a folder")
+        ours = {name.partition("/")[0] for name in files} if (path / mark).is_file() else set()
+        strange = sorted(entry.name for entry in path.iterdir() if entry.name not in ours)
+        if strange:
+            more = f" and {len(strange) - 1} more" if len(strange) > 1 else ""
+            raise FittingroomError(f"{path} holds other things ({strange[0]}{more}); name an empty or a new folder")
+        if path.is_mount() or path.samefile(Path.cwd()):
+            raise FittingroomError(f"{path} is in use as it is and cannot be replaced; name a folder in it")

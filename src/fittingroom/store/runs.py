@@ -215,7 +215,8 @@ class RunFolder:
         for file in self.path.glob("*"):
             if file.name != ".lock" and file.is_file():
                 file.unlink()
-        shutil.rmtree(self.bundle.path, ignore_errors=True)
+        for bundle in self.path.glob(f"{self.bundle.path.name}*/"):  # the quantized one, too
+            shutil.rmtree(bundle, ignore_errors=True)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
