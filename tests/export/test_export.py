@@ -183,6 +183,8 @@ def damage(path: Path, how: str) -> None:
             (path / "bundle.json").write_text(json.dumps(facts | {"classes": 3}))
         case "later":
             (path / "bundle.json").write_text(json.dumps({"format": 99}))
+        case "classes":
+            (path / "bundle.json").write_text(json.dumps(facts | {"classes": facts["classes"][:3]}))
         case "shape":
             framing = facts["framing"] | {"height": 32}
             (path / "bundle.json").write_text(json.dumps(facts | {"framing": framing}))
@@ -201,6 +203,7 @@ def damage(path: Path, how: str) -> None:
         ("no json", "is no bundle"),
         ("field", "bundle.json is damaged"),
         ("later", "made by a later fittingroom"),
+        ("classes", "the graph tells 10 classes apart, bundle.json names 3"),
         ("shape", "the graph takes"),
         ("no onnx", "the graph cannot be loaded"),
     ],
@@ -244,6 +247,22 @@ def test_weights_outside_the_graph_are_not_read(tmp_path: Path, location: str, m
     weight_inside = numpy_helper.from_array(np.zeros((4, 2), np.float32), "w")
     model.graph.initializer[0].CopyFrom(weight_inside)
     assert Graph(model.SerializeToString(), (1, 2, 2)).run(np.zeros((3, 1, 2, 2), np.uint8))[0].shape == (3, 2)
+
+
+def test_a_graph_for_one_image_only_is_told() -> None:
+    value = helper.make_tensor_value_info
+    shape = helper.make_tensor("shape", TensorProto.INT64, [2], [1, 4])
+    nodes = [
+        helper.make_node("Cast", ["images"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("Reshape", ["f", "shape"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["probabilities"]),
+        helper.make_node("Identity", ["logits"], ["features"]),
+    ]
+    outputs = [value(name, TensorProto.FLOAT, ["N", 4]) for name in ("logits", "probabilities", "features")]
+    graph = helper.make_graph(nodes, "g", [value("images", TensorProto.UINT8, ["N", 1, 2, 2])], outputs, [shape])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    with pytest.raises(FittingroomError, match="the graph cannot be run"):
+        Graph(model.SerializeToString(), (1, 2, 2))
 
 
 def test_a_network_that_onnx_cannot_say_is_refused() -> None:

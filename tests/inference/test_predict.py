@@ -14,8 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from trained import MadeOnce, trained
 
+from fittingroom.cli.ship import _is_picture
 from fittingroom.data import Dataset
 from fittingroom.export import export
 from fittingroom.report.pictures import png_bytes
@@ -117,6 +119,27 @@ def test_one_picture_or_a_list_through_a_pipe(predict: Predict, pictures: list[P
     assert len(listed.stdout.splitlines()) == 5 and listed.returncode == 0
     assert predict("-", input="").returncode == 2
     assert "give it alone" in predict("-", str(pictures[0])).stderr
+
+
+def test_names_are_answered_as_they_come(run: RunFolder, pictures: list[Path]) -> None:
+    command = [sys.executable, "-m", "fittingroom", "predict", str(run.bundle.path), "-", "--csv"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as asked:
+        assert asked.stdin and asked.stdout
+        assert asked.stdout.readline().startswith("file,answer")
+        for picture in pictures:
+            print(picture, file=asked.stdin)
+            assert asked.stdout.readline().startswith(f"{picture},")  # while the pipe is open
+        asked.stdin.close()
+        assert asked.wait(60) == 0
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WebP", "BMP", "GIF", "TIFF"])
+def test_pictures_of_all_formats_are_known_by_their_beginning(kind: str) -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(100):  # lengths with a line's end in them, too
+        file = io.BytesIO()
+        Image.fromarray(rng.integers(0, 256, (*rng.integers(1, 60, 2), 3), np.uint8)).save(file, kind)
+        assert _is_picture(file.getvalue()), file.getvalue()[:20]
 
 
 @pytest.mark.parametrize(

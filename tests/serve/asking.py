@@ -25,6 +25,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from fittingroom.serve.app import create_app
 from fittingroom.serve.guard import App
+from fittingroom.serve.run import http_protocol
 from fittingroom.serve.settings import Settings
 
 T = TypeVar("T")
@@ -171,7 +172,9 @@ def in_a_thread(settings: Settings, ready: bool = True) -> Iterator[Server]:
 def app_in_a_thread(app: App, lifespan: Literal["on", "off"] = "on") -> Iterator[Server]:
     listening = socket.create_server(("127.0.0.1", 0))
     server = Server(listening.getsockname()[1])
-    running = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan=lifespan))
+    running = uvicorn.Server(
+        uvicorn.Config(app, http=http_protocol(), log_config=None, access_log=False, lifespan=lifespan)
+    )
     thread = threading.Thread(target=running.run, args=([listening],), daemon=True)
     thread.start()
     try:

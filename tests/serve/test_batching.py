@@ -204,7 +204,9 @@ def test_those_who_are_coming_are_waited_for(gate: Gate) -> None:
         async def slow(batcher: Batcher, n: int) -> Said:
             with batcher.coming():
                 await read.wait()
-            return await batcher.submit(numbered(n))
+            return await asyncio.create_task(
+                batcher.submit(numbered(n))
+            )  # as the application does: it may be cancelled
 
         async with working(behind(gate)) as batcher:
             slower = [asyncio.create_task(slow(batcher, n)) for n in (1, 2)]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ from urllib.parse import quote
 import pytest
 from serve.asking import INFER, MODEL, Server, answer_on, app_in_a_thread, form, head, in_a_thread
 
+from fittingroom.serve import protocol
 from fittingroom.serve.guard import HEADERS, Guard, refuse_open_host
 from fittingroom.serve.settings import Limits, Settings
 from fittingroom.spec.errors import FittingroomError
@@ -285,6 +288,63 @@ def test_as_many_bytes_as_may_come_are_read(small: Server) -> None:
         connection.request("POST", INFER, chunks, encode_chunked=True)
         assert connection.getresponse().status == status
         connection.close()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 20_000,
+        b"GET / HTTP/1.1\r\na: " + b"b" * 200_000,
+        b"GET /" + b"a" * 200_000,
+        b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n1;" + b"a" * 200_000,
+        b"POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + b"a: b\r\n" * 40_000,
+    ],
+    ids=["headers", "a header", "an address", "a chunk's extension", "trailers"],
+)
+def test_a_head_without_end_is_cut_off(server: Server, sent: bytes) -> None:
+    with server.connect() as connection:
+        with contextlib.suppress(ConnectionError):
+            for i in range(0, len(sent), 10_000):
+                connection.sendall(sent[i : i + 10_000])
+        said = b""
+        with contextlib.suppress(ConnectionError):
+            while part := connection.recv(9_999):
+                said += part
+    assert not said or said.startswith(b"HTTP/1.1 4"), said[:99]
+    assert server.ask("GET", "/v2/health/live").status == 200
+
+
+def test_as_large_a_head_as_may_come_is_read(server: Server) -> None:
+    reply = server.ask("GET", "/v2/health/live", headers={f"x-{i}": "y" * 5_000 for i in range(12)})
+    assert reply.status == 200
+
+
+def test_a_head_that_does_not_come_is_not_waited_for(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "HEAD_S", 0.2)
+    for begun in (b"", b"GET / HTTP/1.1\r\nHost: 127"):
+        with server.connect() as connection:
+            connection.sendall(begun)
+            told = answer_on(connection)
+            assert told.status == 408 and told.error == "no head of a request within 0.2 s"
+            assert connection.recv(1) == b""
+
+
+def test_what_is_no_http_is_told_in_the_shape_of_errors(server: Server) -> None:
+    with server.connect() as connection:
+        connection.sendall(b"nonsense\r\n\r\n")
+        told = answer_on(connection)
+        assert told.status == 400 and told.error == "Invalid HTTP request received."
+
+
+def test_refusals_are_counted(with_token: Server) -> None:
+    def counted() -> float:
+        text = with_token.ask("GET", "/metrics", headers={"Authorization": f"Bearer {TOKEN}".encode()}).body.decode()  # type: ignore[dict-item]
+        return float(re.search(r'requests_total{path="other",status="401"} ([\d.]+)', text)[1])  # type: ignore[index]
+
+    with_token.ask("GET", "/v2")
+    before = counted()
+    with_token.ask("GET", "/v2")
+    assert counted() == before + 1
 
 
 def test_other_scopes_are_passed_on() -> None:

@@ -327,6 +327,13 @@ def test_too_many_images(server: Server) -> None:
         assert reply.status == 413 and "256 images" in reply.error
 
 
+@pytest.mark.parametrize("value", ['""', "{}", "0", "[]"])
+def test_json_of_millions_of_values_is_not_built(server: Server, value: str) -> None:
+    tensor = '{"name": "images", "datatype": "BYTES", "shape": [1], "data": [' + ",".join([value] * 1_000_000) + "]}"
+    reply = server.infer(f'{{"inputs": [{tensor}]}}'.encode())
+    assert reply.status == 413 and "more values than the 256 images" in reply.error
+
+
 def test_a_limit_of_fewer_images(bundle: Path) -> None:
     with in_a_thread(Settings((bundle,), limits=Limits(images=2))) as small:
         assert small.infer({"inputs": [tensor(np.zeros((2, 1, 28, 28), np.uint8))]}).status == 200

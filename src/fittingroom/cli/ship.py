@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from fittingroom.store import BundleFolder
 
 Model = Annotated[str, typer.Argument(help="A bundle's folder, or a run (its name, or the beginning of it).")]
+CHUNK = 1 << 16  # bytes of standard input, at most, that are looked at together
 SHOWN = 10  # bad files that are told one by one at the end; --json and --csv tell all
 
 
@@ -243,7 +245,7 @@ def find_bundle(word: str, runs: Path, home: Path | None, quiet: bool) -> Bundle
     return export_run(run, run.home, run.bundle.path, home_dir=home)
 
 
-def _pictures(words: list[str]) -> tuple[Iterable[Named], list[tuple[str, str]], int | None]:
+def _pictures(words: list[str]) -> tuple[Iterable[Named | None], list[tuple[str, str]], int | None]:
     """The pictures that a person names, what could not be looked at, and how many there are (None: not known yet).
 
     Raises `FittingroomError` for a folder without pictures.
@@ -271,29 +273,49 @@ def _pictures(words: list[str]) -> tuple[Iterable[Named], list[tuple[str, str]],
     return named, faults, len(named)
 
 
-def _from_stdin() -> Iterator[Named]:
-    """One picture's bytes, or names of files, a line each, answered as they come."""
+def _from_stdin() -> Iterator[Named | None]:
+    """One picture's bytes, or names of files, a line each, answered as they come: None where no more are there yet."""
     from fittingroom.inference.pictures import Named
     from fittingroom.spec.errors import FittingroomError
 
-    stream = sys.stdin.buffer
-    first = stream.readline()
-    if not first:
+    stream = cast(io.BufferedReader, sys.stdin.buffer)
+    came = stream.read1(CHUNK)
+    if not came:
         raise FittingroomError("nothing came in on standard input; give a picture, or names of files, a line each")
-    if not _is_text(first) or first.startswith((b"GIF87a", b"GIF89a")):
-        yield Named("-", first + stream.read())
+    if _is_picture(came):
+        yield Named("-", came + stream.read())
         return
-    for line in chain([first], iter(stream.readline, b"")):
-        word = line.decode("utf-8", "surrogateescape").rstrip("\r\n")
-        if word:
-            yield Named(word, Path(word))
+    rest = b""
+    while came:
+        *lines, rest = (rest + came).split(b"\n")
+        yield from map(_named, filter(None, (line.rstrip(b"\r") for line in lines)))
+        yield None
+        came = stream.read1(CHUNK)
+    if rest:
+        yield _named(rest)
 
 
-def _is_text(line: bytes) -> bool:
+def _named(line: bytes) -> Named:
+    from fittingroom.inference.pictures import Named
+
+    word = line.decode("utf-8", "surrogateescape")
+    return Named(word, Path(word))
+
+
+def _is_picture(head: bytes) -> bool:
+    """Whether these are the first bytes of a picture, and no names: by what formats begin with, or as they are no text.
+
+    >>> _is_picture(b"RIFF\\n\\0\\0\\0WEBP"), _is_picture(b"GIF89a"), _is_picture(b"BMW.jpg\\nRIFF.png\\n")
+    (True, True, False)
+    """
+    if head.startswith((b"GIF87a", b"GIF89a")) or (head[:4], head[8:12]) == (b"RIFF", b"WEBP"):
+        return True
+    if head.startswith(b"BM") and head[6:10] == bytes(4):
+        return True
     try:
-        return "\0" not in line.decode()
+        return "\0" in codecs.getincrementaldecoder("utf-8")().decode(head.partition(b"\n")[0])
     except UnicodeDecodeError:
-        return False
+        return True
 
 
 def _in_words(result: Result) -> str:

@@ -12,7 +12,7 @@ from fittingroom.data.own.listing import Picture
 from fittingroom.data.own.shape import Target, resized
 from fittingroom.spec.framing import Framing, Subject
 
-__all__ = ["Unreadable", "frame", "read_framed"]
+__all__ = ["Unreadable", "frame", "pixels_of", "read_framed"]
 
 LOOKED_AT = 400  # pixels: a larger picture is made smaller before its subject is looked for
 RING = 40  # the ground is what the outermost 1/40 of a picture shows
@@ -30,6 +30,15 @@ def read_framed(picture: Picture, framing: Framing, most_pixels: int = MOST_PIXE
         if image.width * image.height > most_pixels:
             raise Unreadable(f"has {image.width:,} × {image.height:,} pixels, more than {most_pixels:,}")
         return frame(upright(image), framing)
+
+
+def pixels_of(picture: Picture) -> int:
+    """How many pixels a picture file says it has, undecoded; 0 for what is none."""
+    try:
+        with opened(picture) as image:
+            return image.width * image.height
+    except Unreadable:
+        return 0
 
 
 def frame(picture: Image.Image, framing: Framing) -> np.ndarray:

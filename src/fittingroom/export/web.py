@@ -30,7 +30,15 @@ SCRIPTS = (
     "site.js", "latest.js", "framing.js", "resize.js", "picture.js", "pad.js", "shown.js", "occlusion.js", "model.js", "try.css",
 )  # fmt: skip
 MARK = "facts.json"  # by which we know a site of ours
-FILES = ("index.html", "style.css", MARK, "model.onnx", "model-card.md", *SCRIPTS, *(f"ort/{f.name}" for f in RUNTIME_FILES))
+FILES = (
+    "index.html",
+    "style.css",
+    MARK,
+    "model.onnx",
+    "model-card.md",
+    *SCRIPTS,
+    *(f"ort/{f.name}" for f in RUNTIME_FILES),
+)
 
 
 def export_web(bundle: BundleFolder, out: Path, *, home_dir: Path | None = None, say: Say = lambda line: None) -> Path:

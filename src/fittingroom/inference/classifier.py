@@ -77,11 +77,14 @@ class Graph:
         given = tuple(output.name for output in self._session.get_outputs())
         if given != OUTPUTS:
             raise FittingroomError(f"{what}: the graph gives {given}, not {OUTPUTS}; export the run again")
-        try:
-            self._session.run(None, {"images": np.zeros((1, *shape), np.uint8)})  # what can be loaded may not run
+        try:  # what can be loaded may not run, or for one number of images only
+            for n in (1, 2):
+                logits_NK = self._session.run(["logits"], {"images": np.zeros((n, *shape), np.uint8)})[0]
         except Exception as error:
             first = str(error).strip().splitlines()[0][:300]
             raise FittingroomError(f"{what}: the graph cannot be run ({first}); export the run again") from None
+
+        self.n_classes = int(logits_NK.shape[1])
 
     def run(self, images_NCHW: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Logits and probabilities (N,K) float32 of one batch (N,C,H,W) uint8."""
@@ -106,6 +109,11 @@ class Classifier:
     def __init__(self, bundle: BundleFolder, threads: int | None = None, spinning: bool = True) -> None:
         self.bundle, self.facts = bundle, bundle.facts
         self.graph = Graph(bundle.graph(), self.facts.framing.shape, threads, str(bundle.path), spinning)
+        if self.graph.n_classes != len(self.facts.classes):
+            raise FittingroomError(
+                f"{bundle.path}: the graph tells {self.graph.n_classes} classes apart, bundle.json names "
+                f"{len(self.facts.classes)}; export the run again"
+            )
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -36,11 +36,12 @@ class Result:
 
 
 def classify(
-    classifier: Classifier, pictures: Iterable[Named], *, top: int = 3, sure_at: float | None = None
+    classifier: Classifier, pictures: Iterable[Named | None], *, top: int = 3, sure_at: float | None = None
 ) -> Iterator[list[Result]]:
     """Results in the order of `pictures`, a batch at a time. One bad picture fails alone.
 
-    `pictures` is read as it is needed, so that it may come from somebody who is still writing.
+    `pictures` is read as it is needed, so that it may come from somebody who is still writing: None says that there is no
+    more at the moment, and what came is answered.
     """
     framing = classifier.facts.framing
     size = max(1, min(BATCH, BATCH_PIXELS // (framing.height * framing.width)))
@@ -51,10 +52,9 @@ def classify(
         except Unreadable as reason:
             return str(reason)
 
-    source = iter(pictures)
     with warnings.catch_warnings(), ThreadPoolExecutor(cores()) as pool:
         warnings.simplefilter("ignore")  # of oddities in files that can be read all the same
-        while batch := list(itertools.islice(source, size)):
+        for batch in _batches(pictures, size):
             found = list(pool.map(read, batch))
             images = [image for image in found if isinstance(image, np.ndarray)]
             said: Iterator[Answer] = iter(())
@@ -64,3 +64,13 @@ def classify(
                 Result(named.name, None, image) if isinstance(image, str) else Result(named.name, next(said))
                 for named, image in zip(batch, found, strict=True)
             ]
+
+
+def _batches(pictures: Iterable[Named | None], size: int) -> Iterator[list[Named]]:
+    batch: list[Named] = []
+    for named in itertools.chain(pictures, [None]):
+        if named is not None:
+            batch.append(named)
+        if batch and (named is None or len(batch) == size):
+            yield batch
+            batch = []

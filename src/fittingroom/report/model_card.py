@@ -17,9 +17,7 @@ from fittingroom.store import LoadedRun
 SHOWN = 5  # classes that are recognised worst
 
 
-def model_card(
-    run: LoadedRun, facts: BundleFacts, parity: Parity, *, about: str, licence: str, test_reads: int
-) -> str:
+def model_card(run: LoadedRun, facts: BundleFacts, parity: Parity, *, about: str, licence: str, test_reads: int) -> str:
     """The Markdown text: the run's logits are those of the graph. `about` and `licence` are the data's, in words.
 
     `test_reads`: how often its folder of runs has read the test images.

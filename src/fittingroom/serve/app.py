@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import time
 import warnings
 from collections.abc import AsyncIterator, Awaitable
+from functools import partial
 from importlib.metadata import version
 from typing import Any, TypeVar
 
@@ -16,6 +18,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, Response
 from pydantic import BaseModel
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -28,6 +31,7 @@ from fittingroom.serve.models import VERSION, Models, Served
 from fittingroom.serve.settings import Settings
 
 T = TypeVar("T")
+MUCH = 1 << 20  # bytes: what takes longer to read than to hand over to a thread
 
 
 class Problem(BaseModel):
@@ -66,7 +70,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         405: "no such method",
         413: "too large",
         415: "of no type that is read",
-        503: "too many are waiting, or the server begins or ends",
+        503: "too many are waiting, or the server is just beginning",
         504: "not answered in time",
     }.items()
 }
@@ -86,6 +90,7 @@ def create_app(settings: Settings) -> App:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, of oddities in pictures that can be read all the same
             work = asyncio.create_task(models.work())
+            work.add_done_callback(_end_if_failed)
             yield
             models.stop()
             await work
@@ -110,7 +115,7 @@ def create_app(settings: Settings) -> App:
 
     @app.get("/v2/health/ready", tags=["v2"])
     async def ready() -> dict[str, bool]:
-        """Whether every model is warmed up, and the server is not stopping; 503 otherwise."""
+        """Whether every model is warmed up; 503 until then."""
         if not models.ready:
             raise Refused(503, "not ready")
         return {"ready": True}
@@ -159,7 +164,8 @@ def create_app(settings: Settings) -> App:
             with served.coming():
                 body = await request.body()
                 shape = served.classifier.facts.framing.shape
-                asked = v2.read_request(body, request.headers.get(v2.HEADER_LENGTH), shape, limits)
+                read = partial(v2.read_request, body, request.headers.get(v2.HEADER_LENGTH), shape, limits)
+                asked = read() if len(body) < MUCH else await models.in_thread(read)
                 images = asked.images_NCHW
                 if images is None:
                     images = await _all_good(models, asked, served)
@@ -237,13 +243,20 @@ def create_app(settings: Settings) -> App:
         for operation in methods.values():
             operation["responses"].pop("422", None)  # FastAPI's own kind of error, which `_errors` replaces
 
-    return Guard(
-        _counted(app, meters),
+    guarded = Guard(
+        app,
         host=settings.host,
         token=settings.token,
         most_body_bytes=limits.body_bytes,
         names=settings.names,
     )
+    return _counted(guarded, meters)
+
+
+def _end_if_failed(work: asyncio.Task[None]) -> None:
+    """A server whose models have stopped working is none: it ends, and says why, instead of answering 503 for ever."""
+    if not work.cancelled() and work.exception():
+        signal.raise_signal(signal.SIGTERM)
 
 
 def _of(models: Models, name: str, request: Request) -> Served:
@@ -264,20 +277,20 @@ async def _all_good(models: Models, asked: v2.Asked, served: Served) -> np.ndarr
 
 async def _files(request: Request, most: int) -> list[tuple[str, bytes]]:
     """Names and contents of the pictures that were sent."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "multipart/form-data":
+    kind, options = parse_options_header(request.headers.get("content-type", ""))
+    if kind == b"multipart/form-data":
+        if options.get(b"charset", b"utf-8").lower() not in (b"utf-8", b"utf8", b"us-ascii"):
+            raise Refused(400, "send names in UTF-8")  # Python has charsets that read a long name for hours
         try:
             async with request.form(max_files=most, max_fields=64) as form:
                 uploads = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
                 files = [(_printable(upload.filename or "image"), await upload.read()) for upload in uploads]
         except HTTPException as error:
             raise Refused(413 if error.detail.startswith("Too many") else 400, error.detail) from None
-        except UnicodeError:  # a charset can be one that Python has for jokes
-            raise Refused(400, "a file's name cannot be read; send it as UTF-8") from None
         if not files:
             raise Refused(400, "no picture came; send files, say with: curl -F image=@picture.png")
         return files
-    if kind.startswith("image/") or kind == "application/octet-stream":
+    if kind.startswith(b"image/") or kind == b"application/octet-stream":
         return [("image", await request.body())]
     raise Refused(415, "send multipart/form-data with picture files, or one picture as image/*")
 
@@ -357,7 +370,7 @@ def _errors(app: FastAPI) -> None:
         return problem(500, "the server failed; its log says why")
 
 
-def _counted(app: FastAPI, meters: Meters) -> App:
+def _counted(app: App, meters: Meters) -> App:
     """Counts and times every request by the path's pattern, so that no client can make up new series."""
 
     async def counting(scope: Scope, receive: Receive, send: Send) -> None:

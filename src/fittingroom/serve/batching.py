@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MOST_IMAGES = 32  # in a batch; more are not much faster  # measured: docs/serving.md
+MOST_IMAGES = 32  # in a batch; 250 are no faster (measured: benchmarks/serving.py takes the better of both)
 MOST_WAIT_S = 0.005  # for requests that are known to be on their way
 
 Said = tuple[np.ndarray, np.ndarray]  # logits and probabilities (N,K)
@@ -99,6 +99,7 @@ class Batcher:
                 return
             if self._arriving and self._images() < MOST_IMAGES:
                 await self._until(lambda: not self._arriving or self._images() >= MOST_IMAGES, MOST_WAIT_S)
+                await asyncio.sleep(0)  # who has just been read asks from a task of its own, in the loop's next turn
             batch = self._batch()
             if not batch:
                 continue

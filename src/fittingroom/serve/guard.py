@@ -8,7 +8,7 @@ import socket
 from collections.abc import Awaitable, Callable, MutableMapping
 from hashlib import sha256
 from typing import Any
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from fittingroom.spec.errors import FittingroomError
 
@@ -105,9 +105,10 @@ class Guard:
             return True
         if not self.pages:
             return False
-        asked = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
-        if hmac.compare_digest(asked.encode(), self.token.encode()):
-            here = "/" + quote(scope["path"].lstrip("/"))
+        query = parse_qsl(scope["query_string"].decode("latin-1"))
+        if hmac.compare_digest(dict(query).get("token", "").encode(), self.token.encode()):
+            rest = urlencode([(key, value) for key, value in query if key != "token"])
+            here = "/" + quote(scope["path"].lstrip("/")) + (f"?{rest}" if rest else "")
             raise Refused(
                 303, "", {"location": here, "set-cookie": f"{self.cookie}; HttpOnly; SameSite=Strict; Path=/"}
             )

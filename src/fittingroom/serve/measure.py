@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from fittingroom.serve.settings import SHARED_METRICS
 
@@ -40,6 +41,19 @@ class Meters:
         """The exposition format, of this worker or, where they share a folder, of all."""
         if SHARED_METRICS not in os.environ:
             return bytes(generate_latest(self.registry))
+        _forget_the_dead(Path(os.environ[SHARED_METRICS]))
         everyone = CollectorRegistry()
         MultiProcessCollector(everyone)
         return bytes(generate_latest(everyone))
+
+
+def _forget_the_dead(folder: Path) -> None:
+    """The queue of a worker that was killed has gone with it."""
+    for file in folder.glob("gauge_live*_*.db"):
+        pid = int(file.stem.rpartition("_")[2])
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            mark_process_dead(pid)
+        except OSError:
+            pass  # another's, so it lives

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 
-from fittingroom.data.framing import Unreadable, read_framed
+from fittingroom.data.framing import Unreadable, pixels_of, read_framed
 from fittingroom.inference import Classifier
 from fittingroom.serve.batching import MOST_IMAGES, Batcher, Busy, Draining, Said
 from fittingroom.serve.guard import Refused
@@ -22,6 +23,7 @@ from fittingroom.spec.framing import Framing
 from fittingroom.store.bundles import BundleFolder
 from fittingroom.store.runs import safe_name
 
+T = TypeVar("T")
 RETRY_AFTER_S = 1
 VERSION = "1"  # of every model: another version is another bundle, and another server
 
@@ -113,22 +115,34 @@ class Models:
         for served in self.by_name.values():
             served.batcher.stop()
 
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        """What `work` gives, done by one of the threads that decode."""
+        return await asyncio.get_running_loop().run_in_executor(self.decoders, work)
+
     async def read(self, pictures: Sequence[bytes], framing: Framing) -> list[np.ndarray | str]:
-        """Each picture as (C,H,W) uint8, or why it is none."""
-        loop = asyncio.get_running_loop()
-        most = self.settings.limits.pixels
-        return list(
-            await asyncio.gather(*(loop.run_in_executor(self.decoders, _read, p, framing, most) for p in pictures))
-        )
+        """Each picture as (C,H,W) uint8, or why it is none. Raises `Refused` with 413 if they are too large together."""
+        limits = self.settings.limits
+        if len(pictures) * limits.pixels > limits.pixels_together:
+            together = await self.in_thread(lambda: sum(map(pixels_of, pictures)))
+            if together > limits.pixels_together:
+                raise Refused(
+                    413,
+                    f"a request's pictures may have {limits.pixels_together:,} pixels together; got {together:,}",
+                )
+        reading = (self.in_thread(partial(_read, picture, framing, limits.pixels)) for picture in pictures)
+        return list(await asyncio.gather(*reading))
 
     def _batcher(self, name: str, classifier: Classifier) -> Batcher:
         batch, inference = self.meters.batch.labels(name), self.meters.inference.labels(name)
+        waiting = self.meters.waiting.labels(name)
 
         def saw(images: int, seconds: float) -> None:
             batch.observe(images)
             inference.observe(seconds)
+            waiting.set(batcher.waiting)  # when another worker tells all workers' figures, it cannot ask this one
 
-        return Batcher(classifier.graph.run, self.settings.limits.queue, saw)
+        batcher = Batcher(classifier.graph.run, self.settings.limits.queue, saw)
+        return batcher
 
 
 def _read(picture: bytes, framing: Framing, most_pixels: int) -> np.ndarray | str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import socket
 import tempfile
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 from fittingroom.serve.guard import App, refuse_open_host
@@ -15,7 +17,7 @@ from fittingroom.serve.settings import SHARED_METRICS, Settings
 from fittingroom.spec.errors import FittingroomError, need
 
 BACKLOG = 2048  # connections that wait to be accepted
-DRAIN_S = 30  # for what is under way when the server is told to stop
+DRAIN_S = 30  # for what is under way when the server is told to stop, or the deadline, if that is later
 
 
 def serve(settings: Settings, said: Callable[[str], None] = lambda line: None) -> None:
@@ -41,23 +43,24 @@ def serve(settings: Settings, said: Callable[[str], None] = lambda line: None) -
                 Classifier(BundleFolder(path))
         listening, address = bound(settings.host, settings.port)
         said(address)
-        run_app(app, listening, settings.workers)
+        run_app(app, listening, settings.workers, max(DRAIN_S, math.ceil(settings.limits.deadline_s)))
 
 
-def run_app(app: Any, listening: socket.socket, workers: int = 1) -> None:
+def run_app(app: Any, listening: socket.socket, workers: int = 1, drain_s: int = DRAIN_S) -> None:
     """Run an ASGI application (with several workers: a function that makes one) on a bound socket until told to stop."""
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
     config = uvicorn.Config(
         app,
+        http=http_protocol(),
         factory=workers > 1,
         workers=workers,
         log_level="warning",
         access_log=False,
         server_header=False,
         date_header=False,
-        timeout_graceful_shutdown=DRAIN_S,
+        timeout_graceful_shutdown=drain_s,
         timeout_keep_alive=30,
         backlog=BACKLOG,
     )
@@ -67,6 +70,15 @@ def run_app(app: Any, listening: socket.socket, workers: int = 1) -> None:
         else:
             uvicorn.Server(config).run(sockets=[listening])
     listening.close()
+
+
+def http_protocol() -> Any:
+    """Ours, which limits heads; uvicorn's other one, which does so too, where there is no httptools (Windows)."""
+    if find_spec("httptools") is None:
+        return "h11"
+    from fittingroom.serve.protocol import BoundedHttp
+
+    return BoundedHttp
 
 
 def bound(host: str, port: int) -> tuple[socket.socket, str]:

@@ -14,11 +14,12 @@ SHARED_METRICS = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own name; set
 class Limits:
     """What one request may bring, and how long it may take. Beyond: 4xx, 503 (queue) and 504 (deadline)."""
 
-    queue: int = 64  # requests that may wait for each model in each worker
-    deadline_s: float = 10.0  # from a request's first byte to its answer
+    queue: int = 64  # requests that may wait for each model in each worker; and as many that are being read
+    deadline_s: float = 10.0  # from the end of a request's head to its answer
     body_bytes: int = 32 << 20
     images: int = 256
     pixels: int = 40_000_000  # of one picture
+    pixels_together: int = 200_000_000  # of all that come with one request
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,9 @@ def read_request(body: bytes, header_length: str | None, shape: tuple[int, int, 
         if not re.fullmatch("[0-9]{1,18}", header_length) or int(header_length) > len(body):
             raise Refused(400, f"Inference-Header-Content-Length: got {header_length[:20]!r}, of {len(body)} bytes")
         json_bytes, binary = body[: int(header_length)], body[int(header_length) :]
+    most = limits.images * math.prod(shape) + 10_000  # values; a comma in a name is one too many, and harmless
+    if json_bytes.count(b",") > most:
+        raise Refused(413, f"the JSON holds more values than the {limits.images} images that a request may have")
     request = _parsed(json_bytes)
     tensor = request.inputs[0]
     if tensor.name != "images":
