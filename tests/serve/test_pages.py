@@ -117,7 +117,8 @@ def test_the_page_tells_all_addresses_and_what_the_model_is(server: Server, clas
         assert f"<code>{path}</code>" in html
     assert MODEL in html and all(name in html for name in classes)
     assert (
-        "32 MiB and 256 images a request, 40,000,000 pixels a picture, 64 requests waiting, 10 s for an answer" in html
+        "32 MiB and 256 images a request, 40,000,000 pixels a picture and 200,000,000 all together, 64 requests waiting, 10 s for an answer"
+        in html
     )
 
 
@@ -125,7 +126,10 @@ def test_limits_of_ones_own_are_told(bundle: Path) -> None:
     limits = Limits(queue=7, deadline_s=2.5, body_bytes=3 << 20, images=9, pixels=1_000)
     with in_a_thread(Settings((bundle, bundle), limits=limits), ready=False) as own:
         html = page_of(own.ask("GET", "/"))
-    assert "3 MiB and 9 images a request, 1,000 pixels a picture, 7 requests waiting, 2.5 s for an answer" in html
+    assert (
+        "3 MiB and 9 images a request, 1,000 pixels a picture and 200,000,000 all together, 7 requests waiting, 2.5 s for an answer"
+        in html
+    )
     assert f"?model={MODEL}" in html and f"{MODEL}~2" in html and "FITTINGROOM_TOKEN" not in html
 
 
