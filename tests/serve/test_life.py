@@ -35,6 +35,8 @@ from serve.asking import (
     until,
 )
 
+from fittingroom.inference import Classifier
+from fittingroom.serve import models
 from fittingroom.serve.batching import Draining
 from fittingroom.serve.guard import Refused
 from fittingroom.serve.measure import Meters
@@ -112,6 +114,19 @@ def test_not_ready_when_it_has_stopped(bundle: Path, images: np.ndarray) -> None
         assert not models.ready
 
     asyncio.run(body())
+
+
+def test_a_server_whose_models_cannot_work_ends(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(classifier: Classifier) -> None:
+        raise MemoryError
+
+    signals: list[int] = []
+    monkeypatch.setattr(models, "_warm_up", fails)
+    monkeypatch.setattr(signal, "raise_signal", signals.append)
+    with in_a_thread(Settings((bundle,)), ready=False) as server:
+        until(lambda: signals)
+        assert server.ask("GET", "/v2/health/ready").status == 503
+    assert signals == [signal.SIGTERM]
 
 
 # ---------------------------------------------------------------- too many, too late, gone
@@ -279,6 +294,16 @@ def test_what_is_under_way_is_answered_before_the_end(
         assert np.abs(logits(reply) - alone[0][:3]).max() < 1e-5 and reply.headers["connection"] == "close"
         assert running.process.wait(60) == 0
         assert running.said == f"serving at http://{server.name} (Ctrl-C stops)\n"
+
+
+def test_the_queue_of_a_killed_worker_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with subprocess.Popen(["true"]) as dead:
+        pass
+    for pid in (dead.pid, os.getpid()):
+        (tmp_path / f"gauge_livesum_{pid}.db").write_bytes(bytes(8))  # nothing used yet
+    monkeypatch.setenv(SHARED_METRICS, str(tmp_path))
+    assert Meters().text() == b""
+    assert [file.name for file in tmp_path.iterdir()] == [f"gauge_livesum_{os.getpid()}.db"]
 
 
 @pytest.mark.slow
