@@ -15,11 +15,12 @@ lint: .venv/dev.done
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# a thread for each worker: more would wait for each other
 check: lint
-	$(BIN)/pytest -n auto -m "not slow" $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto -m "not slow" $(ARGS)
 
 test: .venv/dev.done
-	$(BIN)/pytest -n auto $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto $(ARGS)
 
 bench: .venv/run.done .venv-peers/done  # our speed against five peers; nothing else may run meanwhile
 	$(BIN)/python benchmarks/bench.py $(ARGS)
