@@ -262,7 +262,10 @@ def test_a_kept_connection_outlives_refusals(
 
 def addresses(pid: int) -> set[str]:
     """Where a process listens, in /proc's way."""
-    mine = {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()}
+    mine = set()
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            mine.add(str(link.readlink()))
     found = set()
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:

@@ -204,8 +204,10 @@ def test_files_are_decoded_alike(page: Page, bundle: BundleFolder, kind: str) ->
 
 
 def test_the_heat_map_is_the_same_in_the_browser(page: Page, bundle: BundleFolder) -> None:
-    image = load("mnist").train.images_NCHW[5]
+    images = load("mnist").train.images_NCHW[:200]
     graph = Classifier(bundle).graph
+    doubted = int(graph.run(images)[1].max(1).argmin())  # of a sure answer no place can take much
+    image = images[doubted]
     c = int(graph.run(image[None])[1].argmax())
     wanted = occlusion(graph, image, c)
     found = page.evaluate(
