@@ -14,7 +14,8 @@ import pytest
 from trained import trained
 
 from fittingroom.store import RunFolder, Runs
-from fittingroom.ui.index import RunIndex, run_id
+from fittingroom.ui.index import RunIndex
+from fittingroom.ui.opaque import opaque
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def test_a_line_says_what_the_folder_says(runs: Runs) -> None:
     assert index.waiting == 0
     [line], count = index.page()
     [run] = runs.list()
-    assert count == 1 and line.name == run.name and line.state == "finished" and line.id == run_id(run.name)
+    assert count == 1 and line.name == run.name and line.state == "finished" and line.id == opaque(run.name)
     assert line.test == run.metrics.test.accuracy and line.val == run.metrics.val.accuracy  # type: ignore[union-attr]
     assert line.curve == tuple(round(e.val_accuracy or 0, 4) for e in run.epochs) and (line.epochs, line.of) == (3, 3)
     assert line.changes == "data.limit=600 train.epochs=3"

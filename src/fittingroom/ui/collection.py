@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from fittingroom.report.audit_page import Audit
 from fittingroom.report.pictures import data_uri, png_bytes
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.store import Runs
+from fittingroom.ui.opaque import opaque
 
 SAMPLES = 60  # on a page
 GROUPS = 60
@@ -48,7 +48,7 @@ class Collection:
     def all(self) -> Sequence[About]:
         shipped = [(name, entry(name, self.home_dir).title, False) for name in catalog(self.home_dir)]
         own = dict.fromkeys((about.name, about.name, True) for about, _ in known(self.home_dir))
-        return [About(data_id(name), name, title, mine) for name, title, mine in [*shipped, *own]]
+        return [About(opaque(name), name, title, mine) for name, title, mine in [*shipped, *own]]
 
     def find(self, wanted: str) -> About:
         """The data set of this id. Raises `FittingroomError`."""
@@ -120,8 +120,3 @@ class Collection:
             if kept is not None and row < len(kept):
                 uri = data_uri(png_bytes(kept[row]))
         return {"row": row, "split": split, "image": uri, "class": name}
-
-
-def data_id(name: str) -> str:
-    """What a data set is called in addresses."""
-    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:12]

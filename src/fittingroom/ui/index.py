@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import sqlite3
@@ -17,6 +16,7 @@ from typing import Any
 from fittingroom.spec.changes import told_apart
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.store import RunFolder, Runs
+from fittingroom.ui.opaque import opaque
 
 LAYOUT = 2  # raised when the table changes: an older one is made anew
 QUIET_S = 120.0  # an unfinished run without an epoch that has been silent for longer has stopped …
@@ -153,18 +153,13 @@ class RunIndex:
     def _seen(self, name: str, stamp: int) -> tuple[Any, ...]:
         """A folder's line; one of Nones where it holds no run."""
         run = RunFolder(self.runs.path / name)
-        mark = run_id(name)
+        mark = opaque(name)
         if not (run.path / "run.json").is_file():
             return (mark, name, stamp, *[None] * (len(COLUMNS) - 3))
         try:
             return (mark, name, stamp, stamp / 1e9, *_facts(run))
         except (FittingroomError, OSError, KeyError, ValueError):
             return (mark, name, stamp, stamp / 1e9, name, "", 0, "damaged", 0, 0, *[None] * 4, "", "", "[]")
-
-
-def run_id(name: str) -> str:
-    """What a run is called in addresses: nothing that could be a path."""
-    return hashlib.sha256(os.fsencode(name)).hexdigest()[:12]
 
 
 def _connected(place: str) -> sqlite3.Connection:
