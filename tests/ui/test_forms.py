@@ -39,8 +39,8 @@ def test_what_was_changed_becomes_overrides() -> None:
     assert words[:3] == ("compare", "readme-004-cnn", "readme-004-mlp") and words[-2:] == ("--seeds", "3")
     words = read_form({"recipe": ["fast-mnist"], "with": ["readme-004-mlp"]}, home()).words
     assert words == ("compare", "fast-mnist", "readme-004-mlp", "--data", "mnist", "--seeds", "1")
-    left_out = read_form({"recipe": ["fast-mnist"], "exclude": ["yes"]}, home(), Path("d.csv")).words
-    assert "data.exclude=d.csv" in left_out
+    left_out = read_form({"recipe": ["fast-mnist"], "exclude": ["yes"]}, home(), lambda name: Path(f"{name}.csv")).words
+    assert "data.exclude=mnist.csv" in left_out
 
 
 @pytest.mark.parametrize(

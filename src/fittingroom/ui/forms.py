@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -85,9 +85,12 @@ class Wrong(Exception):
         self.faults = dict(faults)
 
 
-def read_form(form: Mapping[str, Sequence[str]], home_dir: Path, decisions: Path | None = None) -> Wish:
-    """The command that a filled form means; `decisions` is the file that its `exclude` stands for.
+def read_form(
+    form: Mapping[str, Sequence[str]], home_dir: Path, decisions: Callable[[str], Path] | None = None
+) -> Wish:
+    """The command that a filled form means; `decisions` gives the file of a data set that its `exclude` stands for.
 
+    Nothing that was sent is opened as a file: recipes and data are looked up among those that are offered.
     Raises `Wrong` with every fault.
     """
     recipes, sets = offered(home_dir)
@@ -109,7 +112,7 @@ def read_form(form: Mapping[str, Sequence[str]], home_dir: Path, decisions: Path
     recipe = known_recipes[names[0]]
     changes = [f"{f.path}={text}" for f in fields(recipe) if (text := _text(form, f)) is not None and text != f.value]
     if form.get("exclude") and decisions:
-        changes.append(f"data.exclude={decisions}")
+        changes.append(f"data.exclude={decisions(data or recipe.data.name)}")
     for name in names:
         try:
             read_recipe(name, changes)

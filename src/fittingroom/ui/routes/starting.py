@@ -9,8 +9,6 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from fittingroom.data.decisions import left_out
-from fittingroom.spec.errors import FittingroomError
-from fittingroom.spec.read import read_recipe
 from fittingroom.ui.forms import Wrong, fields, offered, read_form
 from fittingroom.ui.frame import page
 from fittingroom.ui.jobs import Seen
@@ -71,12 +69,9 @@ def _form(given: Given, faults: dict[str, str], rooms: Rooms, status: int = 200)
 
 def _begin(given: Given, rooms: Rooms) -> Response:
     try:
-        name = (given.get("data") or [""])[0] or read_recipe((given.get("recipe") or [""])[0]).data.name
-        wish = read_form(given, rooms.home_dir, rooms.runs.decisions_file(name))
+        wish = read_form(given, rooms.home_dir, rooms.runs.decisions_file)
     except Wrong as wrong:
         return _form(given, wrong.faults, rooms, 400)
-    except FittingroomError as error:
-        return _form(given, {"": str(error)}, rooms, 400)
     job = rooms.jobs.start([*wish.words, *rooms.places], wish.title)
     return RedirectResponse(f"/jobs/{job.id}", 303)
 
