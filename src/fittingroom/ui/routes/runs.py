@@ -7,9 +7,10 @@ from urllib.parse import urlencode
 
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from starlette.exceptions import HTTPException
 
+from fittingroom.spec.errors import FittingroomError
 from fittingroom.store import RunFolder
+from fittingroom.ui.again import refuse_own_code, resuming
 from fittingroom.ui.frame import curves, page
 from fittingroom.ui.index import Line
 from fittingroom.ui.opaque import opaque
@@ -41,24 +42,16 @@ def add(app: FastAPI, rooms: Rooms) -> None:
     @app.post("/runs/{run}/resume")
     def resume(run: str) -> Response:
         line, folder = rooms.one(run)
-        if folder.recipe.model.kind == "python":
-            raise HTTPException(400, "a model of one's own is not started from here; resume it where it was started")
-        words = [
-            "train",
-            str(folder.path / "recipe.toml"),
-            "--data",
-            line.dataset,
-            "--seed",
-            str(line.seed),
-            "--resume",
-        ]
+        words = resuming(line, folder)
         job = rooms.jobs.start([*words, *rooms.places], f"{line.recipe} on {line.dataset}, resumed")
         return RedirectResponse(f"/jobs/{job.id}", 303)
 
     @app.post("/runs/{run}/export")
     def export(run: str) -> Response:
         line, folder = rooms.one(run)
-        job = rooms.jobs.start(["export", str(folder.path), *rooms.places], f"exporting {line.recipe}")
+        words = ["export", str(folder.path)]
+        refuse_own_code(folder, words)
+        job = rooms.jobs.start([*words, *rooms.places], f"exporting {line.recipe}")
         return RedirectResponse(f"/jobs/{job.id}", 303)
 
 
@@ -73,6 +66,12 @@ def _table(rooms: Rooms, q: str, sort: str, down: bool, first: int) -> dict[str,
 
 def _about(line: Line, folder: RunFolder, rooms: Rooms) -> dict[str, Any]:
     damaged = line.state == "damaged"
+    refusal = ""
+    if line.state == "stopped":
+        try:
+            resuming(line, folder)
+        except FittingroomError as error:
+            refusal = str(error)
     epochs = [] if damaged else folder.epochs
     return {
         "line": line,
@@ -84,5 +83,6 @@ def _about(line: Line, folder: RunFolder, rooms: Rooms) -> dict[str, Any]:
         "environment": None if damaged else folder.environment,
         "metrics": folder.metrics if folder.done else None,
         "bundle": folder.bundle.there,
+        "refusal": refusal,
         "job": next((seen for seen in rooms.jobs.list() if seen.running and seen.run == line.name), None),
     }
