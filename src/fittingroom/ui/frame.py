@@ -27,7 +27,8 @@ def page(template: str, here: str, status: int = 200, **context: Any) -> HTMLRes
         template, folders=(PAGES,), frame="frame.html", here=here, percent=percent, human=human, ago=ago, duration=duration,
         spark=spark, now=time.time, **context,
     )  # fmt: skip
-    return HTMLResponse(html, status, headers={"content-security-policy": POLICY, "cache-control": "no-store"})
+    text = html.encode("utf-8", "replace")  # a file's name may hold bytes that are no text
+    return HTMLResponse(text, status, headers={"content-security-policy": POLICY, "cache-control": "no-store"})
 
 
 def polyline(values: Sequence[float], low: float, high: float, width: float, height: float) -> str:
