@@ -59,7 +59,7 @@ def _table(rooms: Rooms, q: str, sort: str, down: bool, first: int) -> dict[str,
     lines, count = rooms.index.page(q, sort, down, max(0, first), PER_PAGE)
     return {
         "lines": lines, "count": count, "q": q, "sort": sort, "down": down, "first": first, "most": PER_PAGE,
-        "waiting": rooms.index.waiting, "jobs": [job for job in rooms.jobs.list(8) if job.running],
+        "waiting": rooms.index.waiting, "jobs": rooms.jobs.running(),
         "link": lambda **change: "/?" + urlencode({"q": q, "sort": sort, "down": int(down), "first": first} | change),
     }  # fmt: skip
 
@@ -84,5 +84,5 @@ def _about(line: Line, folder: RunFolder, rooms: Rooms) -> dict[str, Any]:
         "metrics": folder.metrics if folder.done else None,
         "bundle": folder.bundle.there,
         "refusal": refusal,
-        "job": next((seen for seen in rooms.jobs.list() if seen.running and seen.run == line.name), None),
+        "job": next((seen for seen in rooms.jobs.running() if seen.run == line.name), None),
     }
