@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from itertools import takewhile, zip_longest
+from pathlib import Path
 
 from fittingroom.spec.errors import FittingroomError
-from fittingroom.store import RunFolder
+from fittingroom.store import RunFolder, Runs
+from fittingroom.ui.forms import MOST_SEEDS, fields, offered
 from fittingroom.ui.index import Line
+from fittingroom.ui.jobs import Seen
 
 
 def resuming(line: Line, run: RunFolder) -> list[str]:
@@ -30,6 +34,30 @@ def resuming(line: Line, run: RunFolder) -> list[str]:
             f"--no-test if it was begun so: {shlex.join(['fittingroom', *words])}"
         )
     return [*words, *test_option(run)]
+
+
+def once_more(seen: Seen, runs: Runs, home_dir: Path) -> list[str]:
+    """The words, without their places, of a training or a comparison that has ended unfinished: given again, it goes on.
+
+    [] where there is nothing to go on with. What lies in RUNS/jobs may come from elsewhere: words that our form would not
+    make are not given.
+    """
+    if seen.state in ("running", "finished") or seen.job.kind not in ("train", "compare"):
+        return []
+    words = list(takewhile(lambda word: word != "--runs", seen.job.words[1:]))
+    said = list(takewhile(lambda word: not word.startswith("-"), words[1:]))
+    options = words[1 + len(said) :]
+    names, changes = [w for w in said if "=" not in w], [w for w in said if "=" in w]
+    recipes, sets = offered(home_dir)
+    known = {recipe.name: recipe for recipe in recipes}
+    if not names or not known.keys() >= set(names):
+        return []
+    paths = {field.path for field in fields(known[names[0]])}
+    excluded = {f"data.exclude={runs.decisions_file(name)}" for name in sets}
+    allowed = {"--data": sets, "--seeds": list(map(str, range(1, MOST_SEEDS + 1)))}
+    ours = all(change in excluded or change.partition("=")[0] in paths for change in changes)
+    pairs = zip_longest(options[::2], options[1::2], fillvalue="")
+    return words if ours and all(value in allowed.get(option, ()) for option, value in pairs) else []
 
 
 def test_option(run: RunFolder) -> list[str]:

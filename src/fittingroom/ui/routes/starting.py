@@ -7,8 +7,10 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 
 from fittingroom.data.decisions import left_out
+from fittingroom.ui.again import once_more
 from fittingroom.ui.forms import Wrong, fields, offered, read_form
 from fittingroom.ui.frame import page
 from fittingroom.ui.jobs import Seen
@@ -52,6 +54,15 @@ def add(app: FastAPI, rooms: Rooms) -> None:
         rooms.jobs.stop(name)
         return RedirectResponse(f"/jobs/{name}", 303)
 
+    @app.post("/jobs/{name}/again")
+    def again(name: str) -> Response:
+        seen = rooms.job(name)
+        words = once_more(seen, rooms.runs, rooms.home_dir)
+        if not words:
+            raise HTTPException(400, "this command has ended for good, or was not begun by the form; begin a new one")
+        job = rooms.jobs.start([*words, *rooms.places], seen.job.title)
+        return RedirectResponse(f"/jobs/{job.id}", 303)
+
 
 def _form(given: Given, faults: dict[str, str], rooms: Rooms, status: int = 200) -> HTMLResponse:
     recipes, sets = offered(rooms.home_dir)
@@ -77,6 +88,13 @@ def _begin(given: Given, rooms: Rooms) -> Response:
 
 
 def _about(seen: Seen, rooms: Rooms) -> dict[str, Any]:
-    run = rooms.index.find([opaque(seen.run)]) if seen.run else []
+    run = next(iter(rooms.index.find([opaque(seen.run)])), None) if seen.run else None
     study = seen.study if seen.study and rooms.runs.study(seen.study) is not None else ""
-    return {"seen": seen, "run": run[0] if run else None, "study": opaque(study) if study else "", "name": study}
+    exported = run is not None and seen.job.kind == "export" and seen.state == "finished"
+    return {
+        "seen": seen,
+        "run": run,
+        "ready": exported and run is not None and rooms.index.folder(run).bundle.there,
+        "study": opaque(study) if study else "",
+        "again": run is None and bool(once_more(seen, rooms.runs, rooms.home_dir)),  # a run has a Resume of its own
+    }
