@@ -93,6 +93,7 @@ def test_from_an_empty_folder_to_a_drawn_digit(browser: Browser, tmp_path: Path)
         expect(page.locator(".answers b").first).to_contain_text("%")
         page.click("text=Export it, to try it")
         expect(page.locator(".state")).to_have_text("finished", timeout=120_000)
+        expect(page.locator("a:text-is('Try it')")).to_be_visible()
 
         page.goto(f"{address}/new?recipe=fast-mnist")
         page.fill("input[name='train.epochs']", "1")
@@ -132,6 +133,40 @@ def test_a_training_is_stopped_and_resumed(browser: Browser, tmp_path: Path) -> 
         expect(page.locator(".log")).to_contain_text("going on after epoch", timeout=60_000)
         expect(page.locator(".state")).to_have_text("finished", timeout=120_000)
     assert [run.done for run in Runs(tmp_path / "runs").list()] == [True]
+
+
+def test_what_is_live_leaves_a_person_where_they_are(browser: Browser, tmp_path: Path) -> None:
+    """While a training's pages change: the focus stays, a log stays scrolled, and only news are announced."""
+    with served(tmp_path / "runs") as address, opened(browser) as page:
+        page.goto(f"{address}/new?recipe=readme-004-mlp")
+        page.fill("input[name='train.epochs']", "5000")
+        page.click("text=Everything else that can be set")
+        page.fill("input[name='data.limit']", "1000")
+        page.click("button:text-is('Start')")
+        expect(page.locator(".log")).to_contain_text("epoch   30/5000", timeout=60_000)
+        job = page.url
+        page.focus("button:text-is('Stop')")
+        page.evaluate(
+            """() => {
+                document.querySelector(".log").scrollTop = 40;
+                window.heard = [];
+                new MutationObserver(() => heard.push(said.textContent)).observe(said, { childList: true });
+            }"""
+        )
+        expect(page.locator(".log")).to_contain_text("epoch  100/5000", timeout=60_000)
+        assert page.evaluate("document.querySelector('.log').scrollTop") == 40
+        assert page.evaluate("document.activeElement.textContent") == "Stop" and page.evaluate("heard") == []
+
+        page.goto(address)
+        page.focus("tbody a")
+        page.evaluate("window.before = document.activeElement")
+        epoch = page.locator("tbody progress").inner_text()
+        expect(page.locator("tbody progress")).not_to_have_text(epoch, timeout=60_000)
+        assert page.evaluate("document.activeElement === before")
+        page.goto(job)
+        page.click("button:text-is('Stop')")
+        page.wait_for_url("**/jobs/*")
+        expect(page.locator("#said")).to_contain_text("stopped", timeout=60_000)
 
 
 def test_the_form_tells_every_fault_and_keeps_what_was_given(browser: Browser, address: str) -> None:
@@ -180,6 +215,7 @@ def test_runs_are_filtered_chosen_and_compared(page: Page, address: str, runs: R
     page.go_back()
     page.click("text=disagree")
     page.click("text=only fast-mnist is right")
+    page.wait_for_load_state()
     expect(page.locator(".answer").first).to_contain_text("✓")
     expect(page.locator(".answer").nth(1)).to_contain_text("✗")
     page.keyboard.press("ArrowRight")
