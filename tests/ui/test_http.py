@@ -4,27 +4,15 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
-from serve.asking import app_in_a_thread, until
+from serve.asking import until
+from ui.asking import asked
 
-from fittingroom.data.catalog import home
 from fittingroom.store import Runs
-from fittingroom.ui.app import create_ui
 from fittingroom.ui.jobs import Job
-
-
-@contextmanager
-def asked(runs: Path) -> Iterator[httpx.Client]:
-    """A client of the pages over a folder."""
-    with (
-        app_in_a_thread(create_ui(Runs(runs), home()), "on") as server,
-        httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=60, trust_env=False) as client,
-    ):
-        yield client
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 from browsing import chromium, draw, needs_browser, opened
 from playwright.sync_api import Browser, Page, expect
@@ -20,8 +21,10 @@ from fittingroom.data import load
 from fittingroom.data.decisions import read_decisions
 from fittingroom.export import export
 from fittingroom.report.audit_page import Audit, Suspect
+from fittingroom.report.gather import gather
 from fittingroom.report.pictures import png_bytes
 from fittingroom.store import Runs
+from fittingroom.ui.stories import behind
 
 pytestmark = [needs_browser, pytest.mark.slow]
 
@@ -207,11 +210,20 @@ def test_runs_are_filtered_chosen_and_compared(page: Page, address: str, runs: R
     expect(page.locator(".verdict")).to_contain_text("fast-mnist is best on mnist")
     expect(page.locator("#accuracy-1 img")).to_be_visible(timeout=60_000)
     page.wait_for_function("() => document.querySelector('.explorer').hidden === false")
-    cell = page.locator(".confusion").first.locator("td.right a").first
+    [story] = gather(runs.list(), runs)
+    recipe, counts = next(iter(story.runs)), story.confusion(next(iter(story.runs)))
+    for i, j in np.ndindex(counts.shape):  # every picture of every cell, and no other
+        named = behind(story, recipe, i, j)
+        assert sum(n for _, n in named) == counts[i, j] * 2
+        assert {row for row, _ in named} == set(
+            np.flatnonzero((story.labels_N == i) & (story.said(recipe) == j).any(0))
+        )
+    cell = page.locator(".confusion").first.locator("td.wrong a").first
     count = cell.inner_text()
     cell.click()
-    expect(page.locator("header")).to_contain_text("0, recognised")
-    assert abs(int(re.findall(r"\d+", page.locator("header p").nth(1).inner_text())[0]) - int(count)) < 20
+    expect(page.locator("header")).to_contain_text("taken for")
+    seeds = [int(n) for n in re.findall(r"(\d) of 2 seeds", page.locator(".gallery").inner_text())]
+    assert len(seeds) == page.locator(".gallery figure").count() and f"{sum(seeds) / 2:.0f}" == count
     page.go_back()
     page.click("text=disagree")
     page.click("text=only fast-mnist is right")

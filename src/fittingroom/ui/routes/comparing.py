@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlencode
 
 from fastapi import FastAPI, Request
@@ -34,32 +35,41 @@ def add(app: FastAPI, rooms: Rooms) -> None:
     @app.get("/compare")
     def compare(request: Request) -> HTMLResponse:
         chosen = _chosen(request, rooms)
-        lines = rooms.index.find([opaque(f.name) for f in chosen.others])
+        others = _others(chosen, rooms, len(chosen.done))
         if not chosen.done:
-            return page("waiting.html", "compare", lines=lines, query=chosen.query)
+            return page("waiting.html", "compare", **others)
         comparison = rooms.stories.of(chosen.done)
         matrices = [
             [{"recipe": recipe, "number": i, "lines": told.cells(s, recipe)} for i, recipe in enumerate(s.runs)]
             for s in comparison.stories
         ]
         return page(
-            "compare.html", "compare", lines=lines, query=chosen.query, matrices=matrices,
+            "compare.html", "compare", **others, matrices=matrices,
             recipes=[list(s.runs) for s in comparison.stories],
             titles=[s.data.title for s in comparison.stories],
             verdicts=[(s.data.title, s.comparison.sentences) for s in comparison.stories],
-            script="", script_hash="", **(comparison.context(DRAWN_S) or {"title": "comparison"}),
+            script="", script_hash="", **(comparison.context(DRAWN_S) or {"title": "comparison", "failed": comparison.failed}),
         )  # fmt: skip
+
+    @app.get("/compare/others")
+    def others(request: Request, done: int = 0) -> HTMLResponse:
+        """What is not in a comparison yet; with word that it is time to look again once more runs than `done` are."""
+        chosen = _chosen(request, rooms)
+        return page("others.html", "compare", **_others(chosen, rooms, done))
 
     @app.get("/images")
     def images(request: Request, recipe: int = 0, true: int = 0, said: int = 0) -> HTMLResponse:
-        s, query, number = _story(request, rooms)
+        s, query, _ = _story(request, rooms)
         name = list(s.runs)[_below(len(s.runs), recipe)]
         k = len(s.data.classes)
         rows = told.behind(s, name, _below(k, true), _below(k, said))
-        shown = [{"row": r, "image": told.image(s, r), "bars": told.bars(s, name, r, 3)} for r in rows[: told.GALLERY]]
+        shown = [
+            {"row": row, "seeds": n, "image": told.image(s, row), "bars": told.bars(s, name, row, 3)}
+            for row, n in rows[: told.GALLERY]
+        ]
         return page(
             "images.html", "compare", recipe=name, given=s.data.classes[true], said=s.data.classes[said], right=true == said,
-            shown=shown, count=len(rows), query=query, number=number, title=s.data.title,
+            shown=shown, count=len(rows), seeds=len(s.runs[name]), query=query, title=s.data.title,
         )  # fmt: skip
 
     @app.get("/flip")
@@ -78,7 +88,7 @@ def add(app: FastAPI, rooms: Rooms) -> None:
             shown = {"row": row, "image": told.image(s, row), "true": s.data.classes[s.labels_N[row]], "sides": sides}
         return page(
             "flip.html", "compare", shown=shown, names=names, a=a, b=b, one=one, other=other, only=only, at=at, count=len(rows),
-            number=number, title=s.data.title, query=query,
+            title=s.data.title, query=query,
             link=lambda **c: f"/flip?{query}&" + urlencode({"on": number, "a": a, "b": b, "only": only, "at": at} | c),
         )  # fmt: skip
 
@@ -98,6 +108,17 @@ def _chosen(request: Request, rooms: Rooms) -> Chosen:
         folders, query = rooms.folders(ids), urlencode([("run", i) for i in ids])
     done = [f for f in folders if f.done and f.metrics.test]
     return Chosen(done, [f for f in folders if f not in done], query)
+
+
+def _others(chosen: Chosen, rooms: Rooms, seen: int) -> dict[str, Any]:
+    lines = rooms.index.find([opaque(f.name) for f in chosen.others])
+    return {
+        "lines": lines,
+        "query": chosen.query,
+        "done": len(chosen.done),
+        "more": len(chosen.done) != seen,
+        "live": any(line.state == "training" for line in lines),
+    }
 
 
 def _story(request: Request, rooms: Rooms) -> tuple[Story, str, int]:
