@@ -74,13 +74,13 @@ def _form(given: Given, faults: dict[str, str], rooms: Rooms, status: int = 200)
         "new.html", "new", status, recipes=recipes, sets=sets, chosen=chosen, given=flat, withs=given.get("with", []),
         first=[f for f in entries if f.first], more=[f for f in entries if not f.first], faults=faults,
         more_faulty=any(f.fault for f in entries if not f.first),
-        decided=left_out(rooms.runs.decisions_file(flat.get("data") or chosen.data.name)),
+        decided={name: n for name in sets if (n := left_out(rooms.runs.decisions_file(name)))},
     )  # fmt: skip
 
 
 def _begin(given: Given, rooms: Rooms) -> Response:
     try:
-        wish = read_form(given, rooms.home_dir, rooms.runs.decisions_file)
+        wish = read_form(given, rooms.home_dir, rooms.data.exclusion)
     except Wrong as wrong:
         return _form(given, wrong.faults, rooms, 400)
     job = rooms.jobs.start([*wish.words, *rooms.places], wish.title)
