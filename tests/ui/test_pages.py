@@ -262,7 +262,7 @@ def test_data_are_looked_through_and_decided(page: Page, address: str, runs: Run
     page.reload()
     expect(page.locator("button[aria-pressed=true]")).to_have_text("wrong")
     page.goto(f"{address}/new?recipe=fast-mnist")
-    expect(page.locator("text=the 1 images decided")).to_be_visible()
+    expect(page.locator("text=(mnist: 1)")).to_be_visible()
     page.go_back()
     with page.expect_response("**/decide"):
         page.locator("button[aria-pressed=true]").click()

@@ -6,14 +6,16 @@ import datetime
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from fastapi import Query
 from fastapi.responses import HTMLResponse
 
 from fittingroom.metrics.words import human, percent
 from fittingroom.report.render import render
 from fittingroom.spec.records import Epoch
 
+First = Annotated[int, Query(ge=0, le=10**9)]  # of a list: where its page begins
 PAGES = Path(__file__).parent / "pages"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "

@@ -104,12 +104,12 @@ class RunIndex:
         return self._lines(found), count
 
     def find(self, ids: Sequence[str]) -> list[Line]:
-        """The lines with these ids, in their order; ids that do not exist (any more) are left out."""
+        """The lines with these ids, in their order, each once; ids that do not exist (any more) are left out."""
         with self._lock:
             marks = ", ".join("?" * len(ids))
             rows = self._ask(f"SELECT {', '.join(COLUMNS)} FROM runs WHERE id IN ({marks})", list(ids))
         found = {line.id: line for line in self._lines(rows)}
-        return [found[i] for i in ids if i in found]
+        return [found[i] for i in dict.fromkeys(ids) if i in found]
 
     def folder(self, line: Line) -> RunFolder:
         return RunFolder(self.runs.path / line.name)

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 
 from fittingroom.data.decisions import DECISIONS
 from fittingroom.ui.collection import SAMPLES
-from fittingroom.ui.frame import page
+from fittingroom.ui.frame import First, page
 from fittingroom.ui.rooms import Rooms
 
 
@@ -23,7 +23,7 @@ def add(app: FastAPI, rooms: Rooms) -> None:
         return page("data_list.html", "data", sets=rooms.data.all())
 
     @app.get("/data/{wanted}")
-    def one(wanted: str, show: str = "samples", c: int = -1, first: int = 0, split: str = "train") -> HTMLResponse:
+    def one(wanted: str, show: str = "samples", c: int = -1, first: First = 0, split: str = "train") -> HTMLResponse:
         about = rooms.data.find(wanted)
         data = rooms.data.data(about)
         c = c if 0 <= c < len(data.classes) else -1
@@ -37,7 +37,7 @@ def add(app: FastAPI, rooms: Rooms) -> None:
                 context = {"audit": audit, "suspects": suspects, "split": split, "decisions": DECISIONS}
             case _:
                 show = "samples"
-                found, count = rooms.data.samples(data, None if c < 0 else c, max(0, first))
+                found, count = rooms.data.samples(data, None if c < 0 else c, first)
                 context = {"samples": found, "count": count, "first": first, "most": SAMPLES}
         decided = rooms.data.decided(data)
         return page(
@@ -49,7 +49,7 @@ def add(app: FastAPI, rooms: Rooms) -> None:
     async def decide(wanted: str, request: Request) -> Response:
         sent = await request.form()
         row, split, decision = (str(sent.get(key, "")) for key in ("row", "split", "decision"))
-        if not row.isdecimal():
+        if not row.isdecimal() or len(row) > 9:
             raise HTTPException(400, "row: a number")
 
         def keep() -> None:

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Query
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.store import RunFolder
 from fittingroom.ui.again import refuse_own_code, resuming
-from fittingroom.ui.frame import curves, page
+from fittingroom.ui.frame import First, curves, page
 from fittingroom.ui.index import Line
 from fittingroom.ui.opaque import opaque
 from fittingroom.ui.rooms import Rooms
 
 PER_PAGE = 100
+Words = Annotated[str, Query(max_length=200)]
 
 
 def add(app: FastAPI, rooms: Rooms) -> None:
     """The addresses of runs."""
 
     @app.get("/")
-    def runs(q: str = "", sort: str = "started", down: bool = True, first: int = 0) -> HTMLResponse:
+    def runs(q: Words = "", sort: str = "started", down: bool = True, first: First = 0) -> HTMLResponse:
         studies = [(opaque(name), name) for name in rooms.runs.studies()]
         return page("runs.html", "runs", studies=studies, folder=rooms.runs.path, **_table(rooms, q, sort, down, first))
 
     @app.get("/rows")
-    def rows(q: str = "", sort: str = "started", down: bool = True, first: int = 0) -> HTMLResponse:
+    def rows(q: Words = "", sort: str = "started", down: bool = True, first: First = 0) -> HTMLResponse:
         return page("rows.html", "runs", **_table(rooms, q, sort, down, first))
 
     @app.get("/runs/{run}")
@@ -56,7 +57,10 @@ def add(app: FastAPI, rooms: Rooms) -> None:
 
 
 def _table(rooms: Rooms, q: str, sort: str, down: bool, first: int) -> dict[str, Any]:
-    lines, count = rooms.index.page(q, sort, down, max(0, first), PER_PAGE)
+    lines, count = rooms.index.page(q, sort, down, first, PER_PAGE)
+    if count and not lines:  # beyond the end: runs were deleted since
+        first = (count - 1) // PER_PAGE * PER_PAGE
+        lines, count = rooms.index.page(q, sort, down, first, PER_PAGE)
     return {
         "lines": lines, "count": count, "q": q, "sort": sort, "down": down, "first": first, "most": PER_PAGE,
         "waiting": rooms.index.waiting, "jobs": rooms.jobs.running(),

@@ -13,18 +13,26 @@ from fittingroom.spec.errors import FittingroomError
 from fittingroom.ui.frame import page
 from fittingroom.ui.rooms import Rooms
 
+MOST = 8  # models side by side
+LATEST = 500  # runs that are looked through for models
+
 
 def add(app: FastAPI, rooms: Rooms) -> None:
     """The addresses of trying."""
 
     @app.get("/try")
     def try_page(request: Request) -> HTMLResponse:
-        lines, _ = rooms.index.page(sort="started", most=500)
-        ready = [line for line in lines if line.state == "finished" and rooms.index.folder(line).bundle.there]
-        others = [line for line in lines if line.state == "finished" and line not in ready]
-        asked = request.query_params.getlist("run")
-        chosen = [line.id for line in ready if line.id in asked] or [line.id for line in ready[:1]]
-        return page("try.html", "try", ready=ready, others=others[:20], chosen=chosen)
+        asked = [line for line in rooms.index.find(request.query_params.getlist("run")) if line.state != "damaged"]
+        latest, _ = rooms.index.page("finished", sort="started", most=LATEST)
+        known = {line.id: line for line in [*asked, *latest] if line.state == "finished"}.values()
+        ready = [line for line in known if rooms.index.folder(line).bundle.there]
+        others = [line for line in known if line not in ready]
+        chosen = [line for line in asked if line in ready] or ready[: 0 if asked else 1]
+        return page(
+            "try.html", "try", ready=ready, others=[line for line in others if line not in asked][:20], most=MOST,
+            chosen=[line.id for line in chosen[:MOST]], missing=[line for line in asked if line not in ready],
+            too_many=len(chosen) > MOST,
+        )  # fmt: skip
 
     @app.post("/try")
     async def ask(request: Request) -> Response:
@@ -33,7 +41,9 @@ def add(app: FastAPI, rooms: Rooms) -> None:
             if not isinstance(picture, UploadFile):
                 raise HTTPException(400, "send one picture, as image")
             content = await picture.read()
-            ids, heat = [str(v) for v in sent.getlist("run")][:8], bool(sent.get("heat"))
+            ids, heat = [str(v) for v in sent.getlist("run")], bool(sent.get("heat"))
+        if len(ids) > MOST:
+            raise HTTPException(400, f"at most {MOST} models at once")
         return await run_in_threadpool(_answers, content, ids, heat, rooms)
 
 
