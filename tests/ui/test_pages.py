@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from browsing import chromium, draw, needs_browser, opened
+from browsing import DIGITS, chromium, draw, hand, needs_browser, opened
 from playwright.sync_api import Browser, Page, expect
 from trained import MadeOnce, trained
 
@@ -24,6 +24,7 @@ from fittingroom.report.audit_page import Audit, Suspect
 from fittingroom.report.gather import gather
 from fittingroom.report.pictures import png_bytes
 from fittingroom.store import Runs
+from fittingroom.ui.opaque import opaque
 from fittingroom.ui.stories import behind
 
 pytestmark = [needs_browser, pytest.mark.slow]
@@ -46,7 +47,7 @@ def served(runs: Path, *options: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with chromium() as found:
+    with chromium("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream") as found:
         yield found
 
 
@@ -296,14 +297,94 @@ def test_several_models_on_one_picture(page: Page, address: str, tmp_path: Path)
     expect(page.locator("#trouble")).to_contain_text("no.png is no picture")
 
 
-def test_pages_fit_a_phone_in_the_dark_and_name_what_they_show(browser: Browser, address: str) -> None:
-    """No page is wider than a phone; every control and picture has a name; the keyboard reaches the filter."""
-    with opened(browser, dark=True, width=390, height=844) as page:
-        for path in ("/", "/new", "/data", "/try", "/jobs"):
+def test_pictures_are_dropped_and_pasted(page: Page, address: str) -> None:
+    """Onto /try, which sends the very file: undo after a stroke brings it back."""
+    page.goto(f"{address}/try")
+    page.wait_for_selector("body[data-ready=yes]")
+    data = load("mnist").train
+    for kind, row in (("drop", 0), ("paste", 1)):
+        page.click("#clear")
+        page.wait_for_function("() => document.body.dataset.answered === ''")
+        hand(page, kind, png_bytes(data.images_NCHW[row]))
+        page.wait_for_function("said => document.body.dataset.answered === said", arg=str(data.labels_N[row]))
+    exact = page.locator(".seen").get_attribute("src")
+    draw(page, 7)
+    page.wait_for_function("exact => document.querySelector('.seen').src !== exact", arg=exact)
+    for _ in range(len(DIGITS[7])):
+        page.click("#undo")
+    page.wait_for_function("exact => document.querySelector('.seen').src === exact", arg=exact)
+
+
+def test_a_photograph_is_taken_and_the_camera_closed(browser: Browser, address: str) -> None:
+    """Chromium's made-up camera; no stream stays open, however often one clicks; without a camera one is told why."""
+    with opened(browser) as page:
+        page.add_init_script(
+            """window.streams = [];
+            const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+            navigator.mediaDevices.getUserMedia = async what => { const got = await ask(what); streams.push(got); return got; };"""
+        )
+        page.goto(f"{address}/try")
+        page.wait_for_selector("body[data-ready=yes]")
+        page.evaluate("camera.click(); camera.click()")
+        expect(page.locator("#webcam")).to_be_visible()
+        page.click("#camera")
+        page.wait_for_function("() => streams.length === 2")
+        expect(page.locator("#camera")).to_be_enabled()
+        page.click("#shoot")
+        expect(page.locator("#webcam")).to_be_hidden()
+        page.wait_for_function("() => document.body.dataset.answered !== undefined")
+        assert page.evaluate("streams.flatMap(s => s.getTracks()).map(t => t.readyState)") == ["ended", "ended"]
+        page.evaluate("Object.defineProperty(navigator, 'mediaDevices', { value: undefined })")
+        page.click("#camera")
+        expect(page.locator("#trouble")).to_contain_text("https")
+
+
+FAINT = """() => {
+    // the text that stands out too little from its ground: its contrast, by WCAG 2
+    const pen = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+    const light = colours => {
+        pen.clearRect(0, 0, 1, 1);
+        for (const colour of colours) { pen.fillStyle = colour; pen.fillRect(0, 0, 1, 1); }
+        const [r, g, b] = [...pen.getImageData(0, 0, 1, 1).data].map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const found = [];
+    for (const element of document.querySelectorAll("body *")) {
+        const text = [...element.childNodes].filter(n => n.nodeType === Node.TEXT_NODE).map(n => n.data.trim()).join("");
+        if (!text || !element.checkVisibility() || element.matches("option, .unseen, .skip, script, progress, :disabled")) continue;
+        const grounds = [];
+        for (let at = element; at; at = at.parentElement) grounds.unshift(getComputedStyle(at).backgroundColor);
+        const style = getComputedStyle(element), ink = element.closest("svg") ? style.fill : style.color;
+        const [low, high] = [light(grounds), light([...grounds, ink])].sort((a, b) => a - b);
+        const contrast = (high + 0.05) / (low + 0.05);
+        if (contrast < 4.5) found.push(`${contrast.toFixed(2)}: ${text.slice(0, 40)}`);
+    }
+    return found;
+}"""
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_pages_fit_a_phone_name_what_they_show_and_can_be_read(
+    browser: Browser, address: str, runs: Runs, dark: bool
+) -> None:
+    """No page is wider than a phone; every control and picture has a name; every text stands out from its ground."""
+    ids = [opaque(run.name) for run in runs.list()]
+    chosen = "&".join(f"run={i}" for i in ids)
+    with opened(browser, dark=dark, width=390, height=844) as page:
+        page.goto(f"{address}/data")
+        mnist = page.locator("a:text-is('MNIST')").get_attribute("href") or ""
+        paths = ["/", "/?q=nothing", "/new", "/jobs", "/try", f"/try?{chosen}", f"/runs/{ids[0]}", "/data", mnist]
+        paths += [f"{mnist}?show=twins", f"{mnist}?show=suspects", f"/compare?{chosen}", f"/flip?{chosen}"]
+        paths += [f"/images?{chosen}&true=3&said=5", f"/images?{chosen}"]
+        for path in paths:
             page.goto(address + path)
+            if path.startswith("/compare"):
+                page.wait_for_selector(".explorer:not([hidden])", timeout=60_000)
+                page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+            assert page.evaluate(FAINT) == [], path
             nameless = page.evaluate(
-                """[...document.querySelectorAll("input:not([type=hidden]), select, button, a, img, canvas, svg")].filter(e =>
+                """[...document.querySelectorAll("input:not([type=hidden]), select, button, a, img:not([hidden]), canvas, svg")].filter(e =>
                     !(e.textContent.trim() || e.ariaLabel || e.alt || e.labels?.length || e.getAttribute("aria-label"))
                 ).map(e => e.outerHTML)"""
             )
