@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -24,6 +25,7 @@ from fittingroom.report.audit_page import Audit, Suspect
 from fittingroom.report.gather import gather
 from fittingroom.report.pictures import png_bytes
 from fittingroom.store import Runs
+from fittingroom.ui.jobs import Job
 from fittingroom.ui.opaque import opaque
 from fittingroom.ui.stories import behind
 
@@ -409,22 +411,39 @@ def test_another_host_needs_a_token_and_a_browser_brings_it_once(browser: Browse
         expect(page.locator("h1")).to_have_text("Train, or compare")
 
 
-def test_scripts_of_names_do_not_run(browser: Browser, tmp_path: Path) -> None:
-    """A run, a study and a log that try to be HTML are shown as text, and the page's policy allows no inline script."""
+def test_names_are_text(browser: Browser, tmp_path: Path) -> None:
+    """A recipe, classes and a log that try to be HTML are shown as text, and the policy allows no inline script."""
     runs = Runs(tmp_path / "runs")
     run = trained(runs, "readme-004-mlp", "train.epochs=1", "data.limit=600", data="mnist")
-    evil = "<img src=x onerror=alert(1)>"
+    evil = "</script><img src=x onerror=alert(1)>"
     text = (run.path / "recipe.toml").read_text()
     (run.path / "recipe.toml").write_text(text.replace('name = "readme-004-mlp"', f'name = "{evil}"'))
-    runs.write_study("<b>study", [run])
+    facts = json.loads((run.path / "data.json").read_text())
+    facts["classes"] = [f"{evil}{i}" for i in range(10)]
+    (run.path / "data.json").write_text(json.dumps(facts))
+    (runs.path / "jobs").mkdir()
+    job = Job(id="0" * 12, words=("fittingroom", "train", evil), title=evil, pid=0, born="", started=0)
+    (runs.path / "jobs" / f"{job.id}.json").write_text(job.model_dump_json())
+    (runs.path / "jobs" / f"{job.id}.log").write_text(f"{evil}\n<b>bold</b>\n")
     with served(runs.path) as address, opened(browser) as page:
         reply = page.goto(address)
         assert reply
         policy = reply.headers["content-security-policy"]
         assert "script-src 'self'" in policy and "unsafe-eval" not in policy
-        page.click("tbody a")
-        expect(page.locator("h1")).to_contain_text(evil)
-        assert page.locator("main img[src=x]").count() == 0
+        shown = {
+            f"/runs/{opaque(run.name)}": "h1",
+            "/jobs": "tbody",
+            f"/jobs/{job.id}": ".log",
+            f"/compare?run={opaque(run.name)}": ".confusion th[scope=row] >> nth=0",
+            f"/images?run={opaque(run.name)}": "h1",
+        }
+        for path, place in shown.items():
+            page.goto(address + path)
+            expect(page.locator(place)).to_contain_text(evil)
+            if path.startswith("/compare"):
+                page.wait_for_selector(".explorer:not([hidden])", timeout=60_000)
+                expect(page.locator(".explorer select[name=true]")).to_contain_text(evil)
+            assert page.locator("img[src=x], .log b").count() == 0, path
 
 
 def test_thousands_of_runs_come_up_while_they_are_read(browser: Browser, runs: Runs, tmp_path: Path) -> None:

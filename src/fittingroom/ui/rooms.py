@@ -40,19 +40,16 @@ class Rooms:
         """The options that tell a command where to read and write."""
         return ["--runs", str(self.runs.path), "--home", str(self.home_dir)]
 
-    def one(self, run: str) -> tuple[Line, RunFolder]:
-        """The run with this id."""
-        lines = self.index.find([run])
+    def found(self, ids: Sequence[str]) -> list[tuple[Line, RunFolder]]:
+        """The runs with these ids: those that are there, at least one."""
+        lines = self.index.find(ids)
         if not lines:
             raise HTTPException(404, "there is no such run here (any more)")
-        return lines[0], self.index.folder(lines[0])
+        return [(line, self.index.folder(line)) for line in lines]
 
-    def folders(self, ids: Sequence[str]) -> list[RunFolder]:
-        """The run folders with these ids: those that are there, at least one."""
-        found = [self.index.folder(line) for line in self.index.find(ids)]
-        if not found:
-            raise HTTPException(404, "there is no such run here (any more)")
-        return found
+    def one(self, run: str) -> tuple[Line, RunFolder]:
+        """The run with this id."""
+        return self.found([run])[0]
 
     def job(self, name: str) -> Seen:
         """The job with this id."""

@@ -105,7 +105,7 @@ def _chosen(request: Request, rooms: Rooms) -> Chosen:
         ids = asked.getlist("run")
         if not ids:
             raise HTTPException(400, "choose runs to compare, in the table")
-        folders, query = rooms.folders(ids), urlencode([("run", i) for i in ids])
+        folders, query = [folder for _, folder in rooms.found(ids)], urlencode([("run", i) for i in ids])
     done = [f for f in folders if f.done and f.metrics.test]
     return Chosen(done, [f for f in folders if f not in done], query)
 
