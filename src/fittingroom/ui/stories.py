@@ -71,7 +71,7 @@ class Stories:
 
 
 def cells(story: Story, recipe: str) -> list[dict[str, Any]]:
-    """A recipe's confusion matrix as lines of cells: the count, the share of the true class, whether it is right."""
+    """A recipe's confusion matrix as lines of cells: the count, how deep its colour is, whether it is right."""
     counts = story.confusion(recipe)
     totals = counts.sum(1, keepdims=True)
     return [
@@ -84,7 +84,7 @@ def cells(story: Story, recipe: str) -> list[dict[str, Any]]:
                     "name": story.data.classes[j],
                     "count": "<1" if 0 < counts[i, j] < 1 else f"{counts[i, j]:.0f}",
                     "any": bool(counts[i, j]),
-                    "share": float(counts[i, j] / totals[i, 0]) if totals[i, 0] else 0.0,
+                    "shade": _shade(float(counts[i, j] / totals[i, 0]) if totals[i, 0] else 0.0, i == j),
                     "right": i == j,
                 }
                 for j in range(len(counts))
@@ -92,6 +92,15 @@ def cells(story: Story, recipe: str) -> list[dict[str, Any]]:
         }
         for i, name in enumerate(story.data.classes)
     ]
+
+
+def _shade(share: float, right: bool) -> float:
+    """How deep (0 … 1) a cell with this share of its class is coloured: mistakes are rare, and must be seen all the same.
+
+    >>> _shade(0.9, True), _shade(0.01, False), _shade(0.3, False)
+    (0.9, 0.2, 1.0)
+    """
+    return share if right else min(1.0, 2 * share**0.5)
 
 
 def _changed(path: Path) -> int:
