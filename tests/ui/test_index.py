@@ -84,6 +84,14 @@ def test_it_follows_what_another_process_does(runs: Runs) -> None:
     assert [line.name for line in index.page()[0]] == [copy.name]
 
 
+def test_a_folder_that_is_no_run_yet_is_not_found(runs: Runs) -> None:
+    """A training makes its folder, and says so, before it writes what it is."""
+    (runs.path / "begun").mkdir()
+    index = RunIndex(runs)
+    index.sync()
+    assert index.find([opaque("begun")]) == [] and index.page()[1] == 1
+
+
 def test_a_silent_run_has_stopped_unless_its_lock_is_held(runs: Runs) -> None:
     [copy] = copied(runs, 1)
     (copy.path / "DONE").unlink()

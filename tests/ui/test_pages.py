@@ -45,6 +45,8 @@ def served(runs: Path, *options: str) -> Iterator[str]:
         finally:
             server.send_signal(signal.SIGTERM)
             assert server.wait(30) == 0
+            said = server.stderr.read()
+            assert "Traceback" not in said, said
 
 
 @pytest.fixture(scope="module")

@@ -107,7 +107,9 @@ class RunIndex:
         """The lines with these ids, in their order, each once; ids that do not exist (any more) are left out."""
         with self._lock:
             marks = ", ".join("?" * len(ids))
-            rows = self._ask(f"SELECT {', '.join(COLUMNS)} FROM runs WHERE id IN ({marks})", list(ids))
+            rows = self._ask(
+                f"SELECT {', '.join(COLUMNS)} FROM runs WHERE recipe IS NOT NULL AND id IN ({marks})", list(ids)
+            )
         found = {line.id: line for line in self._lines(rows)}
         return [found[i] for i in dict.fromkeys(ids) if i in found]
 
