@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import http.server
 import shutil
@@ -26,10 +27,10 @@ DIGITS: dict[int, list[list[tuple[float, float]]]] = {
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
+def chromium(*options: str) -> Iterator[Browser]:
     """A browser without a window."""
     with sync_playwright() as player:
-        browser = player.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        browser = player.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", *options])
         try:
             yield browser
         finally:
@@ -75,6 +76,20 @@ def draw(page: Page, digit: int, pad: str = "#pad") -> None:
         for point in stroke[1:]:
             page.mouse.move(*at(point), steps=6)
         page.mouse.up()
+
+
+def hand(page: Page, kind: str, content: bytes) -> None:
+    """Drop or paste a PNG onto a page."""
+    page.evaluate(
+        """([kind, uri]) => {
+            const bytes = Uint8Array.from(atob(uri), c => c.charCodeAt(0));
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([bytes], "a.png", { type: "image/png" }));
+            document.dispatchEvent(kind === "drop" ? new DragEvent("drop", { dataTransfer: transfer, cancelable: true })
+                : new ClipboardEvent("paste", { clipboardData: transfer }));
+        }""",
+        [kind, base64.b64encode(content).decode()],
+    )
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):

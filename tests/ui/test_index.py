@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import sqlite3
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 from trained import trained
 
 from fittingroom.store import RunFolder, Runs
-from fittingroom.ui.index import RunIndex, run_id
+from fittingroom.ui.index import RunIndex, is_locked
+from fittingroom.ui.opaque import opaque
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +57,7 @@ def test_a_line_says_what_the_folder_says(runs: Runs) -> None:
     assert index.waiting == 0
     [line], count = index.page()
     [run] = runs.list()
-    assert count == 1 and line.name == run.name and line.state == "finished" and line.id == run_id(run.name)
+    assert count == 1 and line.name == run.name and line.state == "finished" and line.id == opaque(run.name)
     assert line.test == run.metrics.test.accuracy and line.val == run.metrics.val.accuracy  # type: ignore[union-attr]
     assert line.curve == tuple(round(e.val_accuracy or 0, 4) for e in run.epochs) and (line.epochs, line.of) == (3, 3)
     assert line.changes == "data.limit=600 train.epochs=3"
@@ -78,6 +84,14 @@ def test_it_follows_what_another_process_does(runs: Runs) -> None:
     assert [line.name for line in index.page()[0]] == [copy.name]
 
 
+def test_a_folder_that_is_no_run_yet_is_not_found(runs: Runs) -> None:
+    """A training makes its folder, and says so, before it writes what it is."""
+    (runs.path / "begun").mkdir()
+    index = RunIndex(runs)
+    index.sync()
+    assert index.find([opaque("begun")]) == [] and index.page()[1] == 1
+
+
 def test_a_silent_run_has_stopped_unless_its_lock_is_held(runs: Runs) -> None:
     [copy] = copied(runs, 1)
     (copy.path / "DONE").unlink()
@@ -91,6 +105,72 @@ def test_a_silent_run_has_stopped_unless_its_lock_is_held(runs: Runs) -> None:
         index.sync()
         if Path("/proc/locks").exists():
             assert {line.name: line.state for line in index.page()[0]}[copy.name] == "training"
+
+
+@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="only Linux tells who holds locks")
+def test_a_process_that_waits_for_a_lock_breaks_nothing(runs: Runs, tmp_path: Path) -> None:
+    """Any two processes on the machine, about any file; and a lock of another device's file with our inode is not ours."""
+    index = RunIndex(runs)
+    index.sync()
+    with (tmp_path / "file").open("w") as held, (tmp_path / "file").open("w") as wanted:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        waits = threading.Thread(target=fcntl.flock, args=(wanted, fcntl.LOCK_EX))
+        waits.start()
+        while "-> FLOCK" not in Path("/proc/locks").read_text():
+            time.sleep(0.01)
+        assert index.page()[1] == 1
+        fcntl.flock(held, fcntl.LOCK_UN)
+        waits.join()
+    lock = runs.list()[0].path / ".lock"
+    lock.touch()
+    file = lock.stat()
+    here = f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}"
+    assert is_locked(lock.parent, {f"{here}:{file.st_ino}"})
+    assert not is_locked(lock.parent, {f"ff:{here[3:]}:{file.st_ino}"})
+
+
+def test_a_folder_that_vanishes_while_it_is_looked_at_hides_no_others(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between its name and its time; the table must not become empty."""
+    copied(runs, 3)
+    index = RunIndex(runs)
+    scan = os.scandir
+
+    class Gone:
+        name = "gone"
+
+        def is_dir(self) -> bool:
+            return True
+
+        def stat(self) -> os.stat_result:
+            raise FileNotFoundError
+
+    @contextmanager
+    def scanned(path: Path) -> Iterator[Iterator[Any]]:
+        with scan(path) as entries:
+            yield chain([Gone()], entries)
+
+    monkeypatch.setattr(os, "scandir", scanned)
+    index.sync()
+    assert index.page()[1] == 4
+
+
+def test_what_cannot_be_shown_or_kept_freezes_nothing(runs: Runs) -> None:
+    """A name of bytes that are no text, a seed that is none, one that is too large: the others are still followed."""
+    a, b, c = copied(runs, 3)
+    for run, seed in ((a, "null"), (b, str(10**30))):
+        facts = json.loads((run.path / "run.json").read_text()) | {"seed": 123456}
+        (run.path / "run.json").unlink()
+        (run.path / "run.json").write_text(json.dumps(facts).replace("123456", seed))
+    os.rename(c.path, os.path.join(os.fsencode(runs.path), b"caf\xe9"))  # noqa: PTH104, PTH118
+    index = RunIndex(runs)
+    index.sync()
+    states = {line.name: line.state for line in index.page()[0]}
+    assert states == {runs.list()[-1].name: "finished", a.name: "damaged", b.name: "damaged"}
+    shutil.copytree(a.path, runs.path / "late")
+    index.sync()
+    assert index.page("late")[1] == 1
 
 
 @pytest.mark.parametrize("harm", ["garbage", "truncated", "older"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -11,8 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
-from browsing import chromium, draw, needs_browser, opened
+from browsing import DIGITS, chromium, draw, hand, needs_browser, opened
 from playwright.sync_api import Browser, Page, expect
 from trained import MadeOnce, trained
 
@@ -20,8 +22,12 @@ from fittingroom.data import load
 from fittingroom.data.decisions import read_decisions
 from fittingroom.export import export
 from fittingroom.report.audit_page import Audit, Suspect
+from fittingroom.report.gather import gather
 from fittingroom.report.pictures import png_bytes
 from fittingroom.store import Runs
+from fittingroom.ui.jobs import Job
+from fittingroom.ui.opaque import opaque
+from fittingroom.ui.stories import behind
 
 pytestmark = [needs_browser, pytest.mark.slow]
 
@@ -39,11 +45,13 @@ def served(runs: Path, *options: str) -> Iterator[str]:
         finally:
             server.send_signal(signal.SIGTERM)
             assert server.wait(30) == 0
+            said = server.stderr.read()
+            assert "Traceback" not in said, said
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with chromium() as found:
+    with chromium("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream") as found:
         yield found
 
 
@@ -93,6 +101,7 @@ def test_from_an_empty_folder_to_a_drawn_digit(browser: Browser, tmp_path: Path)
         expect(page.locator(".answers b").first).to_contain_text("%")
         page.click("text=Export it, to try it")
         expect(page.locator(".state")).to_have_text("finished", timeout=120_000)
+        expect(page.locator("a:text-is('Try it')")).to_be_visible()
 
         page.goto(f"{address}/new?recipe=fast-mnist")
         page.fill("input[name='train.epochs']", "1")
@@ -134,6 +143,40 @@ def test_a_training_is_stopped_and_resumed(browser: Browser, tmp_path: Path) -> 
     assert [run.done for run in Runs(tmp_path / "runs").list()] == [True]
 
 
+def test_what_is_live_leaves_a_person_where_they_are(browser: Browser, tmp_path: Path) -> None:
+    """While a training's pages change: the focus stays, a log stays scrolled, and only news are announced."""
+    with served(tmp_path / "runs") as address, opened(browser) as page:
+        page.goto(f"{address}/new?recipe=readme-004-mlp")
+        page.fill("input[name='train.epochs']", "5000")
+        page.click("text=Everything else that can be set")
+        page.fill("input[name='data.limit']", "1000")
+        page.click("button:text-is('Start')")
+        expect(page.locator(".log")).to_contain_text("epoch   30/5000", timeout=60_000)
+        job = page.url
+        page.focus("button:text-is('Stop')")
+        page.evaluate(
+            """() => {
+                document.querySelector(".log").scrollTop = 40;
+                window.heard = [];
+                new MutationObserver(() => heard.push(said.textContent)).observe(said, { childList: true });
+            }"""
+        )
+        expect(page.locator(".log")).to_contain_text("epoch  100/5000", timeout=60_000)
+        assert page.evaluate("document.querySelector('.log').scrollTop") == 40
+        assert page.evaluate("document.activeElement.textContent") == "Stop" and page.evaluate("heard") == []
+
+        page.goto(address)
+        page.focus("tbody a")
+        page.evaluate("window.before = document.activeElement")
+        epoch = page.locator("tbody progress").inner_text()
+        expect(page.locator("tbody progress")).not_to_have_text(epoch, timeout=60_000)
+        assert page.evaluate("document.activeElement === before")
+        page.goto(job)
+        page.click("button:text-is('Stop')")
+        page.wait_for_url("**/jobs/*")
+        expect(page.locator("#said")).to_contain_text("stopped", timeout=60_000)
+
+
 def test_the_form_tells_every_fault_and_keeps_what_was_given(browser: Browser, address: str) -> None:
     with opened(browser, but="400 (Bad Request)") as page:
         _fault(page, address)
@@ -172,14 +215,24 @@ def test_runs_are_filtered_chosen_and_compared(page: Page, address: str, runs: R
     expect(page.locator(".verdict")).to_contain_text("fast-mnist is best on mnist")
     expect(page.locator("#accuracy-1 img")).to_be_visible(timeout=60_000)
     page.wait_for_function("() => document.querySelector('.explorer').hidden === false")
-    cell = page.locator(".confusion").first.locator("td.right a").first
+    [story] = gather(runs.list(), runs)
+    recipe, counts = next(iter(story.runs)), story.confusion(next(iter(story.runs)))
+    for i, j in np.ndindex(counts.shape):  # every picture of every cell, and no other
+        named = behind(story, recipe, i, j)
+        assert sum(n for _, n in named) == counts[i, j] * 2
+        assert {row for row, _ in named} == set(
+            np.flatnonzero((story.labels_N == i) & (story.said(recipe) == j).any(0))
+        )
+    cell = page.locator(".confusion").first.locator("td.wrong a").first
     count = cell.inner_text()
     cell.click()
-    expect(page.locator("header")).to_contain_text("0, recognised")
-    assert abs(int(re.findall(r"\d+", page.locator("header p").nth(1).inner_text())[0]) - int(count)) < 20
+    expect(page.locator("header")).to_contain_text("taken for")
+    seeds = [int(n) for n in re.findall(r"(\d) of 2 seeds", page.locator(".gallery").inner_text())]
+    assert len(seeds) == page.locator(".gallery figure").count() and f"{sum(seeds) / 2:.0f}" == count
     page.go_back()
     page.click("text=disagree")
     page.click("text=only fast-mnist is right")
+    page.wait_for_load_state()
     expect(page.locator(".answer").first).to_contain_text("✓")
     expect(page.locator(".answer").nth(1)).to_contain_text("✗")
     page.keyboard.press("ArrowRight")
@@ -214,7 +267,7 @@ def test_data_are_looked_through_and_decided(page: Page, address: str, runs: Run
     page.reload()
     expect(page.locator("button[aria-pressed=true]")).to_have_text("wrong")
     page.goto(f"{address}/new?recipe=fast-mnist")
-    expect(page.locator("text=the 1 images decided")).to_be_visible()
+    expect(page.locator("text=(mnist: 1)")).to_be_visible()
     page.go_back()
     with page.expect_response("**/decide"):
         page.locator("button[aria-pressed=true]").click()
@@ -248,14 +301,94 @@ def test_several_models_on_one_picture(page: Page, address: str, tmp_path: Path)
     expect(page.locator("#trouble")).to_contain_text("no.png is no picture")
 
 
-def test_pages_fit_a_phone_in_the_dark_and_name_what_they_show(browser: Browser, address: str) -> None:
-    """No page is wider than a phone; every control and picture has a name; the keyboard reaches the filter."""
-    with opened(browser, dark=True, width=390, height=844) as page:
-        for path in ("/", "/new", "/data", "/try", "/jobs"):
+def test_pictures_are_dropped_and_pasted(page: Page, address: str) -> None:
+    """Onto /try, which sends the very file: undo after a stroke brings it back."""
+    page.goto(f"{address}/try")
+    page.wait_for_selector("body[data-ready=yes]")
+    data = load("mnist").train
+    for kind, row in (("drop", 0), ("paste", 1)):
+        page.click("#clear")
+        page.wait_for_function("() => document.body.dataset.answered === ''")
+        hand(page, kind, png_bytes(data.images_NCHW[row]))
+        page.wait_for_function("said => document.body.dataset.answered === said", arg=str(data.labels_N[row]))
+    exact = page.locator(".seen").get_attribute("src")
+    draw(page, 7)
+    page.wait_for_function("exact => document.querySelector('.seen').src !== exact", arg=exact)
+    for _ in range(len(DIGITS[7])):
+        page.click("#undo")
+    page.wait_for_function("exact => document.querySelector('.seen').src === exact", arg=exact)
+
+
+def test_a_photograph_is_taken_and_the_camera_closed(browser: Browser, address: str) -> None:
+    """Chromium's made-up camera; no stream stays open, however often one clicks; without a camera one is told why."""
+    with opened(browser) as page:
+        page.add_init_script(
+            """window.streams = [];
+            const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+            navigator.mediaDevices.getUserMedia = async what => { const got = await ask(what); streams.push(got); return got; };"""
+        )
+        page.goto(f"{address}/try")
+        page.wait_for_selector("body[data-ready=yes]")
+        page.evaluate("camera.click(); camera.click()")
+        expect(page.locator("#webcam")).to_be_visible()
+        page.click("#camera")
+        page.wait_for_function("() => streams.length === 2")
+        expect(page.locator("#camera")).to_be_enabled()
+        page.click("#shoot")
+        expect(page.locator("#webcam")).to_be_hidden()
+        page.wait_for_function("() => document.body.dataset.answered !== undefined")
+        assert page.evaluate("streams.flatMap(s => s.getTracks()).map(t => t.readyState)") == ["ended", "ended"]
+        page.evaluate("Object.defineProperty(navigator, 'mediaDevices', { value: undefined })")
+        page.click("#camera")
+        expect(page.locator("#trouble")).to_contain_text("https")
+
+
+FAINT = """() => {
+    // the text that stands out too little from its ground: its contrast, by WCAG 2
+    const pen = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+    const light = colours => {
+        pen.clearRect(0, 0, 1, 1);
+        for (const colour of colours) { pen.fillStyle = colour; pen.fillRect(0, 0, 1, 1); }
+        const [r, g, b] = [...pen.getImageData(0, 0, 1, 1).data].map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const found = [];
+    for (const element of document.querySelectorAll("body *")) {
+        const text = [...element.childNodes].filter(n => n.nodeType === Node.TEXT_NODE).map(n => n.data.trim()).join("");
+        if (!text || !element.checkVisibility() || element.matches("option, .unseen, .skip, script, progress, :disabled")) continue;
+        const grounds = [];
+        for (let at = element; at; at = at.parentElement) grounds.unshift(getComputedStyle(at).backgroundColor);
+        const style = getComputedStyle(element), ink = element.closest("svg") ? style.fill : style.color;
+        const [low, high] = [light(grounds), light([...grounds, ink])].sort((a, b) => a - b);
+        const contrast = (high + 0.05) / (low + 0.05);
+        if (contrast < 4.5) found.push(`${contrast.toFixed(2)}: ${text.slice(0, 40)}`);
+    }
+    return found;
+}"""
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_pages_fit_a_phone_name_what_they_show_and_can_be_read(
+    browser: Browser, address: str, runs: Runs, dark: bool
+) -> None:
+    """No page is wider than a phone; every control and picture has a name; every text stands out from its ground."""
+    ids = [opaque(run.name) for run in runs.list()]
+    chosen = "&".join(f"run={i}" for i in ids)
+    with opened(browser, dark=dark, width=390, height=844) as page:
+        page.goto(f"{address}/data")
+        mnist = page.locator("a:text-is('MNIST')").get_attribute("href") or ""
+        paths = ["/", "/?q=nothing", "/new", "/jobs", "/try", f"/try?{chosen}", f"/runs/{ids[0]}", "/data", mnist]
+        paths += [f"{mnist}?show=twins", f"{mnist}?show=suspects", f"/compare?{chosen}", f"/flip?{chosen}"]
+        paths += [f"/images?{chosen}&true=3&said=5", f"/images?{chosen}"]
+        for path in paths:
             page.goto(address + path)
+            if path.startswith("/compare"):
+                page.wait_for_selector(".explorer:not([hidden])", timeout=60_000)
+                page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+            assert page.evaluate(FAINT) == [], path
             nameless = page.evaluate(
-                """[...document.querySelectorAll("input:not([type=hidden]), select, button, a, img, canvas, svg")].filter(e =>
+                """[...document.querySelectorAll("input:not([type=hidden]), select, button, a, img:not([hidden]), canvas, svg")].filter(e =>
                     !(e.textContent.trim() || e.ariaLabel || e.alt || e.labels?.length || e.getAttribute("aria-label"))
                 ).map(e => e.outerHTML)"""
             )
@@ -280,22 +413,39 @@ def test_another_host_needs_a_token_and_a_browser_brings_it_once(browser: Browse
         expect(page.locator("h1")).to_have_text("Train, or compare")
 
 
-def test_scripts_of_names_do_not_run(browser: Browser, tmp_path: Path) -> None:
-    """A run, a study and a log that try to be HTML are shown as text, and the page's policy allows no inline script."""
+def test_names_are_text(browser: Browser, tmp_path: Path) -> None:
+    """A recipe, classes and a log that try to be HTML are shown as text, and the policy allows no inline script."""
     runs = Runs(tmp_path / "runs")
     run = trained(runs, "readme-004-mlp", "train.epochs=1", "data.limit=600", data="mnist")
-    evil = "<img src=x onerror=alert(1)>"
+    evil = "</script><img src=x onerror=alert(1)>"
     text = (run.path / "recipe.toml").read_text()
     (run.path / "recipe.toml").write_text(text.replace('name = "readme-004-mlp"', f'name = "{evil}"'))
-    runs.write_study("<b>study", [run])
+    facts = json.loads((run.path / "data.json").read_text())
+    facts["classes"] = [f"{evil}{i}" for i in range(10)]
+    (run.path / "data.json").write_text(json.dumps(facts))
+    (runs.path / "jobs").mkdir()
+    job = Job(id="0" * 12, words=("fittingroom", "train", evil), title=evil, pid=0, born="", started=0)
+    (runs.path / "jobs" / f"{job.id}.json").write_text(job.model_dump_json())
+    (runs.path / "jobs" / f"{job.id}.log").write_text(f"{evil}\n<b>bold</b>\n")
     with served(runs.path) as address, opened(browser) as page:
         reply = page.goto(address)
         assert reply
         policy = reply.headers["content-security-policy"]
         assert "script-src 'self'" in policy and "unsafe-eval" not in policy
-        page.click("tbody a")
-        expect(page.locator("h1")).to_contain_text(evil)
-        assert page.locator("main img[src=x]").count() == 0
+        shown = {
+            f"/runs/{opaque(run.name)}": "h1",
+            "/jobs": "tbody",
+            f"/jobs/{job.id}": ".log",
+            f"/compare?run={opaque(run.name)}": ".confusion th[scope=row] >> nth=0",
+            f"/images?run={opaque(run.name)}": "h1",
+        }
+        for path, place in shown.items():
+            page.goto(address + path)
+            expect(page.locator(place)).to_contain_text(evil)
+            if path.startswith("/compare"):
+                page.wait_for_selector(".explorer:not([hidden])", timeout=60_000)
+                expect(page.locator(".explorer select[name=true]")).to_contain_text(evil)
+            assert page.locator("img[src=x], .log b").count() == 0, path
 
 
 def test_thousands_of_runs_come_up_while_they_are_read(browser: Browser, runs: Runs, tmp_path: Path) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from browsing import chromium, draw, needs_browser, offered, opened
+from browsing import chromium, draw, hand, needs_browser, offered, opened
 from PIL import Image
 from playwright.sync_api import Browser, Page
 from trained import MadeOnce, trained
@@ -58,6 +59,12 @@ def page(browser: Browser, site: Path) -> Iterator[Page]:
         yield found
 
 
+def until(true: Callable[[], bool], most_s: float = 20) -> None:
+    last = time.monotonic() + most_s
+    while not true():
+        assert time.monotonic() < last, "it never came"
+
+
 def says(page: Page, text: str) -> None:
     page.wait_for_function("text => document.getElementById('answer').textContent.startsWith(text)", arg=text)
 
@@ -104,20 +111,63 @@ def test_pictures_are_dropped_pasted_and_chosen_and_bad_ones_told(
     (tmp_path / "no.png").write_text("no picture")
     page.set_input_files("#file", tmp_path / "no.png")
     says(page, "no.png is no picture")
-    uri = base64.b64encode(png_bytes(images[1])).decode()
     for kind in ("drop", "paste"):
         page.click("#clear")
-        page.evaluate(
-            """([kind, uri]) => {
-                const bytes = Uint8Array.from(atob(uri), c => c.charCodeAt(0));
-                const transfer = new DataTransfer();
-                transfer.items.add(new File([bytes], "a.png", { type: "image/png" }));
-                document.dispatchEvent(kind === "drop" ? new DragEvent("drop", { dataTransfer: transfer, cancelable: true })
-                    : new ClipboardEvent("paste", { clipboardData: transfer }));
-            }""",
-            [kind, uri],
-        )  # fmt: skip
+        hand(page, kind, png_bytes(images[1]))
         says(page, str(int(wanted[1].argmax())))
+
+
+def seen(page: Page) -> list[int]:
+    """The pixels of what the model sees."""
+    found = page.evaluate(
+        """() => {
+            const pen = new OffscreenCanvas(28, 28).getContext("2d", { willReadFrequently: true });
+            pen.drawImage(document.getElementById("seen"), 0, 0);
+            return [...pen.getImageData(0, 0, 28, 28).data].filter((_, i) => i % 4 === 0);
+        }"""
+    )
+    return list(found)
+
+
+def test_a_picture_stays_itself_until_it_is_drawn_upon(page: Page) -> None:
+    """Moving the pen changes nothing; drawing does; undo brings back the picture, not what the pad showed of it."""
+    image = load("mnist").train.images_NCHW[1]
+    exact = image.ravel().tolist()
+    page.focus("#pad")
+    for key in (" ", "ArrowDown"):
+        page.keyboard.press(key)
+    hand(page, "paste", png_bytes(image))  # while the pen is down: it is lifted
+    page.wait_for_function("() => seen.width === 28 && answer.textContent.length < 2")
+    until(lambda: seen(page) == exact)
+    page.keyboard.press("ArrowRight")
+    page.evaluate("new Promise(done => setTimeout(done, 300))")
+    assert seen(page) == exact
+    page.keyboard.press(" ")
+    page.keyboard.press("ArrowRight")
+    until(lambda: seen(page) != exact)
+    page.click("#undo")
+    until(lambda: seen(page) == exact)
+    page.click("#undo")
+    says(page, "…")
+
+
+def test_two_fingers_draw_two_strokes(page: Page) -> None:
+    box = page.locator("#pad").bounding_box()
+    assert box
+    fingers = page.context.new_cdp_session(page)
+
+    def touch(kind: str, y: float) -> None:
+        points = [{"x": box["x"] + box["width"] * x, "y": box["y"] + box["height"] * y, "id": i} for i, x in ((0, 0.2), (1, 0.8))]  # fmt: skip
+        fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points if kind != "touchEnd" else []})
+
+    touch("touchStart", 0.2)
+    for y in (0.3, 0.5, 0.7):
+        touch("touchMove", y)
+    touch("touchEnd", 0.7)
+    ink = page.evaluate(
+        "[0.2, 0.5, 0.8].map(x => pad.getContext('2d').getImageData(336 * x, 168, 1, 1).data[0])"
+    )  # fmt: skip
+    assert ink == [0, 255, 0]
 
 
 @pytest.mark.main_job

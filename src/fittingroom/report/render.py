@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime
+import functools
 import hashlib
 import re
 from collections.abc import Callable
@@ -21,18 +22,23 @@ def render(template: str, *, folders: tuple[Path, ...] = (), **context: Any) -> 
 
     HTML, or Markdown by its own filter `md`.
     """
-    here = assets()
+    today = datetime.datetime.now()
+    date = f"{today.day} {today:%B %Y}"
+    css = (assets() / "style.css").read_text(encoding="utf-8")
+    return _environment(folders).get_template(template).render(css=css, date=date, **context)
+
+
+@functools.cache
+def _environment(folders: tuple[Path, ...]) -> jinja2.Environment:
+    """What compiles templates, and keeps what it compiled until its file changes."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([*folders, here]),
-        autoescape=template.endswith(".html"),
+        loader=jinja2.FileSystemLoader([*folders, assets()]),
+        autoescape=jinja2.select_autoescape(["html"]),
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
     )
     environment.filters["md"] = markdown_safe
-    today = datetime.datetime.now()
-    date = f"{today.day} {today:%B %Y}"
-    css = (here / "style.css").read_text(encoding="utf-8")
-    return environment.get_template(template).render(css=css, date=date, **context)
+    return environment
 
 
 def assets() -> Path:

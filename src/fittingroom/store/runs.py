@@ -94,7 +94,7 @@ class RunFolder:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Seed, digest and the rest of `run.json`."""
+        """Seed, digest and the rest of `run.json`; `score_test` says whether it was begun to meet the test set."""
         return dict(self._json("run.json"))
 
     @property

@@ -116,9 +116,8 @@ def train_run(
     if not checkpoint:
         run.clear()
         structure = describe(build(recipe.model, train.shape, len(train.classes)), train.shape)
-        run.begin(
-            recipe, job.identity, environment(job.device, job.threads, at_once, team.size), given.facts, structure
-        )
+        asked = job.identity | {"score_test": job.score_test}  # no part of the digest: who resumes has to know
+        run.begin(recipe, asked, environment(job.device, job.threads, at_once, team.size), given.facts, structure)
         run.write_npz("samples", samples(recipe, train))
     run.keep_epochs(int(checkpoint["epoch"]) if checkpoint else 0)
     epochs = run.epochs

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,15 +12,17 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from fittingroom.data import Dataset, load, not_test
+from fittingroom.data import Dataset, load, not_test, reload
 from fittingroom.data.catalog import catalog, entry
-from fittingroom.data.decisions import DECISIONS, Decision, read_decisions, write_decisions
+from fittingroom.data.decisions import DECISIONS, Decision, excluded_rows, read_decisions, write_decisions
 from fittingroom.data.duplicates import cached_groups
-from fittingroom.data.own import known
+from fittingroom.data.own import Own, known
 from fittingroom.report.audit_page import Audit
 from fittingroom.report.pictures import data_uri, png_bytes
 from fittingroom.spec.errors import FittingroomError
+from fittingroom.spec.recipe import ShapeSpec
 from fittingroom.store import Runs
+from fittingroom.ui.opaque import opaque
 
 SAMPLES = 60  # on a page
 GROUPS = 60
@@ -34,7 +35,11 @@ class About:
     id: str
     name: str
     title: str
-    own: bool
+    digest: str = ""  # of pictures of one's own in one shape; "" where the name says all
+
+    @property
+    def own(self) -> bool:
+        return bool(self.digest)
 
 
 class Collection:
@@ -43,12 +48,15 @@ class Collection:
     def __init__(self, runs: Runs, home_dir: Path) -> None:
         self.runs, self.home_dir = runs, home_dir
         self._lock = threading.Lock()
-        self._load = functools.lru_cache(maxsize=2)(lambda name: load(name, home_dir))
+        self._load = functools.lru_cache(maxsize=2)(lambda name, shape: load(name, home_dir, shape=shape))
+        self._reload = functools.lru_cache(maxsize=2)(lambda name, digest: reload(name, digest, home_dir))
 
     def all(self) -> Sequence[About]:
-        shipped = [(name, entry(name, self.home_dir).title, False) for name in catalog(self.home_dir)]
-        own = dict.fromkeys((about.name, about.name, True) for about, _ in known(self.home_dir))
-        return [About(data_id(name), name, title, mine) for name, title, mine in [*shipped, *own]]
+        """The shipped sets, and one's own pictures in every shape that they were made into: decisions count for one."""
+        shipped = [About(opaque(name), name, entry(name, self.home_dir).title) for name in catalog(self.home_dir)]
+        shapes = {(about.name, about.shape, about.resize): about for about, _ in known(self.home_dir)}  # the latest
+        own = [About(opaque(f"{a.name} {a.digest}"), a.name, _in_shape(a), a.digest) for a in shapes.values()]
+        return [*shipped, *own]
 
     def find(self, wanted: str) -> About:
         """The data set of this id. Raises `FittingroomError`."""
@@ -59,7 +67,7 @@ class Collection:
 
     def data(self, about: About) -> Dataset:
         with self._lock:
-            return self._load(about.name)
+            return self._reload(about.name, about.digest) if about.own else self._load(about.name, None)
 
     def samples(self, data: Dataset, c: int | None, first: int) -> tuple[list[dict[str, Any]], int]:
         """Training images (of class `c`, or of all) from the `first` on, and how many there are."""
@@ -94,6 +102,19 @@ class Collection:
     def decided(self, data: Dataset) -> dict[tuple[str, int], Decision]:
         return read_decisions(self.runs.decisions_file(data.name), data.digest)
 
+    def exclusion(self, name: str, shape: ShapeSpec) -> Path:
+        """The file of decisions that leaves out images of these data, made into this shape.
+
+        Raises `FittingroomError` if it says nothing about them: a training would refuse it.
+        """
+        wanted = ShapeSpec(**{key: getattr(shape, key) for key in ShapeSpec.model_fields})
+        path = self.runs.decisions_file(name)
+        if not path.is_file():
+            raise FittingroomError(f"data.exclude: nothing was decided about {name}; see its suspect labels under Data")
+        with self._lock:
+            excluded_rows(str(path), self._load(name, wanted))
+        return path
+
     def decide(self, data: Dataset, split: str, row: int, decision: str) -> None:
         """Keep a decision, or take it back ("")."""
         if split not in ("train", "test") or not row >= 0 or decision not in ("", *DECISIONS):
@@ -122,6 +143,5 @@ class Collection:
         return {"row": row, "split": split, "image": uri, "class": name}
 
 
-def data_id(name: str) -> str:
-    """What a data set is called in addresses."""
-    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:12]
+def _in_shape(about: Own) -> str:
+    return f"{about.name}, {'×'.join(map(str, about.shape))}"

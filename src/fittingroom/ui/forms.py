@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-import annotated_types
 from pydantic.fields import FieldInfo
 
 from fittingroom.data.catalog import catalog
 from fittingroom.data.own import known
 from fittingroom.spec.errors import FittingroomError, nearest
 from fittingroom.spec.read import read_recipe, shipped_recipes
-from fittingroom.spec.recipe import Recipe, Strict
+from fittingroom.spec.recipe import Recipe, ShapeSpec, Strict
 
 SECTIONS = ("train", "optimizer", "schedule", "data")
 FIRST = ("train.epochs", "train.batch_size", "optimizer.kind", "optimizer.lr")  # shown before one asks for more
 NOT_OFFERED = ("data.name", "data.folds", "data.fold", "data.fold_is", "data.exclude")  # paths stay out of addresses
 MOST_SEEDS = 20
+MOST_SIGNS = 200  # of one entry
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,6 @@ class Field:
     kind: Literal["number", "choice", "yes", "text"]
     value: str
     whole: bool = False
-    low: float | None = None
-    high: float | None = None
     choices: tuple[str, ...] = ()
     fault: str = ""
 
@@ -85,9 +83,10 @@ class Wrong(Exception):
         self.faults = dict(faults)
 
 
-def read_form(form: Mapping[str, Sequence[str]], home_dir: Path, decisions: Path | None = None) -> Wish:
-    """The command that a filled form means; `decisions` is the file that its `exclude` stands for.
+def read_form(form: Mapping[str, Sequence[str]], home_dir: Path, exclusion: Callable[[str, ShapeSpec], Path]) -> Wish:
+    """The command that a filled form means. `exclusion` gives the file that its `exclude` stands for, of data in a shape.
 
+    Nothing that was sent is opened as a file: recipes and data are looked up among those that are offered.
     Raises `Wrong` with every fault.
     """
     recipes, sets = offered(home_dir)
@@ -102,29 +101,31 @@ def read_form(form: Mapping[str, Sequence[str]], home_dir: Path, decisions: Path
         faults["recipe"] = "choose a recipe"
     if data and data not in sets:
         faults["data"] = f"there are no data {data[:80]!r} here" + _like(data, sets)
-    if not seeds.isdecimal() or not 1 <= int(seeds) <= MOST_SEEDS:
+    if not seeds.isdecimal() or len(seeds) > 2 or not 1 <= int(seeds) <= MOST_SEEDS:
         faults["seeds"] = f"give a number from 1 to {MOST_SEEDS}"
     if faults:
         raise Wrong(faults)
     recipe = known_recipes[names[0]]
-    changes = [f"{f.path}={text}" for f in fields(recipe) if (text := _text(form, f)) is not None and text != f.value]
-    if form.get("exclude") and decisions:
-        changes.append(f"data.exclude={decisions}")
-    for name in names:
+    entries = fields(recipe)
+    sent = {f.path: form[f.path][-1].strip() for f in entries if form.get(f.path)}
+    if long := {path: f"at most {MOST_SIGNS} signs" for path, text in sent.items() if len(text) > MOST_SIGNS}:
+        raise Wrong(long)
+    changes = [f"{f.path}={sent[f.path]}" for f in entries if sent.get(f.path, f.value) != f.value]
+    try:
+        read = [read_recipe(name, changes) for name in names]
+    except FittingroomError as error:
+        raise Wrong(_by_field(str(error), [f.path for f in entries])) from None
+    if form.get("exclude"):
         try:
-            read_recipe(name, changes)
+            [path] = {exclusion(data or recipe.data.name, one.data) for one in read}
         except FittingroomError as error:
-            raise Wrong(_by_field(str(error), [f.path for f in fields(recipe)])) from None
+            raise Wrong({"exclude": str(error)}) from None
+        changes.append(f"data.exclude={path}")
     on = ["--data", data] if data else []
     if len(names) == 1 and int(seeds) == 1:
         return Wish(("train", names[0], *changes, *on), f"{names[0]}{f' on {data}' if data else ''}")
     on = ["--data", data or recipe.data.name]  # the same for all, or there would be nothing to compare
     return Wish(("compare", *names, *changes, *on, "--seeds", seeds), f"{' against '.join(names)}, {seeds} seeds")
-
-
-def _text(form: Mapping[str, Sequence[str]], field: Field) -> str | None:
-    given = form.get(field.path)
-    return None if not given else given[-1].strip()
 
 
 def _like(name: str, names: Any) -> str:
@@ -143,7 +144,7 @@ def _by_field(message: str, paths: Sequence[str]) -> dict[str, str]:
 
 
 def _field(path: str, info: FieldInfo, value: Any) -> Field:
-    kind, limits = _plain(info.annotation, list(info.metadata))
+    kind = _plain(info.annotation)
     text = "" if value is None or value == () else str(value).lower() if isinstance(value, bool) else str(value)
     if get_origin(kind) is Literal:
         choices = tuple(map(str, get_args(kind)))
@@ -151,27 +152,19 @@ def _field(path: str, info: FieldInfo, value: Any) -> Field:
     if kind is bool:
         return Field(path, "yes", text, choices=("false", "true"))
     if kind in (int, float):
-        low, high = _ends(limits, "ge", "gt"), _ends(limits, "le", "lt")
-        return Field(path, "number", f"{value:g}" if isinstance(value, float) else text, kind is int, low, high)
+        return Field(path, "number", f"{value:g}" if isinstance(value, float) else text, kind is int)
     return Field(path, "text", text)
 
 
-def _ends(limits: Sequence[Any], *names: str) -> float | None:
-    """The limit of one of these names, if there is one."""
-    return next((float(value) for m in limits for name in names if (value := getattr(m, name, None)) is not None), None)
-
-
-def _plain(annotation: Any, limits: list[Any]) -> tuple[Any, list[Any]]:
-    """A type without `Annotated` and `| None`; of other unions the first part. With the limits found on the way."""
+def _plain(annotation: Any) -> Any:
+    """A type without `Annotated` and `| None`; other unions are text."""
     while True:
         if get_origin(annotation) is Annotated:
-            annotation, *more = get_args(annotation)
-            for one in more:
-                limits += one.metadata if isinstance(one, FieldInfo) else [one]
+            annotation = get_args(annotation)[0]
         elif get_origin(annotation) in (Union, types.UnionType):
             parts = [part for part in get_args(annotation) if part is not type(None)]
             if len(parts) > 1:
-                return str, limits
+                return str
             annotation = parts[0]
         else:
-            return annotation, [m for m in limits if isinstance(m, annotated_types.BaseMetadata)]
+            return annotation

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import sqlite3
@@ -15,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from fittingroom.spec.changes import told_apart
-from fittingroom.spec.errors import FittingroomError
 from fittingroom.store import RunFolder, Runs
+from fittingroom.ui.opaque import opaque
 
 LAYOUT = 2  # raised when the table changes: an older one is made anew
 QUIET_S = 120.0  # an unfinished run without an epoch that has been silent for longer has stopped …
@@ -67,11 +66,7 @@ class RunIndex:
         """Read what has changed. `waiting` says meanwhile how many folders are still to be read."""
         with self._lock:
             known = dict(self._ask("SELECT name, stamp FROM runs"))
-            there: dict[str, int] = {}
-            with contextlib.suppress(FileNotFoundError), os.scandir(self.runs.path) as entries:
-                for entry in entries:
-                    if not entry.name.startswith(".") and entry.is_dir():
-                        there[entry.name] = entry.stat().st_mtime_ns
+            there = _folders(self.runs.path)
             gone = [(name,) for name in known if name not in there]
             todo = [name for name, stamp in there.items() if known.get(name) != stamp]
             with self._db:
@@ -80,8 +75,8 @@ class RunIndex:
         for first in range(0, len(todo), 50):
             lines = [self._seen(name, there[name]) for name in todo[first : first + 50]]
             with self._lock, self._db:
-                marks = ", ".join("?" * len(COLUMNS))
-                self._db.executemany(f"INSERT OR REPLACE INTO runs VALUES ({marks})", lines)
+                for line in lines:
+                    self._put(line)
                 self.waiting = max(0, len(todo) - first - 50)
 
     def page(
@@ -109,12 +104,14 @@ class RunIndex:
         return self._lines(found), count
 
     def find(self, ids: Sequence[str]) -> list[Line]:
-        """The lines with these ids, in their order; ids that do not exist (any more) are left out."""
+        """The lines with these ids, in their order, each once; ids that do not exist (any more) are left out."""
         with self._lock:
             marks = ", ".join("?" * len(ids))
-            rows = self._ask(f"SELECT {', '.join(COLUMNS)} FROM runs WHERE id IN ({marks})", list(ids))
+            rows = self._ask(
+                f"SELECT {', '.join(COLUMNS)} FROM runs WHERE recipe IS NOT NULL AND id IN ({marks})", list(ids)
+            )
         found = {line.id: line for line in self._lines(rows)}
-        return [found[i] for i in ids if i in found]
+        return [found[i] for i in dict.fromkeys(ids) if i in found]
 
     def folder(self, line: Line) -> RunFolder:
         return RunFolder(self.runs.path / line.name)
@@ -153,18 +150,42 @@ class RunIndex:
     def _seen(self, name: str, stamp: int) -> tuple[Any, ...]:
         """A folder's line; one of Nones where it holds no run."""
         run = RunFolder(self.runs.path / name)
-        mark = run_id(name)
+        mark = opaque(name)
         if not (run.path / "run.json").is_file():
             return (mark, name, stamp, *[None] * (len(COLUMNS) - 3))
         try:
             return (mark, name, stamp, stamp / 1e9, *_facts(run))
-        except (FittingroomError, OSError, KeyError, ValueError):
-            return (mark, name, stamp, stamp / 1e9, name, "", 0, "damaged", 0, 0, *[None] * 4, "", "", "[]")
+        except Exception:  # whatever is in a folder, by whatever hand: one that cannot be read must not stop the others
+            return _damaged(mark, name, stamp)
+
+    def _put(self, line: tuple[Any, ...]) -> None:
+        put = f"INSERT OR REPLACE INTO runs VALUES ({', '.join('?' * len(COLUMNS))})"
+        try:
+            self._db.execute(put, line)
+        except (OverflowError, UnicodeError, sqlite3.DataError, sqlite3.InterfaceError):  # what SQLite cannot hold
+            self._db.execute(put, _damaged(*line[:3]))
 
 
-def run_id(name: str) -> str:
-    """What a run is called in addresses: nothing that could be a path."""
-    return hashlib.sha256(os.fsencode(name)).hexdigest()[:12]
+def _folders(runs: Path) -> dict[str, int]:
+    """The folders in `runs`, and when each changed. Others delete and make them meanwhile."""
+    found: dict[str, int] = {}
+    with contextlib.suppress(FileNotFoundError), os.scandir(runs) as entries:
+        for entry in entries:
+            if entry.name.startswith(".") or not _is_text(entry.name):
+                continue
+            with contextlib.suppress(FileNotFoundError):  # this one has gone; the others have not
+                if entry.is_dir():
+                    found[entry.name] = entry.stat().st_mtime_ns
+    return found
+
+
+def _is_text(name: str) -> bool:
+    """Whether a name can be shown and kept; Linux allows names of any bytes."""
+    return name == name.encode("utf-8", "replace").decode()
+
+
+def _damaged(mark: str, name: str, stamp: int) -> tuple[Any, ...]:
+    return (mark, name, stamp, stamp / 1e9, name, "", 0, "damaged", 0, 0, *[None] * 4, "", "", "[]")
 
 
 def _connected(place: str) -> sqlite3.Connection:
@@ -199,28 +220,39 @@ def _facts(run: RunFolder) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _held() -> set[int]:
-    """The inodes of the files that some process on this machine has locked; empty where the system does not tell."""
+def _held() -> set[str]:
+    """The files that some process on this machine has locked, as the system names them; empty where it does not tell."""
     try:
-        lines = Path("/proc/locks").read_text().splitlines()
+        return locked(Path("/proc/locks").read_text())
     except OSError:
         return set()
-    return {int(line.split()[5].split(":")[2]) for line in lines if "FLOCK" in line}
 
 
-def _is_locked(run: Path, held: set[int]) -> bool:
+def locked(text: str) -> set[str]:
+    """The places (`MAJOR:MINOR:INODE`) of flock locks in `text`, laid out as /proc/locks. Who only waits (`->`) has none.
+
+    >>> locked("1: FLOCK  ADVISORY  WRITE 71 fe:00:1234 0 EOF\\n1: -> FLOCK  ADVISORY  WRITE 72 fe:00:99 0 EOF")
+    {'fe:00:1234'}
+    """
+    lines = [line.split() for line in text.splitlines()]
+    return {line[5] for line in lines if len(line) > 5 and line[1] == "FLOCK"}
+
+
+def is_locked(run: Path, held: set[str]) -> bool:
+    """Whether a process holds the lock of this run folder; `held` is what `locked` found."""
     with contextlib.suppress(OSError):
-        return bool(held) and (run / ".lock").stat().st_ino in held
+        file = (run / ".lock").stat()
+        return f"{os.major(file.st_dev):02x}:{os.minor(file.st_dev):02x}:{file.st_ino}" in held
     return False
 
 
-def _line(row: Sequence[Any], folder: Path, held: set[int]) -> Line:
+def _line(row: Sequence[Any], folder: Path, held: set[str]) -> Line:
     got = dict(zip(COLUMNS, row, strict=True))
     state, silent_s, epoch_s = got["state"], time.time() - got["changed_at"], got["epoch_s"]
     left_s = None
     if state == "training":
         patience = max(LEAST_QUIET_S, QUIET_EPOCHS * epoch_s) if epoch_s else QUIET_S
-        if silent_s > patience and not _is_locked(folder / got["name"], held):
+        if silent_s > patience and not is_locked(folder / got["name"], held):
             state = "stopped"
         elif epoch_s:
             left_s = max(0.0, (got["of"] - got["epochs"]) * epoch_s - silent_s)

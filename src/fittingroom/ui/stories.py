@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ class Told:
 
     def __init__(self, stories: list[Story], runs: Runs) -> None:
         self.stories, self.runs = stories, runs
+        self.failed = ""  # why the figures cannot be drawn, if so
         self._context: dict[str, Any] | None = None
         self._lock = threading.Lock()
         self._drawing: threading.Thread | None = None
@@ -38,7 +40,14 @@ class Told:
         return self._context
 
     def _draw(self) -> None:
-        self._context = report_context(self.stories, self.runs, self.runs.path)
+        try:
+            context = report_context(self.stories, self.runs, self.runs.path)
+        except Exception as error:  # of a thread: the page that waits for it has to hear
+            self.failed = f"{type(error).__name__}: {error}"
+        else:
+            for part in context["stories"]:
+                part["data_page"] = ""  # a file beside the report; the pages have one of their own
+            self._context = context
 
 
 class Stories:
@@ -46,13 +55,12 @@ class Stories:
 
     def __init__(self, runs: Runs) -> None:
         self.runs = runs
-        self._kept: OrderedDict[tuple[tuple[str, int], ...], Told] = OrderedDict()
+        self._kept: OrderedDict[tuple[tuple[str, int, int], ...], Told] = OrderedDict()
         self._lock = threading.Lock()
 
     def of(self, folders: Sequence[RunFolder]) -> Told:
         """The comparison of finished runs. Raises `FittingroomError` for runs that cannot be compared."""
-        done = [(f.name, (f.path / "DONE").stat().st_mtime_ns if f.done else 0) for f in folders]
-        key = tuple(sorted(set(done)))
+        key = tuple(sorted({(f.name, _changed(f.path / "DONE"), _changed(f.path / "stress.npz")) for f in folders}))
         with self._lock:
             if key not in self._kept:
                 self._kept[key] = Told(gather(list({f.name: f for f in folders}.values()), self.runs), self.runs)
@@ -63,7 +71,7 @@ class Stories:
 
 
 def cells(story: Story, recipe: str) -> list[dict[str, Any]]:
-    """A recipe's confusion matrix as lines of cells: the count, the share of the true class, whether it is right."""
+    """A recipe's confusion matrix as lines of cells: the count, how deep its colour is, whether it is right."""
     counts = story.confusion(recipe)
     totals = counts.sum(1, keepdims=True)
     return [
@@ -76,7 +84,7 @@ def cells(story: Story, recipe: str) -> list[dict[str, Any]]:
                     "name": story.data.classes[j],
                     "count": "<1" if 0 < counts[i, j] < 1 else f"{counts[i, j]:.0f}",
                     "any": bool(counts[i, j]),
-                    "share": float(counts[i, j] / totals[i, 0]) if totals[i, 0] else 0.0,
+                    "shade": _shade(float(counts[i, j] / totals[i, 0]) if totals[i, 0] else 0.0, i == j),
                     "right": i == j,
                 }
                 for j in range(len(counts))
@@ -86,11 +94,32 @@ def cells(story: Story, recipe: str) -> list[dict[str, Any]]:
     ]
 
 
-def behind(story: Story, recipe: str, true: int, said: int) -> list[int]:
-    """The test images of class `true` that `recipe` (its seeds' mean probabilities) takes for `said`, the surest first."""
-    p_NK = story.probabilities[recipe]
-    rows = np.flatnonzero((story.labels_N == true) & (p_NK.argmax(1) == said))
-    return [int(row) for row in rows[np.argsort(-p_NK[rows, said], kind="stable")]]
+def _shade(share: float, right: bool) -> float:
+    """How deep (0 … 1) a cell with this share of its class is coloured: mistakes are rare, and must be seen all the same.
+
+    >>> _shade(0.9, True), _shade(0.01, False), _shade(0.3, False)
+    (0.9, 0.2, 1.0)
+    """
+    return share if right else min(1.0, 2 * share**0.5)
+
+
+def _changed(path: Path) -> int:
+    """When a file was written last; 0 if there is none."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def behind(story: Story, recipe: str, true: int, said: int) -> list[tuple[int, int]]:
+    """The test images of class `true` that a seed of `recipe` takes for `said`, each with how many of its seeds do.
+
+    Those that most seeds name so come first, of these the surest. The counts add up to the confusion matrix's cell.
+    """
+    seeds_N = (story.said(recipe) == said).sum(0)
+    rows = np.flatnonzero((story.labels_N == true) & (seeds_N > 0))
+    order = np.lexsort((-story.probabilities[recipe][rows, said], -seeds_N[rows]))
+    return [(int(row), int(seeds_N[row])) for row in rows[order]]
 
 
 def apart(story: Story, a: str, b: str, only: str) -> list[int]:

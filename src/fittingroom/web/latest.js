@@ -7,10 +7,13 @@ export function latest(work) {
     again = true;
     if (busy) return;
     busy = true;
-    while (again) {
-      again = false;
-      await work();
+    try {
+      while (again) {
+        again = false;
+        await work();
+      }
+    } finally {
+      busy = false; // work that failed once must not be the last
     }
-    busy = false;
   };
 }

@@ -10,12 +10,14 @@ export class Pad {
     this.changed = changed;
     this.thick = thick * canvas.width;
     this.strokes = [];
+    this.drawing = new Map(); // the strokes that fingers are at, by pointer
     this.picture = null; // a picture that was dropped, drawn upon
-    this.pen = { x: canvas.width / 2, y: canvas.height / 2, down: false };
+    this.source = null; // what that picture was made of
+    this.pen = { x: canvas.width / 2, y: canvas.height / 2, stroke: null }; // the keyboard's
     this.context = canvas.getContext("2d", { willReadFrequently: true });
     canvas.addEventListener("pointerdown", event => this.#begin(event));
     canvas.addEventListener("pointermove", event => this.#go(event));
-    for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => { this.stroke = null; });
+    for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, event => this.drawing.delete(event.pointerId));
     canvas.addEventListener("keydown", event => this.#key(event));
     canvas.addEventListener("blur", () => { if (this.pen.shown) { this.pen.shown = false; this.#draw(); } });
     this.#draw();
@@ -25,26 +27,34 @@ export class Pad {
     return !this.strokes.length && !this.picture;
   }
 
+  /** What the picture was made of, while nothing is drawn upon it: better than what the pad can show of it. Else null. */
+  get untouched() {
+    return this.strokes.length ? null : this.source;
+  }
+
   clear() {
     this.strokes = [];
-    this.picture = null;
-    this.pen.down = false;
-    this.#draw();
+    this.#replace(null, null);
     this.changed();
   }
 
   undo() {
-    if (this.strokes.length) this.strokes.pop();
-    else this.picture = null;
-    this.pen.down = false;
-    this.#draw();
+    if (this.strokes.pop()) this.#replace(this.picture, this.source);
+    else this.#replace(null, null);
     this.changed();
   }
 
-  /** Show a picture (an ImageBitmap) on the pad, whole. */
-  show(bitmap) {
+  /** Show a picture (an ImageBitmap, the pad's from now on), whole; `source` is what it was made of. */
+  show(bitmap, source) {
     this.strokes = [];
-    this.picture = bitmap;
+    this.#replace(bitmap, source);
+  }
+
+  #replace(picture, source) {
+    if (this.picture !== picture) this.picture?.close();
+    Object.assign(this, { picture, source });
+    this.drawing.clear();
+    this.pen.stroke = null;
     this.#draw();
   }
 
@@ -57,15 +67,17 @@ export class Pad {
     if (event.button > 0) return;
     event.preventDefault();
     this.canvas.setPointerCapture(event.pointerId);
-    this.stroke = [this.#place(event)];
-    this.strokes.push(this.stroke);
+    const stroke = [this.#place(event)];
+    this.drawing.set(event.pointerId, stroke);
+    this.strokes.push(stroke);
     this.#draw();
     this.changed();
   }
 
   #go(event) {
-    if (!this.stroke) return;
-    for (const one of event.getCoalescedEvents?.() ?? [event]) this.stroke.push(this.#place(one));
+    const stroke = this.drawing.get(event.pointerId);
+    if (!stroke) return;
+    for (const one of event.getCoalescedEvents?.() ?? [event]) stroke.push(this.#place(one));
     this.#draw();
     this.changed();
   }
@@ -77,10 +89,10 @@ export class Pad {
       const [x, y] = moves[event.key];
       this.pen.x = Math.min(this.canvas.width, Math.max(0, this.pen.x + x));
       this.pen.y = Math.min(this.canvas.height, Math.max(0, this.pen.y + y));
-      if (this.pen.down) this.strokes.at(-1).push([this.pen.x, this.pen.y]);
+      this.pen.stroke?.push([this.pen.x, this.pen.y]);
     } else if (event.key === " ") {
-      this.pen.down = !this.pen.down;
-      if (this.pen.down) this.strokes.push([[this.pen.x, this.pen.y]]);
+      this.pen.stroke = this.pen.stroke ? null : [[this.pen.x, this.pen.y]];
+      if (this.pen.stroke) this.strokes.push(this.pen.stroke);
     } else if (event.key === "Escape") {
       this.clear();
     } else if (event.key === "z" && (event.ctrlKey || event.metaKey)) {
@@ -91,7 +103,7 @@ export class Pad {
     event.preventDefault();
     this.pen.shown = true;
     this.#draw();
-    this.changed();
+    if (this.pen.stroke) this.changed();
   }
 
   /** What was drawn, without the keyboard's pen. */
@@ -123,7 +135,7 @@ export class Pad {
       c.stroke();
     }
     if (withPen && this.pen.shown) {
-      c.strokeStyle = this.pen.down ? "#D55E00" : "#0072B2";
+      c.strokeStyle = this.pen.stroke ? "#D55E00" : "#0072B2";
       c.lineWidth = 2;
       c.beginPath();
       c.arc(this.pen.x, this.pen.y, this.thick / 2, 0, 7);

@@ -13,18 +13,16 @@ const facts = await (await fetch("./facts.json")).json();
 const { framing, classes, confidence } = facts;
 let model, image = null, probabilities = null;
 
-const pad = new Pad($("pad"), () => look(() => pad.empty ? null : pad.drawn()));
-let source = () => null;
+const pad = new Pad($("pad"), look);
 
-/** Look at what `from` gives now; while one look is under way, only the latest wish is kept. */
-async function look(from) {
-  source = from;
-  if (model) await once();
+/** Look at what is there now, once the model is; while one look is under way, only the latest wish is kept. */
+function look() {
+  if (model) once();
 }
 
 const once = latest(async () => {
   try {
-    const picture = await source();
+    const picture = pad.untouched ?? (pad.empty ? null : pad.drawn());
     if (!picture) return nothing("");
     image = frame(picture, framing);
     [probabilities] = (await model.run(image, 1, framing)).probabilities;
@@ -59,8 +57,8 @@ async function take(file) {
   if (!file) return;
   try {
     const picture = await fromFile(file);
-    pad.show(await createImageBitmap(new ImageData(picture.data, picture.width, picture.height)));
-    look(() => pad.strokes.length ? pad.drawn() : picture);
+    pad.show(await createImageBitmap(new ImageData(picture.data, picture.width, picture.height)), picture);
+    look();
   } catch (error) {
     nothing(`${error.message}.`);
   }
@@ -79,7 +77,7 @@ try {
   model = await Model.load("./model.onnx");
   nothing("draw, or drop a picture");
   document.body.dataset.ready = "yes"; // for who waits, tests among them
-  if (!pad.empty) once();
+  if (!pad.empty) look();
 } catch (error) {
   nothing(`The model could not be loaded: ${error.message}`);
 }

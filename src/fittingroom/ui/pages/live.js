@@ -1,38 +1,47 @@
 // Keeps what is marked data-live in step with the server, moves through pages by keys, sends small forms without leaving.
 
+import { children } from "./morph.js";
+
 const EVERY_MS = 2000;
 
+/** Ask for a place's content and show what differs. What it says of itself (data-say) is announced when it changes. */
 async function refresh(place) {
-  if (document.hidden || place.contains(document.activeElement?.closest("input[type=search], select"))) return;
-  let text;
-  try {
-    const reply = await fetch(place.dataset.live, { headers: { accept: "text/html" } });
-    if (!reply.ok) return;
-    text = await reply.text();
-  } catch {
-    return; // the server has gone; it may come back
-  }
-  if (text === place.last) return;
-  place.last = text;
-  const chosen = new Set([...place.querySelectorAll("input:checked")].map(box => box.value));
-  const focused = document.activeElement?.value, log = place.querySelector(".log");
+  if (document.hidden) return;
+  const reply = await fetch(place.dataset.live, { headers: { accept: "text/html" } });
+  if (!reply.ok) return;
+  const fresh = new DOMParser().parseFromString(await reply.text(), "text/html").body;
+  const active = document.activeElement, log = place.querySelector(".log");
   const atEnd = !log || log.scrollTop + log.clientHeight >= log.scrollHeight - 8;
-  place.replaceChildren(...new DOMParser().parseFromString(text, "text/html").body.childNodes);
-  for (const box of place.querySelectorAll("input[type=checkbox]")) {
-    box.checked = chosen.has(box.value);
-    if (box.value === focused) box.focus();
+  children(place, fresh);
+  if (active.isConnected && document.activeElement !== active) active.focus({ preventScroll: true }); // it was moved
+  if (log && atEnd) log.scrollTop = log.scrollHeight;
+  announce(place);
+  if (place.querySelector("[data-reload]")) location.reload();
+}
+
+function announce(place) {
+  const said = [...place.querySelectorAll("[data-say]")].map(one => one.dataset.say).join(". ");
+  if (place.said !== undefined && place.said !== said) document.getElementById("said").textContent = said;
+  place.said = said;
+}
+
+async function keep(place) {
+  try {
+    await refresh(place);
+  } catch {
+    // the server has gone; it may come back
   }
-  const now = place.querySelector(".log");
-  if (now && atEnd) now.scrollTop = now.scrollHeight;
+  setTimeout(keep, EVERY_MS, place);
 }
 
 for (const place of document.querySelectorAll("[data-live]")) {
   const log = place.querySelector(".log");
   if (log) log.scrollTop = log.scrollHeight;
-  setInterval(() => refresh(place), EVERY_MS);
+  announce(place);
+  setTimeout(keep, EVERY_MS, place);
 }
 for (const place of document.querySelectorAll("[data-again]")) {
-  setTimeout(() => location.replace(place.dataset.again), Number(place.dataset.after ?? 5000));
+  setTimeout(() => location.replace(place.dataset.again), Number(place.dataset.after));
 }
 for (const select of document.querySelectorAll("[data-submit]")) select.onchange = () => select.form.requestSubmit();
 

@@ -9,13 +9,11 @@ const $ = id => document.getElementById(id);
 if ($("pad")) begin();
 
 function begin() {
-  let file = null;
-  const pad = new Pad($("pad"), () => { file = pad.strokes.length || !pad.picture ? null : file; ask(); });
+  const pad = new Pad($("pad"), () => ask());
 
   /** The picture as it is now: a file untouched, or what the pad shows; null for an empty pad. */
   async function picture() {
-    if (file && !pad.strokes.length) return file;
-    if (pad.empty) return null;
+    if (pad.untouched || pad.empty) return pad.untouched;
     const { data, width, height } = pad.drawn();
     const canvas = new OffscreenCanvas(width, height);
     canvas.getContext("2d").putImageData(new ImageData(data, width, height), 0, 0);
@@ -68,9 +66,7 @@ function begin() {
   async function take(given) {
     if (!given) return;
     try {
-      const bitmap = await createImageBitmap(given);
-      file = given;
-      pad.show(bitmap);
+      pad.show(await createImageBitmap(given), given);
       $("trouble").textContent = "";
       ask();
     } catch {
@@ -79,22 +75,30 @@ function begin() {
   }
 
   async function camera() {
+    off();
+    $("camera").disabled = true; // a second stream would be one that nobody can close
     try {
+      if (!navigator.mediaDevices) throw new Error("browsers allow it on this machine and over https only");
       $("video").srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
       await $("video").play();
       $("webcam").hidden = false;
+      $("trouble").textContent = "";
     } catch (error) {
-      $("trouble").textContent = `No camera: ${error.message}`;
+      off();
+      $("trouble").textContent = `No camera: ${error.message}.`;
+    } finally {
+      $("camera").disabled = false;
     }
   }
 
   function off() {
     $("video").srcObject?.getTracks().forEach(track => track.stop());
+    $("video").srcObject = null;
     $("webcam").hidden = true;
   }
 
-  $("clear").onclick = () => { file = null; pad.clear(); $("pad").focus(); };
-  $("undo").onclick = () => { file = null; pad.undo(); };
+  $("clear").onclick = () => { pad.clear(); $("pad").focus(); };
+  $("undo").onclick = () => pad.undo();
   $("file").onchange = event => take(event.target.files[0]);
   $("models").onchange = $("heat").onchange = ask;
   $("camera").onclick = camera;
