@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
-import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -202,37 +204,43 @@ def flood(name: str, data: Path, seconds: float) -> dict[str, Any]:
     return dict(json.loads(clients.stdout.read())) | {"health_slowest_ms": 1000 * slowest, "health_asked": asked}
 
 
-def soak(server: Server, name: str, data: Path, minutes: float) -> list[float]:
-    """Resident memory in MB, twice a minute, under 32 clients."""
-    found = []
-    for _ in range(round(2 * minutes)):
-        ask(name, data, 32, 8, 30)
-        found.append(server.memory_mb())
-        print(f"  {len(found) / 2:.1f} minutes: {found[-1]:.0f} MB", flush=True)
-    return found
-
-
-def measure(bundle: Path, seconds: float, minutes: float) -> dict[str, Any]:
+@contextlib.contextmanager
+def asked_of(bundle: Path) -> Iterator[Path]:
+    """A file with images, and what the model says of each alone."""
     facts = BundleFolder(bundle).facts
     images = load(facts.dataset).train.images_NCHW[:6_000]
     alone = Classifier(BundleFolder(bundle)).graph
     wanted = np.concatenate([alone.run(images[i : i + 1])[0] for i in range(len(images))])
-    data = Path("/tmp") / f"serving-{os.getpid()}.npz"
-    np.savez(data, images=images, wanted=wanted)
-    try:
-        found: dict[str, Any] = {"model": facts.name, "in_process_images_per_s": in_process(bundle, images)}
-        print(f"{facts.name}: {found['in_process_images_per_s']:,.0f} images/s in the process", flush=True)
-        with Server(bundle) as server:
+    with tempfile.TemporaryDirectory() as folder:
+        np.savez(Path(folder) / "asked.npz", images=images, wanted=wanted)
+        yield Path(folder) / "asked.npz"
+
+
+def soak(bundle: Path, minutes: float) -> list[float]:
+    """Resident memory in MB, twice a minute, under 32 clients. What else runs meanwhile does not matter."""
+    found = []
+    with asked_of(bundle) as data, Server(bundle) as server:
+        for _ in range(round(2 * minutes)):
+            ask(BundleFolder(bundle).facts.name, data, 32, 8, 30)
+            found.append(server.memory_mb())
+            print(f"  {len(found) / 2:.1f} minutes: {found[-1]:.0f} MB", flush=True)
+    return found
+
+
+def measure(bundle: Path, seconds: float) -> dict[str, Any]:
+    name = BundleFolder(bundle).facts.name
+    with asked_of(bundle) as data:
+        images = np.load(data)["images"]
+        found: dict[str, Any] = {"model": name, "in_process_images_per_s": in_process(bundle, images)}
+        print(f"{name}: {found['in_process_images_per_s']:,.0f} images/s in the process", flush=True)
+        with Server(bundle):
             for key, clients, each in (("many", 32, 32), ("single", 32, 1), ("one", 1, 1)):
-                found[key] = ask(facts.name, data, clients, each, seconds)
+                found[key] = ask(name, data, clients, each, seconds)
                 print(f"  {clients} × {each}: {found[key]}", flush=True)
-            found["memory_mb"] = soak(server, facts.name, data, minutes)
-        with Server(bundle, "--queue", "64") as server:
-            found["flood"] = flood(facts.name, data, seconds)
+        with Server(bundle, "--queue", "64"):
+            found["flood"] = flood(name, data, seconds)
             print(f"  flood: {found['flood']}", flush=True)
         found["in_process_images_per_s_after"] = in_process(bundle, images)
-    finally:
-        data.unlink()
     return found
 
 
@@ -258,8 +266,7 @@ def write(results: dict[str, Any]) -> None:
         words.append(
             f"- {r['model']}: {wrong} answers differ from that of the image alone; logits by at most {off:.1g}."
         )
-        if r["memory_mb"]:
-            m = r["memory_mb"]
+        if m := r.get("memory_mb"):
             words.append(
                 f"- {r['model']}, {len(m) / 2:.0f} minutes of 32 clients: {m[0]:.0f} MB after half a minute, "
                 f"{m[len(m) // 2]:.0f} MB after half of the time, {m[-1]:.0f} MB at the end."
@@ -272,7 +279,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundles", nargs="*", type=Path)
     parser.add_argument("--seconds", type=float, default=20)
-    parser.add_argument("--soak", type=float, default=0, help="minutes")
+    parser.add_argument(
+        "--soak", type=float, default=0, help="minutes under load for the first bundle, to see its memory"
+    )
     parser.add_argument("--write", action="store_true", help="write docs/serving.md from what was measured last")
     parser.add_argument("--crowd", nargs=5, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -284,7 +293,9 @@ def main() -> None:
         print(json.dumps(seen))
         return
     if args.bundles:
-        found = [measure(b, args.seconds, args.soak if b == args.bundles[0] else 0) for b in args.bundles]
+        found = [measure(bundle, args.seconds) for bundle in args.bundles]
+        if args.soak:
+            found[0]["memory_mb"] = soak(args.bundles[0], args.soak)
         machine = f"{cpu_name()}, {cores()} cores"
         RESULT.write_text(json.dumps({"machine": machine, "date": f"{date.today()}", "models": found}, indent=1) + "\n")
     if args.write:
