@@ -146,7 +146,7 @@ def form(*files: tuple[str, bytes], boundary: str = "b") -> tuple[bytes, dict[st
     return body, {"content-type": f"multipart/form-data; boundary={boundary}"}
 
 
-def until(true: Callable[[], T], most_s: float = 60.0) -> T:
+def until(true: Callable[[], T], most_s: float = 200.0) -> T:
     """What `true()` gives as soon as it is true; for what goes on in another thread or process."""
     last = time.monotonic() + most_s
     while not (found := true()):
