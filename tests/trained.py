@@ -18,3 +18,12 @@ def trained(runs: Runs, recipe: str, *changes: str, data: str = "fashion-mnist",
     """A finished run, scored on test, made on one thread in float32."""
     read = read_recipe(recipe, ["train.precision=fp32", *changes])
     return execute(plan(read, load(data), seed, "cpu", 1, True, runs), runs)
+
+
+def exported(folder: Path, recipe: str, *changes: str, data: str = "fashion-mnist") -> None:
+    """A runs folder with one run that is trained and exported: for `made_once`."""
+    from fittingroom.export import export  # heavy, and conftest.py is everybody's
+
+    runs = Runs(folder)
+    run = trained(runs, recipe, *changes, data=data)
+    export(run, runs, run.bundle.path)

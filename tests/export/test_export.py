@@ -14,7 +14,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import load_file
 from scipy.special import softmax
-from trained import MadeOnce, trained
+from trained import MadeOnce, exported
 
 from fittingroom.export import bundle as making
 from fittingroom.export import export
@@ -28,12 +28,8 @@ from fittingroom.store.bundles import refuse_strange, write_folder
 
 @pytest.fixture(scope="module")
 def runs(made_once: MadeOnce) -> Runs:
-    def fill(folder: Path) -> None:
-        runs = Runs(folder)
-        run = trained(runs, "readme-004-cnn", "train.epochs=2", "data.limit=3000")
-        export(run, runs, run.bundle.path)
-
-    return Runs(made_once("exported", fill))
+    words = ("readme-004-cnn", "train.epochs=2", "data.limit=3000")
+    return Runs(made_once("exported", lambda folder: exported(folder, *words)))
 
 
 @pytest.fixture(scope="module")

@@ -15,11 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from trained import MadeOnce, trained
+from trained import MadeOnce, exported
 
 from fittingroom.cli.ship import _is_picture
 from fittingroom.data import Dataset
-from fittingroom.export import export
 from fittingroom.report.pictures import png_bytes
 from fittingroom.store import RunFolder, Runs
 
@@ -28,12 +27,8 @@ Predict = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="module")
 def run(made_once: MadeOnce) -> RunFolder:
-    def fill(folder: Path) -> None:
-        runs = Runs(folder)
-        made = trained(runs, "readme-004-mlp", "train.epochs=2", "data.limit=6000")
-        export(made, runs, made.bundle.path)
-
-    return Runs(made_once("predicted", fill)).list()[0]
+    words = ("readme-004-mlp", "train.epochs=2", "data.limit=6000")
+    return Runs(made_once("predicted", lambda folder: exported(folder, *words))).list()[0]
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from serve.asking import Gate, Process, Server, in_a_process, in_a_thread
-from trained import MadeOnce, trained
+from trained import MadeOnce, exported
 
 from fittingroom.data import load
-from fittingroom.export import export
 from fittingroom.inference import Classifier
 from fittingroom.inference.classifier import Graph
 from fittingroom.serve.settings import Settings
@@ -22,14 +21,9 @@ from fittingroom.store import BundleFolder, Runs
 
 @pytest.fixture(scope="session")
 def bundle(made_once: MadeOnce) -> Path:
-    """A trained and exported run."""
-
-    def fill(folder: Path) -> None:
-        runs = Runs(folder / "runs")
-        run = trained(runs, "readme-004-mlp", "train.epochs=1", "data.limit=3000")
-        export(run, runs, folder / "bundle")
-
-    return made_once("served", fill) / "bundle"
+    """A trained and exported run's."""
+    words = ("readme-004-mlp", "train.epochs=1", "data.limit=3000")
+    return Runs(made_once("served", lambda folder: exported(folder, *words))).list()[0].bundle.path
 
 
 @pytest.fixture(scope="session")

@@ -13,11 +13,10 @@ import pytest
 from browsing import chromium, draw, hand, needs_browser, offered, opened
 from PIL import Image
 from playwright.sync_api import Browser, Page
-from trained import MadeOnce, trained
+from trained import MadeOnce, exported
 
 from fittingroom.data import load
 from fittingroom.data.framing import Unreadable, frame, read_framed
-from fittingroom.export import export
 from fittingroom.export import web as site_of
 from fittingroom.export.web import export_web
 from fittingroom.inference import Classifier
@@ -32,12 +31,8 @@ pytestmark = [needs_browser, pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def bundle(made_once: MadeOnce) -> BundleFolder:
-    def fill(folder: Path) -> None:
-        runs = Runs(folder / "runs")
-        run = trained(runs, "fast-mnist", "train.epochs=1", "data.limit=20000", data="mnist")
-        export(run, runs, folder / "bundle")
-
-    return BundleFolder(made_once("site", fill) / "bundle")
+    words = ("fast-mnist", "train.epochs=1", "data.limit=20000")
+    return Runs(made_once("site", lambda folder: exported(folder, *words, data="mnist"))).list()[0].bundle
 
 
 @pytest.fixture(scope="module")

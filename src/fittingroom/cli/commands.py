@@ -134,6 +134,7 @@ def new(
     from fittingroom.cli.data import loaded
     from fittingroom.spec.errors import FittingroomError
     from fittingroom.spec.first import first_recipe
+    from fittingroom.spec.printable import is_printable
     from fittingroom.store.atomic import write
 
     path = out or Path(f"{name}.toml")
@@ -143,7 +144,7 @@ def new(
     counts = np.bincount(found.train.labels_N, minlength=len(found.classes)).tolist()
     there = Path(data).expanduser()
     source = str(there.resolve()) if found.own and there.exists() else data
-    if source != source.encode("utf-8", "replace").decode():
+    if not is_printable(source):
         raise FittingroomError(f"the path {data!r} is not UTF-8 and cannot be written into a recipe; rename it")
     text = first_recipe(
         name,

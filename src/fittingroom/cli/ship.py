@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 import typer
 
 from fittingroom.cli.options import AllowHost, Home, Host, Json, Quiet, RunsDir
+from fittingroom.spec.printable import printable
 
 if TYPE_CHECKING:
     from fittingroom.inference.pictures import Named, Result
@@ -134,7 +135,7 @@ def predict(
             else:
                 for r in batch:
                     if r.answer:
-                        print(f"{_printable(r.name)}: {_in_words(r)}")
+                        print(f"{printable(r.name)}: {_in_words(r)}")
     if as_csv:
         table.writerows([name, "", *[""] * (2 * len(places)), reason] for name, reason in faults)
     elif as_json:
@@ -144,18 +145,18 @@ def predict(
                 "classes": list(classifier.classes),
                 "sure_at": classifier.facts.confidence.sure_at if sure is None else sure,
                 "predictions": [
-                    {"file": _printable(r.name), "answer": r.answer.says, "sure": r.answer.sure}
+                    {"file": printable(r.name), "answer": r.answer.says, "sure": r.answer.sure}
                     | {"top": [{"class": name, "p": p} for name, p in r.answer.top]}
                     for r in results
                     if r.answer
                 ],
-                "failed": [{"file": _printable(name), "reason": reason} for name, reason in bad],
+                "failed": [{"file": printable(name), "reason": reason} for name, reason in bad],
             }
         )
     elif said.total() > 1:
         print(f"\n{said.total():,} pictures: " + ", ".join(f"{n:,} {name}" for name, n in said.most_common()))
     if bad:
-        lines = [f"{_printable(name)} {reason}" for name, reason in bad[:SHOWN]]
+        lines = [f"{printable(name)} {reason}" for name, reason in bad[:SHOWN]]
         lines += [f"… and {len(bad) - SHOWN:,} more (--csv and --json list all)"] * (len(bad) > SHOWN)
         raise FittingroomError(f"{len(bad):,} could not be answered:\n  " + "\n  ".join(lines))
 
@@ -328,14 +329,9 @@ def _in_words(result: Result) -> str:
 
 def _csv_row(result: Result, places: int) -> list[str]:
     if not result.answer:
-        return [_printable(result.name), "", *[""] * (2 * places), result.fault]
+        return [printable(result.name), "", *[""] * (2 * places), result.fault]
     cells = [cell for name, p in result.answer.top for cell in (name, f"{p:.6f}")]
-    return [_printable(result.name), result.answer.says, *cells, ""]
-
-
-def _printable(name: str) -> str:
-    """A file's name as text, whatever its bytes are."""
-    return name.encode("utf-8", "replace").decode()
+    return [printable(result.name), result.answer.says, *cells, ""]
 
 
 ALL = (export, predict, serve, ui)

@@ -12,7 +12,7 @@ from fittingroom.data.own.listing import Picture
 from fittingroom.data.own.shape import Target, resized
 from fittingroom.spec.framing import Framing, Subject
 
-__all__ = ["Unreadable", "frame", "pixels_of", "read_framed"]
+__all__ = ["Unreadable", "frame", "pixels_of", "read_framed", "read_or_reason"]
 
 LOOKED_AT = 400  # pixels: a larger picture is made smaller before its subject is looked for
 RING = 40  # the ground is what the outermost 1/40 of a picture shows
@@ -30,6 +30,14 @@ def read_framed(picture: Picture, framing: Framing, most_pixels: int = MOST_PIXE
         if image.width * image.height > most_pixels:
             raise Unreadable(f"has {image.width:,} × {image.height:,} pixels, more than {most_pixels:,}")
         return frame(upright(image), framing)
+
+
+def read_or_reason(picture: Picture, framing: Framing, most_pixels: int = MOST_PIXELS) -> np.ndarray | str:
+    """The same, or what is wrong with it: where one bad picture among many fails alone."""
+    try:
+        return read_framed(picture, framing, most_pixels)
+    except Unreadable as reason:
+        return str(reason)
 
 
 def pixels_of(picture: Picture) -> int:

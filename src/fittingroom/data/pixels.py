@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import mmap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -82,13 +82,13 @@ def chunks(pixels: Pixels) -> Iterator[np.ndarray]:
         yield pixels[first : first + size]
 
 
-def at_once(pixels: Pixels) -> int:
-    """How many of these images (N,C,H,W) are classified together: fewer where they are large.
+def at_once(shape: Sequence[int]) -> int:
+    """How many images of this shape (C,H,W) are classified together: fewer where they are large.
 
-    >>> at_once(np.zeros((1, 1, 28, 28))), at_once(np.zeros((1, 3, 224, 224)))
+    >>> at_once((1, 28, 28)), at_once((3, 224, 224))
     (250, 20)
     """
-    return max(1, min(BATCH, BATCH_PIXELS // math.prod(pixels.shape[2:])))
+    return max(1, min(BATCH, BATCH_PIXELS // math.prod(shape[1:])))
 
 
 def shrunk(pixels: Pixels, most_bytes: int) -> np.ndarray:

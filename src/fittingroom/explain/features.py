@@ -67,7 +67,7 @@ def last_features(model: nn.Module, images_NCHW: Pixels) -> np.ndarray:
     parts: list[Tensor] = []
     handle = dense[-1].register_forward_pre_hook(lambda module, inputs: parts.append(inputs[0].float()))
     try:
-        batch = at_once(images_NCHW)
+        batch = at_once(images_NCHW.shape[1:])
         for first in range(0, len(images_NCHW), batch):
             model(to_float(to_tensor(images_NCHW[first : first + batch])).contiguous(memory_format=torch.channels_last))
     finally:

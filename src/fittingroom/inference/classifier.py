@@ -97,7 +97,7 @@ class Graph:
 
     def predict(self, images_NCHW: Pixels) -> tuple[np.ndarray, np.ndarray]:
         """The same for at least one and any number of images, in batches."""
-        batch = at_once(images_NCHW)
+        batch = at_once(images_NCHW.shape[1:])
         parts = [self.run(images_NCHW[i : i + batch]) for i in range(0, len(images_NCHW), batch)]
         logits, probabilities = zip(*parts, strict=True)
         return np.concatenate(logits), np.concatenate(probabilities)

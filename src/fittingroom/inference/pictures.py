@@ -10,10 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fittingroom.data.framing import read_framed
-from fittingroom.data.own.decode import Unreadable
+from fittingroom.data.framing import read_or_reason
 from fittingroom.data.own.listing import Picture
-from fittingroom.data.pixels import BATCH, BATCH_PIXELS
+from fittingroom.data.pixels import at_once
 from fittingroom.inference.classifier import Answer, Classifier
 from fittingroom.spec.machine import cores
 
@@ -44,17 +43,13 @@ def classify(
     more at the moment, and what came is answered.
     """
     framing = classifier.facts.framing
-    size = max(1, min(BATCH, BATCH_PIXELS // (framing.height * framing.width)))
 
     def read(named: Named) -> np.ndarray | str:
-        try:
-            return read_framed(named.picture, framing)
-        except Unreadable as reason:
-            return str(reason)
+        return read_or_reason(named.picture, framing)
 
     with warnings.catch_warnings(), ThreadPoolExecutor(cores()) as pool:
         warnings.simplefilter("ignore")  # of oddities in files that can be read all the same
-        for batch in _batches(pictures, size):
+        for batch in _batches(pictures, at_once(framing.shape)):
             found = list(pool.map(read, batch))
             images = [image for image in found if isinstance(image, np.ndarray)]
             said: Iterator[Answer] = iter(())

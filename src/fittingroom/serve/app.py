@@ -29,6 +29,7 @@ from fittingroom.serve.guard import App, Guard, Receive, Refused, Scope, Send
 from fittingroom.serve.measure import CONTENT_TYPE, Meters
 from fittingroom.serve.models import VERSION, Models, Served
 from fittingroom.serve.settings import Settings
+from fittingroom.spec.printable import printable
 
 T = TypeVar("T")
 MUCH = 1 << 20  # bytes: what takes longer to read than to hand over to a thread
@@ -284,7 +285,7 @@ async def _files(request: Request, most: int) -> list[tuple[str, bytes]]:
         try:
             async with request.form(max_files=most, max_fields=64) as form:
                 uploads = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
-                files = [(_printable(upload.filename or "image"), await upload.read()) for upload in uploads]
+                files = [(printable(upload.filename or "image"), await upload.read()) for upload in uploads]
         except HTTPException as error:
             raise Refused(413 if error.detail.startswith("Too many") else 400, error.detail) from None
         if not files:
@@ -293,11 +294,6 @@ async def _files(request: Request, most: int) -> list[tuple[str, bytes]]:
     if kind.startswith(b"image/") or kind == b"application/octet-stream":
         return [("image", await request.body())]
     raise Refused(415, "send multipart/form-data with picture files, or one picture as image/*")
-
-
-def _printable(name: str) -> str:
-    """A file's name as text that JSON can say, whatever charset it claimed."""
-    return name.encode("utf-8", "replace").decode()
 
 
 @contextlib.asynccontextmanager

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from fittingroom.data.framing import Unreadable, pixels_of, read_framed
+from fittingroom.data.framing import pixels_of, read_or_reason
 from fittingroom.inference import Classifier
 from fittingroom.serve.batching import MOST_IMAGES, Batcher, Busy, Draining, Said
 from fittingroom.serve.guard import Refused
@@ -129,7 +129,7 @@ class Models:
                     413,
                     f"a request's pictures may have {limits.pixels_together:,} pixels together; got {together:,}",
                 )
-        reading = (self.in_thread(partial(_read, picture, framing, limits.pixels)) for picture in pictures)
+        reading = (self.in_thread(partial(read_or_reason, picture, framing, limits.pixels)) for picture in pictures)
         return list(await asyncio.gather(*reading))
 
     def _batcher(self, name: str, classifier: Classifier) -> Batcher:
@@ -143,13 +143,6 @@ class Models:
 
         batcher = Batcher(classifier.graph.run, self.settings.limits.queue, saw)
         return batcher
-
-
-def _read(picture: bytes, framing: Framing, most_pixels: int) -> np.ndarray | str:
-    try:
-        return read_framed(picture, framing, most_pixels)
-    except Unreadable as reason:
-        return str(reason)
 
 
 def _warm_up(classifier: Classifier) -> None:

@@ -52,7 +52,7 @@ def predict(
     was_training = model.training
     model.eval()
     logits = torch.zeros((0, 0))
-    batch = at_once(pixels)
+    batch = at_once(pixels.shape[1:])
     for first in range(0, len(pixels), batch):
         x = to_float(to_tensor(pixels[first : first + batch]).to(device)).contiguous(memory_format=torch.channels_last)
         views = [model(view) for view in _views(x, score.average if score else "none")]

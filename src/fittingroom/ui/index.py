@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fittingroom.spec.changes import told_apart
+from fittingroom.spec.printable import is_printable
 from fittingroom.store import RunFolder, Runs
 from fittingroom.ui.opaque import opaque
 
@@ -171,17 +172,12 @@ def _folders(runs: Path) -> dict[str, int]:
     found: dict[str, int] = {}
     with contextlib.suppress(FileNotFoundError), os.scandir(runs) as entries:
         for entry in entries:
-            if entry.name.startswith(".") or not _is_text(entry.name):
+            if entry.name.startswith(".") or not is_printable(entry.name):
                 continue
             with contextlib.suppress(FileNotFoundError):  # this one has gone; the others have not
                 if entry.is_dir():
                     found[entry.name] = entry.stat().st_mtime_ns
     return found
-
-
-def _is_text(name: str) -> bool:
-    """Whether a name can be shown and kept; Linux allows names of any bytes."""
-    return name == name.encode("utf-8", "replace").decode()
 
 
 def _damaged(mark: str, name: str, stamp: int) -> tuple[Any, ...]:
