@@ -257,7 +257,7 @@ def test_processes_at_once_make_one_and_leave_nothing_else(tmp_path: Path) -> No
         assert process.stdin is not None
         process.stdin.write("\n")
         process.stdin.flush()
-    found = [process.communicate(timeout=60)[0].split() for process in started]
+    found = [process.communicate(timeout=200)[0].split() for process in started]
     assert found[0][0] == found[1][0] and sorted(n for _, n in found) == ["0", "1"]
     assert {p.name for p in (tmp_path / "home" / "images").iterdir()} == {"index", found[0][0][:16]}
 

@@ -145,7 +145,7 @@ def test_the_gallery_filters_in_a_real_browser(finished: tuple[Runs, list[RunFol
         f"--user-data-dir={tmp_path}/b",
     ]
     found = subprocess.run(
-        ["chromium", *options, "--dump-dom", path.as_uri()], capture_output=True, text=True, timeout=120
+        ["chromium", *options, "--dump-dom", path.as_uri()], capture_output=True, text=True, timeout=300
     )
     counted = re.search(r"<output>(\d+) images fit, the 120 surest are shown", found.stdout)
     assert counted, found.stderr[-500:]

@@ -67,10 +67,10 @@ class Server:
         return f"{self.host}:{self.port}"
 
     def connect(self) -> socket.socket:
-        return socket.create_connection((self.host, self.port), timeout=60)
+        return socket.create_connection((self.host, self.port), timeout=200)
 
     def ask(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Reply:
-        with contextlib.closing(http.client.HTTPConnection(self.host, self.port, timeout=60)) as connection:
+        with contextlib.closing(http.client.HTTPConnection(self.host, self.port, timeout=200)) as connection:
             connection.request(method, path, body, headers or {})
             return received(connection.getresponse())
 
@@ -249,4 +249,4 @@ class Gate:
 
     def wait_for_one(self) -> None:
         """Until a batch stands before the closed gate."""
-        assert self.came.acquire(timeout=60)
+        assert self.came.acquire(timeout=200)

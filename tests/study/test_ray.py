@@ -122,7 +122,7 @@ def test_ctrl_c_ends_everything_and_the_next_call_goes_on(tmp_path: Path) -> Non
             continue
         break
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=200)
     assert process.returncode == 130 and "Go on with:" in said and "Traceback" not in said
     saved = [len(run.epochs) for run in Runs(tmp_path / "runs").list()]
     assert any(saved) and not any(run.done for run in Runs(tmp_path / "runs").list())

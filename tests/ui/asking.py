@@ -19,6 +19,6 @@ def asked(runs: Path) -> Iterator[httpx.Client]:
     """A client of the pages over a folder."""
     with (
         app_in_a_thread(create_ui(Runs(runs), home())) as server,
-        httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=60, trust_env=False) as client,
+        httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=200, trust_env=False) as client,
     ):
         yield client
