@@ -125,7 +125,7 @@ def test_names_are_answered_as_they_come(run: RunFolder, pictures: list[Path]) -
             print(picture, file=asked.stdin)
             assert asked.stdout.readline().startswith(f"{picture},")  # while the pipe is open
         asked.stdin.close()
-        assert asked.wait(60) == 0
+        assert asked.wait(200) == 0
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WebP", "BMP", "GIF", "TIFF"])

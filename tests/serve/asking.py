@@ -182,7 +182,7 @@ def app_in_a_thread(app: App, lifespan: Literal["on", "off"] = "on") -> Iterator
         yield server
     finally:
         running.should_exit = True
-        thread.join(60)
+        thread.join(200)
         assert not thread.is_alive()
 
 
@@ -225,7 +225,7 @@ def in_a_process(folder: Path, *arguments: object, **environment: str) -> Iterat
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait(60)
+        process.wait(200)
 
 
 @dataclass
@@ -239,7 +239,7 @@ class Gate:
     def pass_through(self, images_NCHW: np.ndarray) -> None:
         self.seen.append(images_NCHW)
         self.came.release()
-        assert self.opened.wait(60)
+        assert self.opened.wait(200)
 
     def close(self) -> None:
         """From now on; what was seen before is forgotten."""

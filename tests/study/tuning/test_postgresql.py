@@ -121,7 +121,7 @@ class Tune:
         with self.process:
             self.process.send_signal(how)
             said = self.process.stdout.read()
-            self.process.wait(60)
+            self.process.wait(200)
             self.reader.join()
         return said + "".join(self.lines)
 
