@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "FITTINGROOM_TOKEN", "RAY_ADDRESS"):  # of who runs the tests, not theirs
+    os.environ.pop(name, None)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests run in parallel; two OpenMP teams on two cores collapse
 
 skipped_main_job: list[str] = []

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from filelock import FileLock
+from hypothesis import HealthCheck, settings
 from trained import MadeOnce
 
 from fittingroom.data import Dataset, Images, load
@@ -20,6 +21,9 @@ from fittingroom.spec.recipe import Recipe
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job: what we start would not hear Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+settings.register_profile("patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")  # a busy machine is slow now and then
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -82,7 +86,7 @@ def command(tmp_path: Path) -> Command:
     """Runs `fittingroom ARGS` as a user would, in a process of its own, inside the test's folder."""
 
     def run(*args: str, **kwargs: object) -> subprocess.CompletedProcess[str]:
-        options = {"cwd": tmp_path, "capture_output": True, "text": True, "timeout": 300, **kwargs}
+        options = {"cwd": tmp_path, "capture_output": True, "text": True, "timeout": 600, **kwargs}
         return subprocess.run([sys.executable, "-m", "fittingroom", *args], **options)  # type: ignore[call-overload,no-any-return]
 
     return run

@@ -17,7 +17,11 @@ def processes(*beginnings: str) -> Iterator[tuple[Path, str]]:
     """The folders under /proc of processes whose title or program's name begins so, and what it is."""
     for folder in Path("/proc").iterdir():
         try:
-            title = (folder / "cmdline").read_text().replace("\0", " ").strip() if folder.name.isdigit() else ""
+            title = (
+                (folder / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ").strip()
+                if folder.name.isdigit()
+                else ""
+            )
         except OSError:  # it has ended
             continue
         program = title.partition(" ")[0].rpartition("/")[2] if not title.startswith("ray::") else title

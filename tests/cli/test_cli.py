@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from waiting import until
 
 from fittingroom.store import Runs
 
@@ -79,8 +80,8 @@ def test_no_test_never_reads_it(command: Command, tmp_path: Path) -> None:
     assert json.loads(done.stdout)["test_accuracy"] is None and not (tmp_path / "runs/test_reads.jsonl").exists()
 
 
-def started(tmp_path: Path, *words: str, until: str) -> subprocess.Popen[str]:
-    """A real process in a session of its own, whose standard error has just said `until`."""
+def started(tmp_path: Path, *words: str, says: str) -> subprocess.Popen[str]:
+    """A real process in a session of its own, whose standard error has just said `says`."""
     signal.signal(
         signal.SIGINT, signal.default_int_handler
     )  # a shell's background job ignores it, and so would its child
@@ -92,7 +93,7 @@ def started(tmp_path: Path, *words: str, until: str) -> subprocess.Popen[str]:
         start_new_session=True,
     )
     assert process.stderr is not None
-    assert any(until in line for line in process.stderr), "it ended before"
+    assert any(says in line for line in process.stderr), "it ended before"
     return process
 
 
@@ -105,7 +106,7 @@ def rest(process: subprocess.Popen[str]) -> str:
 @pytest.mark.main_job
 def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
     words = ["train", "readme-004-mlp", "train.epochs=4000", "data.limit=3000"]
-    process = started(tmp_path, *words, until="epoch    2/4000")
+    process = started(tmp_path, *words, says="epoch    2/4000")
     os.killpg(process.pid, signal.SIGINT)
     said = rest(process)
     assert process.returncode == 130 and "Traceback" not in said
@@ -118,7 +119,8 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
 @pytest.mark.main_job
 def test_stopping_a_study_stops_its_workers(tmp_path: Path) -> None:
     words = ["compare", "readme-004-mlp", "train.epochs=4000", "data.limit=3000", "--seeds", "2"]
-    process = started(tmp_path, *words, until="2 at a time")
+    process = started(tmp_path, *words, says="finished, 2 to train")
+    until(lambda: list(tmp_path.glob("runs/*/epochs.jsonl")))  # before that, a worker may be half born
     process.send_signal(signal.SIGTERM)
     said = rest(process)  # ends when the last of its workers has closed its end of the pipe
     assert process.returncode == 130 and "finished runs are saved" in said and "Traceback" not in said

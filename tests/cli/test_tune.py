@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from waiting import PATIENCE_S
 
 from fittingroom.cli.main import run
 from fittingroom.data import Dataset
@@ -164,7 +166,10 @@ def test_two_spaces_at_once_are_refused_rather_than_one_forgotten(said: Said, tm
 
 def listening(pid: int) -> set[tuple[str, int]]:
     """Addresses on which the process accepts connections."""
-    own = {file.readlink().name for file in Path(f"/proc/{pid}/fd").iterdir()}
+    own = set()
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            own.add(file.readlink().name)
     found = set()
     for family, table in ((socket.AF_INET, "tcp"), (socket.AF_INET6, "tcp6")):
         for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
@@ -185,7 +190,7 @@ def test_the_dashboard_shows_the_searches_to_this_machine_only(tmp_path: Path) -
     command = [sys.executable, "-m", "fittingroom", "tune", "--dashboard", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout and process.stderr
-        late = threading.Timer(60, process.kill)
+        late = threading.Timer(PATIENCE_S, process.kill)
         late.start()
         line = process.stdout.readline()
         late.cancel()
@@ -193,7 +198,7 @@ def test_the_dashboard_shows_the_searches_to_this_machine_only(tmp_path: Path) -
         assert found, line + process.stderr.read()
         port = int(found[1])
         listens = listening(process.pid)
-        with urllib.request.urlopen(f"{found[0]}api/studies", timeout=30) as answer:
+        with urllib.request.urlopen(f"{found[0]}api/studies", timeout=PATIENCE_S) as answer:
             studies = json.load(answer)
         process.send_signal(signal.SIGINT)
         stopped = process.stderr.read()

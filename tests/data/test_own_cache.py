@@ -23,6 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from sklearn.metrics import pairwise_distances
+from waiting import PATIENCE_S
 
 from fittingroom.data import Dataset, Images, load, own, prepare, reload
 from fittingroom.data.inspect import inspect
@@ -228,7 +229,7 @@ def test_threads_at_once_make_one(
     start, digests = threading.Barrier(4), set()
 
     def work() -> None:
-        start.wait(10)
+        start.wait(PATIENCE_S)
         digests.add(read(path).digest)
 
     threads = [threading.Thread(target=work) for _ in range(4)]

@@ -10,7 +10,6 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import time
 import tomllib
 import urllib.error
 import urllib.request
@@ -26,6 +25,7 @@ import pytest
 import tomli_w
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
+from waiting import until
 
 from fittingroom.cli.mirror import mirror as mirror_command
 from fittingroom.data import load
@@ -43,7 +43,7 @@ from fittingroom.study.plan import plan
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning:mlflow")
 Command = Callable[..., subprocess.CompletedProcess[str]]
 CURVES = ("lr", "train_loss", "train_accuracy", "clean_loss", "clean_accuracy", "val_loss", "val_accuracy")
-DEADLINE_S = 90
+DEADLINE_S = 200
 
 
 @pytest.fixture(scope="module")
@@ -231,9 +231,9 @@ def listening(words: list[str], ready: str, folder: Path, **env: str) -> Iterato
     settings = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "PATH": paths} | env
     process = subprocess.Popen(command, env=settings, cwd=folder, stdout=log, stderr=log, start_new_session=True)
     try:
-        address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + DEADLINE_S
-        while not answers(address + ready):
-            assert process.poll() is None and time.monotonic() < deadline, (folder / "server.log").read_text()
+        address = f"http://127.0.0.1:{port}"
+        until(lambda: process.poll() is not None or answers(address + ready), pause_s=0.1)
+        assert process.poll() is None, (folder / "server.log").read_text()
         yield address
     finally:
         os.killpg(process.pid, 15)

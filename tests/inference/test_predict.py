@@ -44,7 +44,7 @@ def base_install(without_torch: str, tmp_path_factory: pytest.TempPathFactory) -
 def predict(run: RunFolder, base_install: Path, tmp_path: Path) -> Predict:
     def call(*args: str, **kwargs: object) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, str(base_install), "predict", str(run.bundle.path), *args]
-        options = {"cwd": tmp_path, "capture_output": True, "timeout": 120, "text": True, **kwargs}
+        options = {"cwd": tmp_path, "capture_output": True, "timeout": 600, "text": True, **kwargs}
         return subprocess.run(command, **options)  # type: ignore[call-overload,no-any-return]
 
     return call

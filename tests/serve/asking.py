@@ -13,8 +13,7 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -22,6 +21,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 import uvicorn
 from prometheus_client.parser import text_string_to_metric_families
+from waiting import until
 
 from fittingroom.serve.app import create_app
 from fittingroom.serve.guard import App
@@ -144,15 +144,6 @@ def form(*files: tuple[str, bytes], boundary: str = "b") -> tuple[bytes, dict[st
     ]
     body = b"".join([*parts, f"--{boundary}--\r\n".encode()])
     return body, {"content-type": f"multipart/form-data; boundary={boundary}"}
-
-
-def until(true: Callable[[], T], most_s: float = 200.0) -> T:
-    """What `true()` gives as soon as it is true; for what goes on in another thread or process."""
-    last = time.monotonic() + most_s
-    while not (found := true()):
-        assert time.monotonic() < last, "it never came"
-        threading.Event().wait(0.01)
-    return found
 
 
 def is_ready(server: Server) -> bool:

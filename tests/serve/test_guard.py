@@ -13,7 +13,8 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from serve.asking import INFER, MODEL, Server, answer_on, app_in_a_thread, form, head, in_a_thread, until
+from serve.asking import INFER, MODEL, Server, answer_on, app_in_a_thread, form, head, in_a_thread
+from waiting import until
 
 from fittingroom.serve import protocol
 from fittingroom.serve.guard import HEADERS, Guard, refuse_open_host

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from listening import open_to_others
+from waiting import until
 
 from fittingroom.data import Dataset, LockedTest
 from fittingroom.spec.errors import FittingroomError
@@ -47,7 +48,7 @@ def weights(run: RunFolder) -> dict[str, bytes]:
 def test_a_killed_node_does_not_end_the_study_and_the_bytes_are_those_of_this_machine(
     cluster: Any, fashion: Dataset, quick: Quick, tmp_path: Path
 ) -> None:
-    recipes = [quick("readme-004-cnn", "train.epochs=12", "data.limit=6000"), quick("readme-004-mlp")]
+    recipes = [quick("readme-004-cnn", "train.epochs=16", "data.limit=6000"), quick("readme-004-mlp")]
     there, here = Runs(tmp_path / "ray"), Runs(tmp_path / "local")
     killed = threading.Event()
     busy: set[int] = set()
@@ -113,14 +114,7 @@ def test_ctrl_c_ends_everything_and_the_next_call_goes_on(tmp_path: Path) -> Non
         text=True,
     )
     assert process.stderr
-    for _ in range(600):
-        if list((tmp_path / "runs").glob("*/checkpoint.safetensors")):
-            break
-        try:
-            process.wait(0.2)
-        except subprocess.TimeoutExpired:
-            continue
-        break
+    until(lambda: process.poll() is not None or list(tmp_path.glob("runs/*/checkpoint.safetensors")))
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=200)
     assert process.returncode == 130 and "Go on with:" in said and "Traceback" not in said

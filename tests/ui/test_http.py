@@ -9,9 +9,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from serve.asking import until
 from trained import trained
 from ui.asking import asked
+from waiting import until
 
 from fittingroom.store import Runs
 from fittingroom.ui.jobs import Job

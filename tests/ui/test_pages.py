@@ -7,16 +7,17 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from browsing import DIGITS, chromium, draw, hand, needs_browser, opened
 from playwright.sync_api import Browser, Page, expect
 from trained import MadeOnce, trained
+from waiting import until
 
 from fittingroom.data import load
 from fittingroom.data.decisions import read_decisions
@@ -44,7 +45,7 @@ def served(runs: Path, *options: str) -> Iterator[str]:
             yield found[0].split("?")[0].rstrip("/")
         finally:
             server.send_signal(signal.SIGTERM)
-            assert server.wait(30) == 0
+            assert server.wait(200) == 0
             said = server.stderr.read()
             assert "Traceback" not in said, said
 
@@ -95,12 +96,12 @@ def test_from_an_empty_folder_to_a_drawn_digit(browser: Browser, tmp_path: Path)
         page.fill("input[name='data.limit']", "12000")
         page.click("button:text-is('Start')")
         expect(page.locator(".command")).to_contain_text("fittingroom train fast-mnist train.epochs=1 data.limit=12000")
-        expect(page.locator(".state")).to_have_text("finished", timeout=120_000)
+        expect(page.locator(".state")).to_have_text("finished", timeout=200_000)
         expect(page.locator(".log")).to_contain_text("test accuracy")
         page.click("text=The run")
         expect(page.locator(".answers b").first).to_contain_text("%")
         page.click("text=Export it, to try it")
-        expect(page.locator(".state")).to_have_text("finished", timeout=120_000)
+        expect(page.locator(".state")).to_have_text("finished", timeout=200_000)
         expect(page.locator("a:text-is('Try it')")).to_be_visible()
 
         page.goto(f"{address}/new?recipe=fast-mnist")
@@ -111,7 +112,7 @@ def test_from_an_empty_folder_to_a_drawn_digit(browser: Browser, tmp_path: Path)
         page.check("input[name=with][value=readme-004-mlp]")
         page.click("button:text-is('Start')")
         expect(page.locator(".command")).to_contain_text("fittingroom compare fast-mnist readme-004-mlp")
-        page.click("text=The verdict", timeout=120_000)
+        page.click("text=The verdict", timeout=200_000)
         expect(page.locator(".verdict")).to_contain_text("fast-mnist")
         page.locator(".confusion td.wrong a").first.click()
         expect(page.locator(".gallery figure").first).to_be_visible()
@@ -128,18 +129,18 @@ def test_a_training_is_stopped_and_resumed(browser: Browser, tmp_path: Path) -> 
     """Stop keeps whole epochs; the run's page offers to resume it, and it goes on to its end."""
     with served(tmp_path / "runs") as address, opened(browser) as page:
         page.goto(f"{address}/new?recipe=readme-004-mlp")
-        page.fill("input[name='train.epochs']", "100")
+        page.fill("input[name='train.epochs']", "300")
         page.click("text=Everything else that can be set")
         page.fill("input[name='data.limit']", "6000")
         page.click("button:text-is('Start')")
-        expect(page.locator(".log")).to_contain_text("epoch   3/100")
+        expect(page.locator(".log")).to_contain_text("epoch   3/300")
         page.click("button:text-is('Stop')")
         expect(page.locator(".state")).to_have_text("stopped")
         expect(page.locator(".log")).to_contain_text("--resume")
         page.click("text=The run")
         page.click("button:has-text('Resume')")
         expect(page.locator(".log")).to_contain_text("going on after epoch")
-        expect(page.locator(".state")).to_have_text("finished", timeout=120_000)
+        expect(page.locator(".state")).to_have_text("finished", timeout=200_000)
     assert [run.done for run in Runs(tmp_path / "runs").list()] == [True]
 
 
@@ -176,8 +177,7 @@ def test_what_is_live_leaves_a_person_where_they_are(browser: Browser, tmp_path:
         expect(page.locator("tbody progress")).not_to_have_text(epoch)
         assert page.evaluate("document.activeElement === before")
         page.goto(job)
-        page.click("button:text-is('Stop')")
-        page.wait_for_url("**/jobs/*")
+        page.request.post(f"{job}/stop", headers={"Origin": address})  # as from another window
         expect(page.locator("#said")).to_contain_text("stopped")
 
 
@@ -217,7 +217,7 @@ def test_runs_are_filtered_chosen_and_compared(page: Page, address: str, runs: R
         box.check()
     page.click("text=Compare the chosen")
     expect(page.locator(".verdict")).to_contain_text("fast-mnist is best on mnist")
-    expect(page.locator("#accuracy-1 img")).to_be_visible(timeout=60_000)
+    expect(page.locator("#accuracy-1 img")).to_be_visible()
     page.wait_for_function("() => document.querySelector('.explorer').hidden === false")
     [story] = gather(runs.list(), runs)
     recipe, counts = next(iter(story.runs)), story.confusion(next(iter(story.runs)))
@@ -231,8 +231,10 @@ def test_runs_are_filtered_chosen_and_compared(page: Page, address: str, runs: R
     count = cell.inner_text()
     cell.click()
     expect(page.locator("header")).to_contain_text("taken for")
+    page.wait_for_load_state()
     seeds = [int(n) for n in re.findall(r"(\d) of 2 seeds", page.locator(".gallery").inner_text())]
-    assert len(seeds) == page.locator(".gallery figure").count() and f"{sum(seeds) / 2:.0f}" == count
+    assert len(seeds) == page.locator(".gallery figure").count()
+    assert count == ("<1" if sum(seeds) == 1 else f"{sum(seeds) / 2:.0f}")
     page.go_back()
     page.click("text=disagree")
     page.click("text=only fast-mnist is right")
@@ -464,12 +466,11 @@ def test_thousands_of_runs_come_up_while_they_are_read(browser: Browser, runs: R
             if file.is_file() and file.name != ".lock":
                 (path / file.name).hardlink_to(file)
     with served(many) as address, opened(browser) as page:
+        until(
+            lambda: "runs to go" in httpx.get(address, trust_env=False).text, pause_s=0
+        )  # a browser may come too late
         page.goto(address)
-        expect(page.locator("main")).to_contain_text("runs to go")
-        end = time.monotonic() + 120
-        while "runs to go" in page.locator("main").inner_text():
-            assert time.monotonic() < end
-            page.reload()
+        until(lambda: page.reload() and "runs to go" not in page.locator("main").inner_text())
         expect(page.locator("main")).to_contain_text("1 to 100 of 2,000")
         page.goto(f"{address}/?q=run-01&sort=test&first=100")
         expect(page.locator("main")).to_contain_text("101 to 200 of 1,000")

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from trained import trained
 from ui.asking import asked
+from waiting import until
 
 from fittingroom.data import load
 from fittingroom.spec.read import read_recipe
@@ -32,11 +33,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 
 def page_of(client: httpx.Client, path: str, text: str) -> str:
     """A page, once the index has read enough for `text` to be in it."""
-    for _ in range(200):
-        reply = client.get(path)
-        if text in reply.text:
-            return reply.text
-    raise AssertionError(reply.text)
+    return until(lambda: found if text in (found := client.get(path).text) else "")
 
 
 def test_figures_that_cannot_be_drawn_are_told_once(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,11 +79,12 @@ def test_a_page_waits_only_for_what_trains(runs: Runs, tmp_path: Path) -> None:
         (other.path / "DONE").rename(tmp_path / "DONE")
         (other.path / "checkpoint.safetensors").touch()
         try:
-            chosen = f"run={opaque(scored.name)}&run={opaque(other.name)}"
-            text = page_of(client, f"/compare?{chosen}", "1 of 1 epochs")
-            found = re.search(r'data-live="([^"]+)"', text)
-            assert found and "verdict" in text
-            live = found[1].replace("&amp;", "&")
-            assert "data-reload" not in client.get(live).text and "data-reload" in client.get(f"{live}0").text
+            with other.lock():  # as its training does
+                chosen = f"run={opaque(scored.name)}&run={opaque(other.name)}"
+                text = page_of(client, f"/compare?{chosen}", "1 of 1 epochs")
+                found = re.search(r'data-live="([^"]+)"', text)
+                assert found and "verdict" in text
+                live = found[1].replace("&amp;", "&")
+                assert "data-reload" not in client.get(live).text and "data-reload" in client.get(f"{live}0").text
         finally:
             (tmp_path / "DONE").rename(other.path / "DONE")

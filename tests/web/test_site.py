@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from browsing import chromium, draw, hand, needs_browser, offered, opened
 from PIL import Image
 from playwright.sync_api import Browser, Page
 from trained import MadeOnce, exported
+from waiting import until
 
 from fittingroom.data import load
 from fittingroom.data.framing import Unreadable, frame, read_framed
@@ -52,12 +52,6 @@ def page(browser: Browser, site: Path) -> Iterator[Page]:
         found.goto(address)
         found.wait_for_selector("body[data-ready=yes]")
         yield found
-
-
-def until(true: Callable[[], bool], most_s: float = 20) -> None:
-    last = time.monotonic() + most_s
-    while not true():
-        assert time.monotonic() < last, "it never came"
 
 
 def says(page: Page, text: str) -> None:

@@ -217,10 +217,16 @@ def _dashboard(storage: str, runs: Path, port: int) -> None:
     storage = storage or str(journal(Runs(runs)))
     if "://" not in storage and not Path(storage).exists():
         raise FittingroomError(f"there is no search in {storage} yet; fittingroom tune RECIPE makes one")
-    from wsgiref.simple_server import make_server
+    from socketserver import ThreadingMixIn
+    from wsgiref.simple_server import WSGIServer, make_server
 
     from optuna_dashboard import wsgi
 
-    server = make_server("127.0.0.1", port, wsgi(open_storage(storage)))
+    class Threading(ThreadingMixIn, WSGIServer):
+        """In the main thread a request would swallow Ctrl-C."""
+
+        daemon_threads = True
+
+    server = make_server("127.0.0.1", port, wsgi(open_storage(storage)), Threading)
     print(f"Optuna Dashboard: http://127.0.0.1:{server.server_port}/ (Ctrl-C ends it)", flush=True)
     server.serve_forever()

@@ -17,6 +17,7 @@ from fittingroom.serve.settings import SHARED_METRICS, Settings
 from fittingroom.spec.errors import FittingroomError, need
 
 BACKLOG = 2048  # connections that wait to be accepted
+PATIENCE_S = 60  # with a worker that says nothing, as one does while it is loading, before another takes its place
 DRAIN_S = 30  # for what is under way when the server is told to stop, or the deadline, if that is later
 
 
@@ -63,6 +64,7 @@ def run_app(app: Any, listening: socket.socket, workers: int = 1, drain_s: int =
         timeout_graceful_shutdown=drain_s,
         timeout_keep_alive=30,
         backlog=BACKLOG,
+        timeout_worker_healthcheck=PATIENCE_S,
     )
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn, done draining, raises the signal once more
         if workers > 1:

@@ -11,13 +11,13 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
 import pytest
+from waiting import PATIENCE_S, until
 
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.study import tuning as room
@@ -121,17 +121,9 @@ class Tune:
         with self.process:
             self.process.send_signal(how)
             said = self.process.stdout.read()
-            self.process.wait(200)
+            self.process.wait(PATIENCE_S)
             self.reader.join()
         return said + "".join(self.lines)
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    """Look until it is so; an error when it does not become so."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -157,13 +149,13 @@ def test_two_processes_share_a_search(server: Server, storage: optuna.storages.R
     (tmp_path / "holding.py").write_text(HOLDS)
     (tmp_path / "hold").touch()
     first = Tune(*WORDS, "--storage", server.url())
-    wait_for(lambda: first.searched.is_set() or len(trials_of(storage)) == 2)
+    until(lambda: first.searched.is_set() or len(trials_of(storage)) == 2)
     second = Tune(*WORDS, "--storage", server.url(), "--resume")
-    wait_for(lambda: first.searched.is_set() or second.searched.is_set() or len(trials_of(storage)) == 4)
+    until(lambda: first.searched.is_set() or second.searched.is_set() or len(trials_of(storage)) == 4)
     (tmp_path / "hold").unlink()
     said = []
     for tune in (first, second):
-        assert tune.searched.wait(120)
+        assert tune.searched.wait(PATIENCE_S)
         said.append(tune.stop(signal.SIGKILL))
         assert "the winner is trial" in said[-1] and "Traceback" not in said[-1], said[-1]
     trials = trials_of(storage)
@@ -184,7 +176,7 @@ def test_interrupted_it_says_how_to_go_on_without_the_password(
     (tmp_path / "holding.py").write_text(HOLDS)
     (tmp_path / "hold").touch()
     tune = Tune(*WORDS, "--storage", server.url())
-    wait_for(lambda: tune.searched.is_set() or list(tmp_path.glob("runs/*/run.json")))
+    until(lambda: tune.searched.is_set() or list(tmp_path.glob("runs/*/run.json")))
     said = tune.stop(signal.SIGINT)
     assert tune.process.returncode == 130 and "Go on with:\n  fittingroom tune readme-004-mlp" in said, said
     assert "--resume" in said and "Traceback" not in said
