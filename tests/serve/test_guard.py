@@ -153,7 +153,7 @@ def test_without_the_token_nothing_is_told(with_token: Server) -> None:
         for method, path in ASKED:
             reply = with_token.ask(method, path, headers=headers)  # type: ignore[arg-type]
             if "/health/" in path:
-                assert reply.status in (200, 405)
+                assert reply.status == 200
                 continue
             assert reply.status == 401 and reply.headers["www-authenticate"] == "Bearer", (method, path)
             assert reply.error == "send Authorization: Bearer TOKEN" and MODEL not in reply.body.decode()
@@ -335,6 +335,15 @@ def test_what_is_no_http_is_told_in_the_shape_of_errors(server: Server) -> None:
         connection.sendall(b"nonsense\r\n\r\n")
         told = answer_on(connection)
         assert told.status == 400 and told.error == "Invalid HTTP request received."
+
+
+def test_head_is_get_without_the_body(server: Server) -> None:
+    for path in ("/v2/health/ready", "/v2", f"/v2/models/{MODEL}", "/metrics", "/", "/nothing", "/predict"):
+        got, bare = server.ask("GET", path), server.ask("HEAD", path)
+        assert (bare.status, bare.body) == (got.status, b"") and bare.headers["content-type"] == got.headers[
+            "content-type"
+        ]
+    assert server.metric("fittingroom_requests_total", path="/v2", status="200") >= 2
 
 
 def test_refusals_are_counted(with_token: Server) -> None:

@@ -372,6 +372,8 @@ def _counted(app: App, meters: Meters) -> App:
     async def counting(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await app(scope, receive, send)
+        if scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}  # uvicorn, which keeps its own, leaves the body out
         started, status = time.perf_counter(), 500
 
         async def sending(message: Any) -> None:
