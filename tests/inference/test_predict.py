@@ -101,7 +101,7 @@ def test_bad_files_are_told_and_the_others_answered(predict: Predict, pictures: 
         "pictures/9c.heic": ".heic is not read; convert it to PNG or JPEG",
         "nothing.png": "no such file",
     }
-    assert "3 could not be answered" in done.stderr and "pictures/9b.png is no PNG" in done.stderr
+    assert "3 pictures could not be answered" in done.stderr and "pictures/9b.png is no PNG" in done.stderr
     for one in told["predictions"]:
         assert abs(sum(t["p"] for t in one["top"])) <= 1.0001 and one["answer"] in (one["top"][0]["class"], "not sure")
 

@@ -112,6 +112,13 @@ def test_other_kinds_of_bodies(server: Server, pngs: list[bytes], kind: str, sta
     assert server.ask("POST", "/predict", body).status == 415
 
 
+def test_an_option_in_the_form_is_not_ignored(server: Server, pngs: list[bytes]) -> None:
+    body, headers = form(("a.png", pngs[0]))
+    field = b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nanother\r\n'
+    reply = server.ask("POST", "/predict", field + body, headers)
+    assert reply.status == 400 and "'model' is no file" in reply.error and "/predict?model=NAME" in reply.error
+
+
 def test_a_form_without_a_file(server: Server) -> None:
     body = b'--b\r\nContent-Disposition: form-data; name="image"\r\n\r\na.png\r\n--b--\r\n'
     reply = server.ask("POST", "/predict", body, {"content-type": "multipart/form-data; boundary=b"})

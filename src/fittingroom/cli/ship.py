@@ -158,7 +158,9 @@ def predict(
     if bad:
         lines = [f"{printable(name)} {reason}" for name, reason in bad[:SHOWN]]
         lines += [f"… and {len(bad) - SHOWN:,} more (--csv and --json list all)"] * (len(bad) > SHOWN)
-        raise FittingroomError(f"{len(bad):,} could not be answered:\n  " + "\n  ".join(lines))
+        raise FittingroomError(
+            f"{len(bad):,} picture{'s' * (len(bad) > 1)} could not be answered:\n  " + "\n  ".join(lines)
+        )
 
 
 def serve(

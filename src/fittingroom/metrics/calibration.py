@@ -12,6 +12,7 @@ from fittingroom.spec.errors import FittingroomError
 
 BINS = 15
 COOLEST, HOTTEST = 0.05, 20.0  # range in which a temperature is sought
+FEWEST_TO_FIT = 100  # validation images: fifteen, all of them right, would make any answer 100 % sure
 
 
 @dataclass(frozen=True)
@@ -69,16 +70,20 @@ def temperature(logits_NK: np.ndarray, labels_N: np.ndarray) -> float:
     """The T > 0 that makes `logits / T` least wrong (log loss); fit it on validation, use it on test.
 
     Guo et al. 2017 (arXiv:1706.04599). T > 1: the model was too sure of itself. Accuracy stays as it is.
-    Raises `FittingroomError` for no images.
+    1 for fewer than `FEWEST_TO_FIT` images. Raises `FittingroomError` for none.
 
-    >>> logits = np.array([[4.0, 0.0]] * 3 + [[0.0, 4.0]])  # 98 % sure, right three times of four
-    >>> round(temperature(logits, np.zeros(4, int)), 2)
+    >>> logits = np.array([[4.0, 0.0]] * 75 + [[0.0, 4.0]] * 25)  # 98 % sure, right three times of four
+    >>> round(temperature(logits, np.zeros(100, int)), 2)
     3.64
+    >>> temperature(logits[:50], np.zeros(50, int))
+    1.0
     """
     if not len(labels_N):
         raise FittingroomError(
             "a temperature is fitted on validation images, and there are none; set data.val_fraction"
         )
+    if len(labels_N) < FEWEST_TO_FIT:
+        return 1.0
     logits_NK, rows = logits_NK.astype(np.float64), np.arange(len(labels_N))
 
     def loss(log_t: float) -> float:

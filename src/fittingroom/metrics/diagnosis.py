@@ -55,7 +55,7 @@ def diagnose(seeds: Sequence[Sequence[Epoch]], classes: int, n_val: int) -> list
     """
     n = min(map(len, seeds))  # early stopping: seeds may end at different epochs
     if n < FEWEST_EPOCHS or any(e.val_loss is None for epochs in seeds for e in epochs):
-        why = f"{n} epochs" if n < FEWEST_EPOCHS else "no validation part"
+        why = f"{n} epoch{'s' * (n != 1)}" if n < FEWEST_EPOCHS else "no validation part"
         return [
             Finding("too short", f"{why}: curves say something from {FEWEST_EPOCHS} epochs on, with a validation part")
         ]

@@ -284,8 +284,15 @@ async def _files(request: Request, most: int) -> list[tuple[str, bytes]]:
             raise Refused(400, "send names in UTF-8")  # Python has charsets that read a long name for hours
         try:
             async with request.form(max_files=most, max_fields=64) as form:
-                uploads = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
-                files = [(printable(upload.filename or "image"), await upload.read()) for upload in uploads]
+                files = []
+                for key, value in form.multi_items():
+                    if not isinstance(value, UploadFile):  # an option, say, that would be ignored here
+                        raise Refused(
+                            400,
+                            f"{key[:40]!r} is no file; send files as curl -F image=@picture.png does, and options in the "
+                            "address: /predict?model=NAME",
+                        )
+                    files.append((printable(value.filename or "image"), await value.read()))
         except HTTPException as error:
             raise Refused(413 if error.detail.startswith("Too many") else 400, error.detail) from None
         if not files:
