@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-LOOPBACK = {
-    "0100007F",
-    "0000000000000000FFFF00000100007F",
-    "00000000000000000000000001000000",
-}  # 127.0.0.1, as IPv6, ::1
+LOOPBACK = {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
+TABLES = ((socket.AF_INET, "/proc/net/tcp"), (socket.AF_INET6, "/proc/net/tcp6"))
 LISTENS = "0A"
+
+
+def listens_on(pid: int) -> set[tuple[str, int]]:
+    """Addresses and ports on which a process accepts connections."""
+    mine = set()
+    with contextlib.suppress(FileNotFoundError):  # it has ended
+        for file in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                mine.add(file.readlink().name)
+    found = set()
+    for family, table in TABLES:
+        for line in Path(table).read_text().splitlines()[1:]:
+            _, local, _, state, *rest = line.split()
+            if state == LISTENS and f"socket:[{rest[5]}]" in mine:
+                address, port = local.split(":")
+                words = [bytes.fromhex(address[i : i + 8])[::-1] for i in range(0, len(address), 8)]
+                found.add((socket.inet_ntop(family, b"".join(words)), int(port, 16)))
+    return found
 
 
 def processes(*beginnings: str) -> Iterator[tuple[Path, str]]:
@@ -31,22 +48,6 @@ def processes(*beginnings: str) -> Iterator[tuple[Path, str]]:
 
 def open_to_others(*beginnings: str) -> list[str]:
     """Which of these processes listen on more than loopback; also checked: that they listen at all."""
-    by_inode = {}
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        for line in Path(table).read_text().splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == LISTENS:
-                by_inode[fields[9]] = fields[1].partition(":")[0]
-    heard, wide = 0, []
-    for folder, program in processes(*beginnings):
-        try:
-            links = [str(link.readlink()) for link in (folder / "fd").iterdir()]
-        except OSError:
-            continue
-        for inode in (link[8:-1] for link in links if link.startswith("socket:[")):
-            if inode in by_inode:
-                heard += 1
-                if by_inode[inode] not in LOOPBACK:
-                    wide.append(f"{program} on {by_inode[inode]}")
-    assert heard > 3, "they do not listen at all: wrong names?"
-    return wide
+    found = [(program, at) for folder, program in processes(*beginnings) for at, _ in listens_on(int(folder.name))]
+    assert len(found) > 3, "they do not listen at all: wrong names?"
+    return [f"{program} on {at}" for program, at in found if at not in LOOPBACK]

@@ -92,7 +92,7 @@ def test_both_ways_to_shift_cut_the_same() -> None:
     assert torch.equal(_sliced(padded, top, left, (8, 6)), _gathered(padded, top, left, (8, 6)))
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.floats(-3, 3), st.floats(0.6, 1.6), st.floats(-0.8, 0.8))
 def test_warp_agrees_with_scipy(angle: float, scale: float, shear: float) -> None:
     """scipy's affine_transform, bilinear, black outside, on a non-square picture; edges apart, where the two differ."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +14,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from listening import listens_on
 from waiting import PATIENCE_S
 
 from fittingroom.cli.main import run
@@ -164,23 +163,6 @@ def test_two_spaces_at_once_are_refused_rather_than_one_forgotten(said: Said, tm
     assert code == 2 and "space" in err, err
 
 
-def listening(pid: int) -> set[tuple[str, int]]:
-    """Addresses on which the process accepts connections."""
-    own = set()
-    for file in Path(f"/proc/{pid}/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
-            own.add(file.readlink().name)
-    found = set()
-    for family, table in ((socket.AF_INET, "tcp"), (socket.AF_INET6, "tcp6")):
-        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
-            _, local, _, state, *rest = line.split()
-            if state == "0A" and f"socket:[{rest[5]}]" in own:
-                address, port = local.split(":")
-                words = [bytes.fromhex(address[i : i + 8])[::-1] for i in range(0, len(address), 8)]
-                found.add((socket.inet_ntop(family, b"".join(words)), int(port, 16)))
-    return found
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="looks at /proc for what listens")
 def test_the_dashboard_shows_the_searches_to_this_machine_only(tmp_path: Path) -> None:
@@ -197,7 +179,7 @@ def test_the_dashboard_shows_the_searches_to_this_machine_only(tmp_path: Path) -
         found = re.search(r"http://127\.0\.0\.1:(\d+)/", line)
         assert found, line + process.stderr.read()
         port = int(found[1])
-        listens = listening(process.pid)
+        listens = listens_on(process.pid)
         with urllib.request.urlopen(f"{found[0]}api/studies", timeout=PATIENCE_S) as answer:
             studies = json.load(answer)
         process.send_signal(signal.SIGINT)

@@ -65,7 +65,7 @@ def test_a_subject_lies_where_mnists_do(mnist: Dataset) -> None:
         assert np.allclose(centre, 14, atol=0.51)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     arrays(np.uint8, st.tuples(st.integers(1, 60), st.integers(1, 60))),
     st.builds(Subject, box=st.sampled_from([0.3, 5 / 7, 1.0]), centre=st.sampled_from(["mass", "box"]), ink=st.booleans()),

@@ -258,7 +258,7 @@ def test_processes_at_once_make_one_and_leave_nothing_else(tmp_path: Path) -> No
         assert process.stdin is not None
         process.stdin.write("\n")
         process.stdin.flush()
-    found = [process.communicate(timeout=200)[0].split() for process in started]
+    found = [process.communicate(timeout=PATIENCE_S)[0].split() for process in started]
     assert found[0][0] == found[1][0] and sorted(n for _, n in found) == ["0", "1"]
     assert {p.name for p in (tmp_path / "home" / "images").iterdir()} == {"index", found[0][0][:16]}
 
@@ -418,7 +418,7 @@ def test_training_on_mapped_images_gives_the_same_weights(
     assert all(states[0][key].tobytes() == states[1][key].tobytes() for key in states[0])
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     rows=st.lists(st.integers(0, 19), max_size=30),
     key=st.one_of(st.slices(20), st.integers(0, 9), st.lists(st.integers(0, 9), max_size=12)),
@@ -478,7 +478,7 @@ def test_copies_never_lie_on_both_sides_of_the_test_set_that_is_carved(
     assert not any("pixel by pixel" in line for line in data.remarks)
 
 
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 @given(of_class=st.lists(st.integers(3, 30), min_size=2, max_size=5))
 def test_the_carved_test_set_is_a_fifth_of_every_class(
     of_class: list[int], tmp_path_factory: pytest.TempPathFactory

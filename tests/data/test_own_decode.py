@@ -194,7 +194,7 @@ def test_a_broken_exif_spoils_no_picture(kind: str) -> None:
     assert decode(content).size == (8, 6)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(arrays(np.uint8, st.tuples(st.integers(1, 6), st.integers(1, 6), st.sampled_from([1, 3]))))
 def test_arrays_are_pictures_as_they_are(array: np.ndarray) -> None:
     plain = array[..., 0] if array.shape[2] == 1 else array
@@ -244,7 +244,7 @@ def test_bad_files_have_a_reason(what: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")  # `bring` mutes them
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.sampled_from(sorted(WHOLE)), st.floats(0, 1, exclude_max=True), st.binary(min_size=1, max_size=6))
 def test_a_damaged_picture_is_pixels_or_a_reason(kind: str, place: float, damage: bytes) -> None:
     whole = bytearray(WHOLE[kind])
@@ -417,7 +417,7 @@ def test_padding_is_black_and_centred_and_cropping_takes_the_middle() -> None:
     assert np.array_equal(Target(3, 4, 8, "stretch").fit(Image.fromarray(wide)), wide[None].repeat(3, 0))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.integers(1, 90),
     st.integers(1, 90),

@@ -246,7 +246,7 @@ def csv_of(folder: Path, *rows: str, head: str = "path,label", end: str = "\n") 
 label_text = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Zl", "Zp")), min_size=1, max_size=12)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(label_text.filter(str.strip), min_size=1, max_size=6), st.sampled_from(",;\t"))
 def test_any_label_survives_a_csv(tmp_path_factory: pytest.TempPathFactory, labels: list[str], delimiter: str) -> None:
     file = tmp_path_factory.mktemp("csv") / "list.csv"
@@ -604,7 +604,7 @@ def test_any_bytes_are_a_listing_or_a_message(name: str, tmp_path: Path) -> None
         [b"", b"PK\x03\x04", b"PAR1", b"\x93NUMPY\x01\x00", b"\x1f\x8b\x08", b"path,label\n", b"\x00\x00\x08\x03"]
     )
 
-    @settings(deadline=None, max_examples=40)
+    @settings(max_examples=40)
     @given(heads, st.binary(max_size=80))
     def check(head: bytes, content: bytes) -> None:
         (tmp_path / name).write_bytes(head + content)

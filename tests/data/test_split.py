@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import fittingroom
@@ -23,7 +23,6 @@ from fittingroom.study.plan import plan
 from fittingroom.training import fit
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10_000), st.floats(0.05, 0.6), st.integers(20, 200), st.integers(0, 30))
 def test_carve_is_a_stratified_partition_that_divides_no_group(seed: int, fraction: float, n: int, pairs: int) -> None:
     rng = np.random.default_rng(seed)
@@ -42,7 +41,6 @@ def test_carve_is_a_stratified_partition_that_divides_no_group(seed: int, fracti
         assert (got == wanted).all()
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10_000), st.integers(2, 8), st.integers(20, 200), st.integers(0, 20))
 def test_folds_are_a_stratified_partition_that_divides_no_group(seed: int, k: int, n: int, pairs: int) -> None:
     rng = np.random.default_rng(seed)

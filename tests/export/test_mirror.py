@@ -25,7 +25,7 @@ import pytest
 import tomli_w
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
-from waiting import until
+from waiting import PATIENCE_S, until
 
 from fittingroom.cli.mirror import mirror as mirror_command
 from fittingroom.data import load
@@ -43,7 +43,6 @@ from fittingroom.study.plan import plan
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning:mlflow")
 Command = Callable[..., subprocess.CompletedProcess[str]]
 CURVES = ("lr", "train_loss", "train_accuracy", "clean_loss", "clean_accuracy", "val_loss", "val_accuracy")
-DEADLINE_S = 200
 
 
 @pytest.fixture(scope="module")
@@ -210,12 +209,12 @@ def test_mlflow_serves_the_model(run: RunFolder, exported: RunFolder, tmp_path: 
         question = json.dumps({"inputs": images.tolist()}).encode()
         kind = {"Content-Type": "application/json"}
         asked = urllib.request.Request(f"{address}/invocations", question, kind)
-        with urllib.request.urlopen(asked, timeout=DEADLINE_S) as response:
+        with urllib.request.urlopen(asked, timeout=PATIENCE_S) as response:
             said = json.load(response)["predictions"]
         assert np.array_equal(np.float32(said), Classifier(run.bundle).graph.predict(images)[1])
         wrong = urllib.request.Request(f"{address}/invocations", b'{"inputs": [[1, 2]]}', kind)
         with pytest.raises(urllib.error.HTTPError, match="400") as refused:
-            urllib.request.urlopen(wrong, timeout=DEADLINE_S)
+            urllib.request.urlopen(wrong, timeout=PATIENCE_S)
         refused.value.close()
 
 
@@ -237,7 +236,7 @@ def listening(words: list[str], ready: str, folder: Path, **env: str) -> Iterato
         yield address
     finally:
         os.killpg(process.pid, 15)
-        process.wait(DEADLINE_S)
+        process.wait(PATIENCE_S)
         log.close()
 
 

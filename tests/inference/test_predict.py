@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from trained import MadeOnce, exported
+from waiting import PATIENCE_S
 
 from fittingroom.cli.ship import _is_picture
 from fittingroom.data import Dataset
@@ -125,7 +126,7 @@ def test_names_are_answered_as_they_come(run: RunFolder, pictures: list[Path]) -
             print(picture, file=asked.stdin)
             assert asked.stdout.readline().startswith(f"{picture},")  # while the pipe is open
         asked.stdin.close()
-        assert asked.wait(200) == 0
+        assert asked.wait(PATIENCE_S) == 0
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WebP", "BMP", "GIF", "TIFF"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import sklearn.metrics
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fittingroom.metrics.classes import (
@@ -19,7 +19,6 @@ from fittingroom.metrics.classes import (
 from fittingroom.metrics.intervals import wilson
 
 
-@settings(deadline=None)
 @given(st.integers(0, 9999), st.integers(1, 200), st.integers(2, 9))
 def test_class_scores_are_scikit_learns(seed: int, n: int, k: int) -> None:
     rng = np.random.default_rng(seed)

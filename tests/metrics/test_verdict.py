@@ -80,7 +80,7 @@ def test_the_tail_that_holm_reads_is_honest(seeds: int) -> None:
     assert 100 * np.mean(np.abs(mean) > half) < 0.8  # Satterthwaite's rule gives 4.6, 1.9, 0.9
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.floats(1e-6, 1), st.floats(1e-6, 1), st.integers(1, 9), st.floats(0.01, 5))
 def test_p_value_and_interval_agree(by_seed: float, by_image: float, df: int, away: float) -> None:
     shares = [(by_seed, df), (by_image, 5000)]
@@ -130,7 +130,7 @@ def test_a_small_test_set_is_the_limit() -> None:
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_is_statsmodels(p_values: list[float]) -> None:
     ours = holm(p_values)
@@ -203,7 +203,7 @@ def test_one_recipe_gets_a_score_and_an_interval() -> None:
     assert not c.pairs and "95 % interval" in c.verdict
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.lists(st.floats(0.5, 0.95), min_size=2, max_size=4), st.integers(1, 4), st.integers(0, 999))
 def test_words_and_intervals_never_contradict_each_other(rates: list[float], seeds: int, seed: int) -> None:
     c = study({f"r{i}": rate for i, rate in enumerate(rates)}, seeds, 300, seed)

@@ -102,7 +102,7 @@ def test_memory_is_told_where_it_was_measured() -> None:
     assert "1/2.5 of the memory in training (400 against 1,000 MB)" in told["cost"]
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(st.integers(0, 99))
 def test_equals_are_told_apart_in_nothing_but_by_chance(seed: int) -> None:
     a, b = side("a", [2, 2, 2]), side("b" * (seed + 2), [2, 2, 2])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
@@ -15,7 +15,6 @@ from fittingroom.models.kernels import Dropout, ReluMaxPool2d, _ReluMaxPool
 sides = st.integers(2, 13)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 5), st.integers(1, 20), sides, sides, st.booleans(), st.integers(0, 99))
 def test_relu_and_max_pool_in_one_pass_are_torchs_two_layers_bit_for_bit(
     images: int, channels: int, height: int, width: int, ties: bool, seed: int

@@ -126,7 +126,7 @@ LAYERS = st.one_of(
 )  # fmt: skip
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.lists(LAYERS, min_size=1, max_size=7), st.sampled_from([(1, 12, 12), (3, 9, 14)]))
 def test_any_stack_is_built_or_refused_with_its_place(
     layers: list[dict[str, object]], shape: tuple[int, int, int]

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from sklearn.metrics import confusion_matrix
+from waiting import PATIENCE_S
 
 from fittingroom.data import load
 from fittingroom.report import theme
@@ -145,7 +146,7 @@ def test_the_gallery_filters_in_a_real_browser(finished: tuple[Runs, list[RunFol
         f"--user-data-dir={tmp_path}/b",
     ]
     found = subprocess.run(
-        ["chromium", *options, "--dump-dom", path.as_uri()], capture_output=True, text=True, timeout=300
+        ["chromium", *options, "--dump-dom", path.as_uri()], capture_output=True, text=True, timeout=PATIENCE_S
     )
     counted = re.search(r"<output>(\d+) images fit, the 120 surest are shown", found.stdout)
     assert counted, found.stderr[-500:]

@@ -16,19 +16,18 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 import uvicorn
 from prometheus_client.parser import text_string_to_metric_families
-from waiting import until
+from waiting import PATIENCE_S, until
 
 from fittingroom.serve.app import create_app
 from fittingroom.serve.guard import App
 from fittingroom.serve.run import http_protocol
 from fittingroom.serve.settings import Settings
 
-T = TypeVar("T")
 MODEL = "readme-004-mlp"
 INFER = f"/v2/models/{MODEL}/infer"
 HEADER = "Inference-Header-Content-Length"
@@ -67,10 +66,10 @@ class Server:
         return f"{self.host}:{self.port}"
 
     def connect(self) -> socket.socket:
-        return socket.create_connection((self.host, self.port), timeout=200)
+        return socket.create_connection((self.host, self.port), timeout=PATIENCE_S)
 
     def ask(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Reply:
-        with contextlib.closing(http.client.HTTPConnection(self.host, self.port, timeout=200)) as connection:
+        with contextlib.closing(http.client.HTTPConnection(self.host, self.port, timeout=PATIENCE_S)) as connection:
             connection.request(method, path, body, headers or {})
             return received(connection.getresponse())
 
@@ -173,7 +172,7 @@ def app_in_a_thread(app: App, lifespan: Literal["on", "off"] = "on") -> Iterator
         yield server
     finally:
         running.should_exit = True
-        thread.join(200)
+        thread.join(PATIENCE_S)
         assert not thread.is_alive()
 
 
@@ -216,7 +215,7 @@ def in_a_process(folder: Path, *arguments: object, **environment: str) -> Iterat
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait(200)
+        process.wait(PATIENCE_S)
 
 
 @dataclass
@@ -230,7 +229,7 @@ class Gate:
     def pass_through(self, images_NCHW: np.ndarray) -> None:
         self.seen.append(images_NCHW)
         self.came.release()
-        assert self.opened.wait(200)
+        assert self.opened.wait(PATIENCE_S)
 
     def close(self) -> None:
         """From now on; what was seen before is forgotten."""
@@ -240,4 +239,4 @@ class Gate:
 
     def wait_for_one(self) -> None:
         """Until a batch stands before the closed gate."""
-        assert self.came.acquire(timeout=200)
+        assert self.came.acquire(timeout=PATIENCE_S)

@@ -100,7 +100,7 @@ async def asked(batcher: Batcher, *requests: Sequence[int]) -> list[asyncio.Task
 # ---------------------------------------------------------------- together
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(1, 100), min_size=1, max_size=25))
 def test_each_gets_its_own_rows_of_full_batches(sizes: list[int]) -> None:
     gate = Gate()
@@ -138,7 +138,7 @@ def model(bundle: Path) -> Classifier:
 def test_the_real_model_says_together_what_it_says_alone(
     model: Classifier, images: np.ndarray, alone: tuple[np.ndarray, np.ndarray]
 ) -> None:
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     @given(st.lists(st.integers(1, 60), min_size=1, max_size=12))
     def check(sizes: list[int]) -> None:
         starts = np.cumsum([0, *sizes]) % (len(images) - 60)

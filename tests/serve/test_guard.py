@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import pytest
 from serve.asking import INFER, MODEL, Server, answer_on, app_in_a_thread, form, head, in_a_thread
-from waiting import until
+from waiting import PATIENCE_S, until
 
 from fittingroom.serve import protocol
 from fittingroom.serve.guard import HEADERS, Guard, refuse_open_host
@@ -285,7 +285,7 @@ def test_as_many_bytes_as_may_come_are_read(small: Server) -> None:
     for size, status in ((10_000, 400), (10_001, 413)):
         assert small.ask("POST", INFER, b" " * size).status == status
         chunks = iter([b" " * 5_000, b" " * (size - 5_000)])
-        connection = http.client.HTTPConnection(small.host, small.port, timeout=200)
+        connection = http.client.HTTPConnection(small.host, small.port, timeout=PATIENCE_S)
         connection.request("POST", INFER, chunks, encode_chunked=True)
         assert connection.getresponse().status == status
         connection.close()

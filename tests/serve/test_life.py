@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from listening import LISTENS, LOOPBACK
+from listening import LOOPBACK, listens_on
 from serve.asking import (
     INFER,
     MODEL,
@@ -33,7 +33,7 @@ from serve.asking import (
     received,
     tensor,
 )
-from waiting import until
+from waiting import PATIENCE_S, until
 
 from fittingroom.inference import Classifier
 from fittingroom.serve import models
@@ -91,7 +91,7 @@ def test_who_asks_while_it_warms_up_is_answered_afterwards(
         early = others.submit(server.ask, "POST", INFER, body_of(images[:1]))
         until(lambda: server.metric("fittingroom_waiting_requests") == 1)
         gate.opened.set()
-        assert np.abs(logits(early.result(200)) - alone[0][:1]).max() < 1e-5
+        assert np.abs(logits(early.result(PATIENCE_S)) - alone[0][:1]).max() < 1e-5
 
 
 def test_not_ready_when_it_has_stopped(bundle: Path, images: np.ndarray) -> None:
@@ -153,7 +153,7 @@ def test_a_full_queue_is_told_with_503(
             assert answer_on(connection).status == 503
         assert server.ask("GET", "/v2/health/ready").status == 200
         gate.opened.set()
-        assert [one.result(200).status for one in under_way] == [200] * 3
+        assert [one.result(PATIENCE_S).status for one in under_way] == [200] * 3
         assert server.ask("POST", INFER, body_of(images[:1])).status == 200
         until(lambda: server.metric("fittingroom_requests_total", path="/predict", status="503") == 2)
 
@@ -206,7 +206,7 @@ def test_who_leaves_is_not_classified(
             until(lambda waiting=waiting: server.metric("fittingroom_cancelled_total", model=MODEL) == waiting)
             assert server.metric("fittingroom_waiting_requests") == 0
         gate.opened.set()
-        assert first.result(200).status == 200
+        assert first.result(PATIENCE_S).status == 200
         assert server.ask("POST", INFER, body_of(images[7:8])).status == 200
         assert [batch.tolist() for batch in gate.seen] == [images[:1].tolist(), images[7:8].tolist()]
         assert server.metric("fittingroom_images_total", model=MODEL) == 2
@@ -251,7 +251,7 @@ def test_many_at_once_each_get_their_own(
 def test_a_kept_connection_outlives_refusals(
     server: Server, images: np.ndarray, alone: tuple[np.ndarray, np.ndarray]
 ) -> None:
-    with contextlib.closing(http.client.HTTPConnection(server.host, server.port, timeout=200)) as connection:
+    with contextlib.closing(http.client.HTTPConnection(server.host, server.port, timeout=PATIENCE_S)) as connection:
         connection.connect()
         mine = connection.sock
         for i in range(3):
@@ -273,18 +273,8 @@ def test_a_kept_connection_outlives_refusals(
 
 
 def addresses(pid: int) -> set[str]:
-    """Where a process listens, in /proc's way."""
-    mine = set()
-    for link in Path(f"/proc/{pid}/fd").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
-            mine.add(str(link.readlink()))
-    found = set()
-    for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == LISTENS and f"socket:[{fields[9]}]" in mine:
-                found.add(fields[1].partition(":")[0])
-    return found
+    """Where a process listens."""
+    return {address for address, _ in listens_on(pid)}
 
 
 @pytest.mark.main_job
@@ -307,7 +297,7 @@ def test_what_is_under_way_is_answered_before_the_end(
             connection.sendall(body[1_000:])
             reply = answer_on(connection)
         assert np.abs(logits(reply) - alone[0][:3]).max() < 1e-5 and reply.headers["connection"] == "close"
-        assert running.process.wait(200) == 0
+        assert running.process.wait(PATIENCE_S) == 0
         assert running.said == f"serving at http://{server.name} (Ctrl-C stops)\n"
 
 
@@ -342,7 +332,7 @@ def test_two_workers_share_the_port_and_the_metrics(bundle: Path, tmp_path: Path
         assert server.metric("fittingroom_batch_images_sum", model=MODEL) == 6
         assert server.metric("fittingroom_waiting_requests", model=MODEL) == 0
         running.process.terminate()
-        assert running.process.wait(200) == 0
+        assert running.process.wait(PATIENCE_S) == 0
         assert not server.listens and not any(Path(f"/proc/{worker}").exists() for worker in (first, second))
         assert running.said.count("\n") == 1, running.said
     assert [path.name for path in tmp_path.iterdir()] == ["stderr"]  # neither our metrics nor anybody's identifiers
@@ -368,7 +358,7 @@ def test_others_are_not_let_in_without_a_token(bundle: Path, command: Command, m
 
 def test_others_are_let_in_with_one(bundle: Path, tmp_path: Path, images: np.ndarray) -> None:
     with in_a_process(tmp_path, bundle, "--host", "0.0.0.0", FITTINGROOM_TOKEN="open") as running:
-        assert addresses(running.process.pid) == {"00000000"}
+        assert addresses(running.process.pid) == {"0.0.0.0"}
         assert running.server.ask("POST", INFER, body_of(images[:1])).status == 401
         known = {"Authorization": "Bearer open"}
         assert running.server.ask("POST", INFER, body_of(images[:1]), known).status == 200

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from serve.asking import MODEL, Server
+from waiting import PATIENCE_S
 
 
 @pytest.mark.slow
@@ -18,7 +19,7 @@ def test_whatever_is_asked_is_answered_as_described(server: Server, tmp_path: Pa
     command = [sys.executable, "-m", "schemathesis.cli", "run", f"http://{server.name}/openapi.json"]
     command += ["--generation-deterministic", "--max-examples", "30", "--no-color"]
     command += ["--exclude-checks", "positive_data_acceptance"]  # a schema cannot say what a picture is
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 0 and "8 selected / 8 total" in done.stdout and "Tested: 8" in done.stdout, done.stdout
     assert server.metric("fittingroom_requests_total", status="500") == 0
     assert server.metric("fittingroom_requests_total") > 300

@@ -66,7 +66,7 @@ def written(
 # ---------------------------------------------------------------- the text
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     SHAPES,
     st.dictionaries(HOSTILE, st.integers(1, 200_000), min_size=2, max_size=6),
@@ -103,7 +103,6 @@ def test_it_is_a_recipe_whatever_things_are_called(
         AUGMENTATIONS.complete(step.kind, step.params, "augment")
 
 
-@settings(deadline=None)
 @given(st.integers(1, 5000), st.integers(1, 5000), HOSTILE)
 def test_unequal_classes_are_told_and_equal_ones_are_not(many: int, few: int, name: str) -> None:
     text = first_recipe("mine", "pets", (1, 28, 28), "", {name: many, "x" + name: few}, True, True)

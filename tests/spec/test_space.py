@@ -104,7 +104,7 @@ plain = st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats() | st.text
 values = st.recursive(plain, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(values)
 @example("\x7f")  # TOML wants it escaped, JSON does not
 @example({"a.b": 1})

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from waiting import PATIENCE_S
 
 from fittingroom.data import Dataset
 from fittingroom.spec.errors import FittingroomError
@@ -51,7 +52,7 @@ def test_two_studies_with_the_same_runs_wait_for_each_other(tmp_path: Path) -> N
         )
         for _ in range(2)
     ]  # fmt: skip
-    said = [process.communicate(timeout=200) for process in both]
+    said = [process.communicate(timeout=PATIENCE_S) for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     assert Runs(tmp_path / "runs").test_reads() == {"fashion-mnist": 4}  # each run is trained and scored once
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from listening import open_to_others
-from waiting import until
+from waiting import PATIENCE_S, until
 
 from fittingroom.data import Dataset, LockedTest
 from fittingroom.spec.errors import FittingroomError
@@ -116,7 +116,7 @@ def test_ctrl_c_ends_everything_and_the_next_call_goes_on(tmp_path: Path) -> Non
     assert process.stderr
     until(lambda: process.poll() is not None or list(tmp_path.glob("runs/*/checkpoint.safetensors")))
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=200)
+    _, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130 and "Go on with:" in said and "Traceback" not in said
     saved = [len(run.epochs) for run in Runs(tmp_path / "runs").list()]
     assert any(saved) and not any(run.done for run in Runs(tmp_path / "runs").list())

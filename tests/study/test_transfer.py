@@ -247,7 +247,7 @@ def test_a_recipe_may_be_called_scratch(name: str, begun: RunFolder, fashion: Da
     assert (found.scratch.recipe, found.tuned.recipe) == (size.scratch.name, size.tuned.name)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     st.integers(2, 3000), st.sampled_from([1, 16, 64, 1000]), st.integers(1, 40),
     st.lists(st.integers(1, 400), min_size=1, max_size=4, unique=True),

@@ -467,7 +467,7 @@ def uneven(images: Images, counts: dict[int, int]) -> Images:
     return images.take(np.random.default_rng(0).permutation(np.concatenate(rows)))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.integers(0, 400), min_size=1, max_size=12).filter(any), st.floats(0.01, 1.0))
 def test_class_weights_are_those_of_scikit_learn(counts: list[int], power: float) -> None:
     labels = np.repeat(np.arange(len(counts)), counts)

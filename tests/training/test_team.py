@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from waiting import PATIENCE_S
 
 from fittingroom.data import Images
 from fittingroom.spec.read import read_recipe
@@ -163,5 +164,5 @@ def test_a_process_that_fails_does_not_leave_the_others_waiting(few: tuple[Image
         subprocess.Popen([*command, rank, "2", str(tmp_path / "meeting")], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
         for rank in "01"
     ]  # fmt: skip
-    said = [process.communicate(timeout=200)[1] for process in both]
+    said = [process.communicate(timeout=PATIENCE_S)[1] for process in both]
     assert "PeerLost" in said[0] and "no space left" in said[1]

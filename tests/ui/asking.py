@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 from serve.asking import app_in_a_thread
+from waiting import PATIENCE_S
 
 from fittingroom.data.catalog import home
 from fittingroom.store import Runs
@@ -19,6 +20,6 @@ def asked(runs: Path) -> Iterator[httpx.Client]:
     """A client of the pages over a folder."""
     with (
         app_in_a_thread(create_ui(Runs(runs), home())) as server,
-        httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=200, trust_env=False) as client,
+        httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=PATIENCE_S, trust_env=False) as client,
     ):
         yield client

@@ -71,7 +71,7 @@ def test_every_fault_is_told_at_its_field(form: dict[str, list[str]], at: str, t
     assert text in wrong.value.faults[at]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.dictionaries(st.sampled_from([f.path for f in fields(read_recipe("fast-mnist"))]), st.lists(st.text(max_size=12), max_size=2), max_size=4))  # fmt: skip
 def test_whatever_is_sent_is_a_command_or_refused(given_: dict[str, list[str]]) -> None:
     """No text of a form can become an option: all of it stands behind a field's path and an equals sign."""

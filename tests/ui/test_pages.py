@@ -17,7 +17,7 @@ import pytest
 from browsing import DIGITS, chromium, draw, hand, needs_browser, opened
 from playwright.sync_api import Browser, Page, expect
 from trained import MadeOnce, trained
-from waiting import until
+from waiting import PATIENCE_S, until
 
 from fittingroom.data import load
 from fittingroom.data.decisions import read_decisions
@@ -45,7 +45,7 @@ def served(runs: Path, *options: str) -> Iterator[str]:
             yield found[0].split("?")[0].rstrip("/")
         finally:
             server.send_signal(signal.SIGTERM)
-            assert server.wait(200) == 0
+            assert server.wait(PATIENCE_S) == 0
             said = server.stderr.read()
             assert "Traceback" not in said, said
 
@@ -466,9 +466,8 @@ def test_thousands_of_runs_come_up_while_they_are_read(browser: Browser, runs: R
             if file.is_file() and file.name != ".lock":
                 (path / file.name).hardlink_to(file)
     with served(many) as address, opened(browser) as page:
-        until(
-            lambda: "runs to go" in httpx.get(address, trust_env=False).text, pause_s=0
-        )  # a browser may come too late
+        # a browser may come too late to see it
+        until(lambda: "runs to go" in httpx.get(address, trust_env=False).text, pause_s=0)
         page.goto(address)
         until(lambda: page.reload() and "runs to go" not in page.locator("main").inner_text())
         expect(page.locator("main")).to_contain_text("1 to 100 of 2,000")

@@ -17,7 +17,7 @@ from fittingroom.data.acquire import Say
 from fittingroom.export.graph import onnx_graph
 from fittingroom.export.quantize import CALIBRATION, int8
 from fittingroom.inference.classifier import Graph
-from fittingroom.metrics.calibration import calibration_error, temperature
+from fittingroom.metrics.calibration import FEWEST_TO_FIT, calibration_error, temperature
 from fittingroom.metrics.intervals import wilson
 from fittingroom.metrics.scores import scores
 from fittingroom.report.model_card import model_card
@@ -92,8 +92,8 @@ def export(
 
 
 def _temperature(run: LoadedRun) -> tuple[float, int]:
-    """The temperature of a run's probabilities, and on how many validation images it was fitted; 1 where there are none."""
-    if run.val_logits_NK is None or run.val_labels_N is None or not len(run.val_labels_N):
+    """The temperature of a run's probabilities, and on how many validation images it was fitted; 1 and 0 for too few."""
+    if run.val_logits_NK is None or run.val_labels_N is None or len(run.val_labels_N) < FEWEST_TO_FIT:
         return 1.0, 0
     return temperature(run.val_logits_NK, run.val_labels_N), len(run.val_labels_N)
 

@@ -29,7 +29,7 @@ class Confidence(Record):
     """What the bundle's probabilities are worth. `temperature` 1 means that they are as the network gives them."""
 
     temperature: float
-    fitted_on: int  # validation images; 0: there were none
+    fitted_on: int  # validation images; 0: they were too few, or none
     sure_at: float  # below it an answer is "not sure"
     unsure_share: float  # of the test images …
     sure_accuracy: float  # … and how many of the others were right

@@ -185,7 +185,7 @@ def test_interrupted_it_says_how_to_go_on_without_the_password(
 
 def test_a_wrong_password_is_one_message_that_does_not_tell_it(server: Server, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "fittingroom", "tune", "readme-004-mlp", "--storage", server.url("not%40it")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 2 and done.stdout == "" and done.stderr.startswith("error: cannot open the storage ")
     assert done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
     assert "password authentication failed" in done.stderr and "127.0.0.1" in done.stderr
