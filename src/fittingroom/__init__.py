@@ -6,17 +6,71 @@
 Names are loaded when they are used, so `import fittingroom` is cheap.
 """
 
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fittingroom.api import Comparison, Run, compare, load_data, train
+    from fittingroom.api import (
+        Recipe,
+        Run,
+        ablate,
+        audit,
+        compare,
+        cv,
+        data,
+        explain,
+        export,
+        load_data,
+        models,
+        new,
+        predict,
+        recipes,
+        replicate,
+        runs,
+        stress,
+        train,
+        transfer,
+        tune,
+    )
 
-__all__ = ["Comparison", "Run", "compare", "load_data", "train"]
+__all__ = [
+    "Recipe",
+    "Run",
+    "ablate",
+    "audit",
+    "compare",
+    "cv",
+    "data",
+    "explain",
+    "export",
+    "load_data",
+    "models",
+    "new",
+    "predict",
+    "recipes",
+    "replicate",
+    "runs",
+    "stress",
+    "train",
+    "transfer",
+    "tune",
+]
 
 
-def __getattr__(name: str) -> Any:
-    if name in __all__:
-        from fittingroom import api
+class _Door(ModuleType):
+    """What Tab shows is what there is. Some functions are called like a room (`data`, `models`, `export`): importing the room
+    sets an attribute of that name here, which must not hide the function."""
 
-        return getattr(api, name)
-    raise AttributeError(f"module 'fittingroom' has no attribute '{name}'")
+    def __getattribute__(self, name: str) -> Any:
+        if name in __all__:
+            from fittingroom import api
+
+            return getattr(api, name)
+        return super().__getattribute__(name)
+
+    def __dir__(self) -> list[str]:
+        return __all__
+
+
+sys.modules[__name__].__class__ = _Door

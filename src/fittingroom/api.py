@@ -1,213 +1,505 @@
-"""The notebook's door: `import fittingroom as fr`, then `fr.load_data`, `fr.train`, `fr.compare`, `fr.Run`."""
+"""The notebook's door: every question that the command line answers, asked from Python. `import fittingroom as fr`.
+
+Each function takes what its command takes. Where work is done is said by the same words everywhere, as keywords (`Place`):
+`runs`, `home`, `device`, `at_once`, `launcher`, `strict`, `costs`, `quiet`.
+"""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, get_type_hints
 
-import numpy as np
-
-from fittingroom.data import Dataset, load
-from fittingroom.metrics.verdict import Comparison, Question
-from fittingroom.metrics.words import percent
+from fittingroom.data import Dataset
+from fittingroom.notebook import Data, Run
+from fittingroom.progress import progress
+from fittingroom.questions import listing
+from fittingroom.questions.listing import Rows
+from fittingroom.questions.recipes import read, read_all
 from fittingroom.spec.errors import FittingroomError, need
-from fittingroom.spec.read import read_recipe
+from fittingroom.spec.read import read_shape
 from fittingroom.spec.recipe import Recipe
-from fittingroom.spec.records import Epoch, Metrics
-from fittingroom.store import RunFolder, Runs
+from fittingroom.spec.study import is_study
+from fittingroom.store import BundleFolder, RunFolder, Runs
+from fittingroom.study.workplace import Workplace
 
-RecipeLike = str | Path | Recipe
+if TYPE_CHECKING:
+    from fittingroom.questions.ablate import Ablated
+    from fittingroom.questions.audit import Audited
+    from fittingroom.questions.compare import Compared
+    from fittingroom.questions.explain import Explained
+    from fittingroom.questions.recipes import RecipeLike
+    from fittingroom.questions.replicate import Replicated
+    from fittingroom.questions.stress import Stressed
+    from fittingroom.questions.transfer import Transferred
+    from fittingroom.questions.tune import Tuned
+
+DataLike = str | Path | Dataset | tuple[Any, Any]  # a name, a path, a loaded data set, or (images, labels)
+F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Run:
-    """A finished run, for reading.
+class Place(TypedDict, total=False):
+    """Where and how work is done: keywords of every function that works."""
 
-    >>> path = train("readme-004-mlp", "train.epochs=1", "data.limit=2000").path
-    >>> run = Run(path)
-    >>> run.metrics.epochs, run.logits("test")[0].shape
-    (1, (10000, 10))
+    runs: str | Path  # the folder of runs and reports
+    home: str | Path | None  # where data live; None: FITTINGROOM_HOME, or the platform's cache folder
+    device: str  # auto, cpu, cuda or mps
+    at_once: int | None  # runs that share the machine; None: one a core, on a GPU one
+    launcher: str  # who trains: local, ray (a cluster on this machine), or ray=ADDRESS
+    strict: bool  # refuse pictures that cannot be used, instead of leaving them out
+    costs: bool  # measure what recipes cost here, too, where nothing was trained just now
+    quiet: bool  # no progress
+
+
+DEFAULTS: Place = {
+    "runs": "runs", "home": None, "device": "auto", "at_once": None, "launcher": "local", "strict": False, "costs": False,
+    "quiet": False,
+}  # fmt: skip
+
+
+def _placed(function: F) -> F:
+    """Spell out the keywords of `Place` in a function's signature, so that a notebook's Shift-Tab shows them."""
+    signature = inspect.signature(function)
+    kinds = get_type_hints(Place)
+    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    more = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kinds[name])
+        for name, default in DEFAULTS.items()
+    ]
+
+    @functools.wraps(function)
+    def placed(*args: Any, **keywords: Any) -> Any:
+        return function(*args, **keywords)
+
+    placed.__signature__ = signature.replace(parameters=[*own, *more])  # type: ignore[attr-defined]
+    return placed  # type: ignore[return-value]
+
+
+def _workplace(place: Place) -> Workplace:
+    strange = sorted(place.keys() - DEFAULTS.keys())
+    if strange:
+        from fittingroom.spec.errors import unknown
+
+        raise unknown("keyword", strange[0], DEFAULTS, ", ".join(DEFAULTS))
+    given: dict[str, Any] = {**DEFAULTS, **place}
+    home, quiet = given.pop("home"), given.pop("quiet")
+    return Workplace(
+        **given | {"runs": Runs(Path(given["runs"]))}, home=Path(home) if home else None, progress=progress(quiet)
+    )
+
+
+def _data(data: DataLike | None, place: Workplace) -> str | Dataset:
+    """What a question takes: a name or path as text, or a data set."""
+    if isinstance(data, tuple):
+        from fittingroom.data.catalog import home
+        from fittingroom.data.own.keep import keep_arrays
+
+        if len(data) != 2:
+            raise FittingroomError(f"data: got {len(data)} things; give (images, labels)")
+        return str(keep_arrays(*data, home(place.home)))
+    return data if isinstance(data, Dataset) else str(data or "")
+
+
+def _seeds(seeds: int | Sequence[int]) -> Sequence[int]:
+    chosen = range(seeds) if isinstance(seeds, int) else list(seeds)
+    if not chosen or min(chosen) < 0:
+        raise FittingroomError(f"seeds: got {seeds!r}; give a number of at least 1, or a list of numbers ≥ 0")
+    return chosen
+
+
+def _folder(run: Run | str | Path, place: Workplace) -> RunFolder:
+    return run.folder if isinstance(run, Run) else place.runs.find(str(run))
+
+
+# ---------------------------------------------------------------- what there is
+
+
+def recipes() -> Rows:
+    """The recipes that come along.
+
+    >>> recipes()[0]["recipe"]
+    'best-fashion'
     """
-
-    def __init__(self, path: str | Path) -> None:
-        """Raises `FittingroomError` if there is no finished run at `path`."""
-        self.folder = RunFolder(Path(path))
-        if not self.folder.done:
-            raise FittingroomError(f"{path} is not a finished run; see: fittingroom runs")
-
-    @property
-    def path(self) -> Path:
-        return self.folder.path
-
-    @property
-    def recipe(self) -> Recipe:
-        return self.folder.recipe
-
-    @property
-    def metrics(self) -> Metrics:
-        return self.folder.metrics
-
-    @property
-    def epochs(self) -> list[Epoch]:
-        return self.folder.epochs
-
-    @property
-    def test_accuracy(self) -> float | None:
-        """A fraction; None if the test set was not read."""
-        return self.metrics.test.accuracy if self.metrics.test else None
-
-    def logits(self, split: str = "test") -> tuple[np.ndarray, np.ndarray]:
-        """Logits (N,K) float32 and labels (N,) int64 of "test" or "val". Raises `FittingroomError` if not scored."""
-        found = self.folder.predictions(split)
-        if found is None:
-            raise FittingroomError(f"{self.path} has no predictions on {split}")
-        return found
-
-    def predict(self, images_NCHW: np.ndarray) -> np.ndarray:
-        """Class probabilities (N,K) of uint8 images (N,C,H,W), shaped like those it was trained on. Needs torch.
-
-        Raises `FittingroomError` for another shape or type.
-        """
-        need("torch", "Run.predict", "train")
-        shape = self.folder.data.shape
-        if images_NCHW.dtype != np.uint8 or images_NCHW.shape[1:] != shape:
-            found = f"{images_NCHW.dtype} {images_NCHW.shape}"
-            raise FittingroomError(
-                f"{self.path.name} takes uint8 images of shape (N, {', '.join(map(str, shape))}); got {found}"
-            )
-        from scipy.special import softmax
-
-        from fittingroom.data import Images
-        from fittingroom.training import predict
-        from fittingroom.training.fit import restore
-
-        labels = np.zeros(len(images_NCHW), np.int64)
-        like = Images(images_NCHW, labels, self.folder.data.classes)
-        model = restore(self.recipe, self.folder.arrays("weights"), like)
-        return np.asarray(softmax(predict(model, like), axis=1))
-
-    def __repr__(self) -> str:
-        return f"<Run {self.path.name}: test {percent(self.test_accuracy)} %>"
-
-    def _repr_html_(self) -> str:
-        from html import escape
-
-        m = self.metrics
-        rows = [
-            ("test accuracy", f"{percent(self.test_accuracy)} %"),
-            ("validation accuracy", f"{percent(m.val.accuracy if m.val else None)} %"),
-            ("training accuracy (clean)", f"{percent(m.train.accuracy)} %"),
-            ("epochs", str(m.epochs)),
-            ("training", f"{m.train_s:.1f} s"),
-        ]
-        cells = "".join(f"<tr><td>{escape(k)}</td><td>{escape(v)}</td></tr>" for k, v in rows)
-        return f"<b>{escape(self.path.name)}</b><table>{cells}</table>"
+    return listing.recipes()
 
 
-def load_data(name: str = "fashion-mnist", home: str | Path | None = None) -> Dataset:
-    """A verified data set: `.train.images_NCHW` (N,C,H,W) uint8 and `.train.labels_N`; its test set stays locked.
+def models() -> Rows:
+    """The networks that a recipe can name in `model.kind`, with their arguments. Needs torch.
 
+    >>> "fastnet" in [row["name"] for row in models()]
+    True
+    """
+    need("torch", "fittingroom.models", "train")
+    return listing.models()
+
+
+def data(home: str | Path | None = None) -> Rows:
+    """The data sets that are known by name, and whether they are here.
+
+    >>> [row["name"] for row in data()]
+    ['fashion-mnist', 'mnist']
+    """
+    return listing.datasets(Path(home) if home else None)
+
+
+def runs(text: str = "", runs: str | Path = "runs", parts: bool = False) -> Rows:
+    """The runs of a folder whose name holds `text`; with `parts` the folds and trials of studies, too.
+
+    >>> len(runs(runs="no such folder"))
+    0
+    """
+    return listing.runs_table(listing.runs_in(Runs(Path(runs)), text, parts))
+
+
+@_placed
+def load_data(data: DataLike = "fashion-mnist", *changes: str, **place: Unpack[Place]) -> Data:
+    """A verified data set: `.train.images_NCHW` (N,C,H,W) uint8 and `.train.labels_N`; `.show()` shows it.
+
+    By name, by the path of pictures, or as `(images, labels)`. `changes` say what pictures become ("data.image_size=64").
     Raises `FittingroomError` for an unknown name or when no source delivers.
 
     >>> load_data().train.images_NCHW.shape
     (60000, 1, 28, 28)
     """
-    return load(name, home)
+    here = _workplace(place)
+    return Data.of(here.load(_data(data, here), read_shape(changes)))
 
 
+@_placed
+def new(name: str, data: DataLike, *changes: str, out: str | Path | None = None, **place: Unpack[Place]) -> Path:
+    """Write a first recipe for pictures of your own, NAME.toml, with a reason beside every line; its path.
+
+    Raises `FittingroomError`, also where there is a file already.
+
+    >>> new("garments", "fashion-mnist").name
+    'garments.toml'
+    """
+    from fittingroom.questions.new import new as write
+
+    here = _workplace(place)
+    return write(name, str(_data(data, here)), here, changes=changes, out=Path(out) if out else None)
+
+
+# ---------------------------------------------------------------- questions
+
+
+@_placed
 def train(
     recipe: RecipeLike,
-    *overrides: str,
-    data: str | None = None,
+    *changes: str,
+    data: DataLike | None = None,
     seed: int = 0,
-    device: str = "auto",
-    runs: str | Path = "runs",
     test: bool = True,
-    home: str | Path | None = None,
+    fresh: bool = False,
+    **place: Unpack[Place],
 ) -> Run:
-    """Train one recipe ("key=value" overrides follow it) and give its run; a finished one is not trained again.
+    """Train one recipe, or a network of your own ("key=value" changes follow it), and give its run.
 
+    A finished run is not trained again, unless `fresh`. `test`: whether it meets the test set at its end.
     Raises `FittingroomError` for a wrong recipe, unknown data, or a loss that is not finite.
 
-    >>> run = train("readme-004-mlp", "train.epochs=1", "data.limit=2000")
+    >>> run = train("readme-004-mlp", "train.epochs=1", "data.limit=2000", quiet=True)
     >>> 0.5 < run.test_accuracy < 1
     True
     """
     need("torch", "fittingroom.train", "train")
-    from fittingroom.study.execute import execute
-    from fittingroom.study.plan import cautions, plan, threads_each
-    from fittingroom.training import choose_device
+    from fittingroom.questions.train import train as one
 
-    read = _recipe(recipe, overrides)
-    loaded = load(data or read.data.name, home, shape=read.data)
-    _warn(cautions(read, loaded))
-    folder = Runs(Path(runs))
-    job = plan(read, loaded, seed, choose_device(device), threads_each(), test, folder)
-    return Run(execute(job, folder).path)
+    here = _workplace(place)
+    begin: Literal["", "fresh"] = "fresh" if fresh else ""
+    return Run(one(read(recipe, changes), here, data=_data(data, here), seed=seed, test=test, begin=begin).path)
 
 
+@_placed
 def compare(
-    recipes: RecipeLike | Sequence[RecipeLike],
-    *overrides: str,
-    data: str | Sequence[str] | None = None,
-    seeds: int | Sequence[int] = 3,
+    recipes: RecipeLike | Sequence[RecipeLike] | Mapping[str, RecipeLike],
+    *changes: str,
+    data: DataLike | list[DataLike] | None = None,
+    seeds: int | Sequence[int] | None = None,
     metric: str = "accuracy",
     effect: float | None = None,
-    device: str = "auto",
-    at_once: int | None = None,
-    runs: str | Path = "runs",
-    home: str | Path | None = None,
-) -> Comparison | list[Comparison]:
-    """Train what is missing of recipes × data sets × seeds and judge it; a list for several data sets.
+    name: str = "",
+    **place: Unpack[Place],
+) -> Compared:
+    """Which is best, by how much ± what, is that real? Trains what is missing of recipes × data sets × seeds (3).
 
-    `metric` decides (see `fittingroom.metrics.metric.METRICS`); `effect` is the difference you care about, in its size;
-    `at_once` runs share the machine (None: one a core; on a GPU one).
-    The result shows itself in a notebook: the verdict in words, then the table. Raises `FittingroomError`.
+    `recipes`: names, files, recipes, networks of your own, {"name": any of these}, or one study file. `metric` decides (see
+    `fittingroom.metrics.metric.METRICS`); `effect` is the difference you care about, in its size. Raises `FittingroomError`.
 
-    >>> c = compare(["readme-004-mlp"], "train.epochs=1", "data.limit=2000", seeds=2)
+    >>> c = compare(["readme-004-mlp"], "train.epochs=1", "data.limit=2000", seeds=2, quiet=True)
     >>> c.rows[0].seeds
     (0, 1)
     """
     need("torch", "fittingroom.compare", "train")
-    from fittingroom.report.gather import gather
-    from fittingroom.study.run import plan_study, run_study
+    from fittingroom.metrics.verdict import Question
+    from fittingroom.questions import compare as room
 
-    question = Question(metric, effect)
-    recipes = [recipes] if isinstance(recipes, RecipeLike) else list(recipes)
-    if not recipes:
-        raise FittingroomError("name at least one recipe; see: fittingroom recipes")
-    folder = Runs(Path(runs))
-    names = [data] if isinstance(data, str) else list(data or ())
-    chosen = range(seeds) if isinstance(seeds, int) else seeds
-    if not chosen or min(chosen) < 0:
-        raise FittingroomError(f"seeds: got {seeds!r}; give a number of at least 1, or a list of numbers ≥ 0")
-    home_dir = Path(home) if home else None
-    study = plan_study(
-        [_recipe(r, overrides) for r in recipes], names, chosen, folder,
-        device=device, at_once=at_once, home_dir=home_dir,
+    here, question = _workplace(place), Question(metric, effect)
+    sets = [_data(one, here) for one in (data if isinstance(data, list) else [data]) if one is not None]
+    chosen = None if seeds is None else _seeds(seeds)
+    if isinstance(recipes, str | Path) and is_study(str(recipes)):
+        asked = room.planned([str(recipes)], changes, sets)
+        chosen, sets, read_ones, name = chosen or asked.seeds, asked.data, asked.recipes, name or asked.name
+    else:
+        read_ones = read_all(recipes, changes)
+    return room.compare(read_ones, here, data=sets, seeds=chosen or range(3), question=question, name=name)
+
+
+@_placed
+def ablate(
+    recipe: RecipeLike,
+    *changes: str,
+    drop: Sequence[str] = (),
+    data: DataLike | None = None,
+    seeds: int | Sequence[int] = 3,
+    metric: str = "accuracy",
+    effect: float | None = None,
+    **place: Unpack[Place],
+) -> Ablated:
+    """What does each part of a recipe do? The recipe against itself without the part (`drop`; default: each it has).
+
+    Raises `FittingroomError` for a part that it does not have.
+
+    >>> a = ablate("readme-004-mlp", "train.epochs=1", "data.limit=1000", drop=["dropout"], seeds=2, quiet=True)
+    >>> [effect.part for effect in a.effects]
+    ['dropout']
+    """
+    need("torch", "fittingroom.ablate", "train")
+    from fittingroom.metrics.verdict import Question
+    from fittingroom.questions.ablate import ablate as ask
+
+    here, question = _workplace(place), Question(metric, effect)
+    return ask(read(recipe, changes), here, drop=drop, data=_data(data, here), seeds=_seeds(seeds), question=question)
+
+
+@_placed
+def cv(
+    recipes: RecipeLike | Sequence[RecipeLike] | Mapping[str, RecipeLike],
+    *changes: str,
+    folds: int = 5,
+    data: DataLike | None = None,
+    seeds: int | Sequence[int] = 3,
+    metric: str = "accuracy",
+    effect: float | None = None,
+    **place: Unpack[Place],
+) -> Compared:
+    """Cross-validate: each training image is held out once, near duplicates are never divided. The test set stays locked.
+
+    >>> c = cv("readme-004-mlp", "train.epochs=1", "data.limit=500", folds=2, seeds=1, quiet=True)
+    >>> c.rows[0].recipe, c.comparisons[0].on
+    ('readme-004-mlp', 'held-out')
+    """
+    need("torch", "fittingroom.cv", "train")
+    from fittingroom.metrics.verdict import Question
+    from fittingroom.questions.crossval import cv as ask
+
+    here, question = _workplace(place), Question(metric, effect)
+    read_ones, images = read_all(recipes, changes), _data(data, here)
+    return ask(read_ones, here, folds=folds, data=images, seeds=_seeds(seeds), question=question, changes=changes)
+
+
+@_placed
+def tune(
+    recipe: RecipeLike,
+    *words: str,
+    data: DataLike | None = None,
+    trials: int | None = None,
+    minutes: float | None = None,
+    objective: str | Sequence[str] = "accuracy",
+    pruner: str = "none",
+    seeds: int = 3,
+    resume: bool = False,
+    **place: Unpack[Place],
+) -> Tuned:
+    """Search with validation images only; then meet the test set once, with `seeds` fresh seeds, against the recipe as it was.
+
+    `words` set values ("train.epochs=3") or name a space ("optimizer.lr=log(1e-4, 1e-1)", "train.batch_size=choice(32, 64)").
+    Needs the extra `tune`.
+
+    >>> t = tune("readme-004-mlp", "train.epochs=1", "data.limit=500", "optimizer.lr=log(1e-4, 1e-2)",
+    ...          trials=2, seeds=2, quiet=True)
+    >>> len(t.found.trials)
+    2
+    """
+    need("torch", "fittingroom.tune", "train")
+    from fittingroom.questions.tune import Kept, Settings, spaces_of
+    from fittingroom.questions.tune import tune as ask
+
+    here = _workplace(place)
+    changes, space = spaces_of(words)
+    objectives = (objective,) if isinstance(objective, str) else tuple(objective)
+    settings = Settings(objectives, pruner, trials=trials, minutes=minutes)
+    kept = Kept(resume=resume)
+    given = read(recipe, changes)
+    return ask(given, here, space=space, data=_data(data, here), seeds=seeds, settings=settings, kept=kept)
+
+
+@_placed
+def transfer(
+    run: Run | str | Path,
+    *changes: str,
+    data: DataLike,
+    per_class: Sequence[int] = (10, 100, 1000),
+    seeds: int | Sequence[int] = 3,
+    metric: str = "accuracy",
+    **place: Unpack[Place],
+) -> Transferred:
+    """Is it worth starting from a run's weights? The same recipe from them and from scratch, on more and more images.
+
+    >>> run = train("readme-004-mlp", "train.epochs=1", "data.limit=500", quiet=True)
+    >>> t = transfer(run, "data.limit=50", data="mnist", per_class=[2], seeds=1, quiet=True)  # doctest: +SKIP
+    """
+    need("torch", "fittingroom.transfer", "train")
+    from fittingroom.metrics.verdict import Question
+    from fittingroom.questions.transfer import transfer as ask
+
+    here = _workplace(place)
+    return ask(
+        _folder(run, here), here,
+        data=_data(data, here), changes=changes, per_class=per_class, seeds=_seeds(seeds), question=Question(metric),
     )  # fmt: skip
-    _warn(study.cautions)
-    stories = gather(run_study(study, folder, lambda job, progress: None), folder, question)
-    comparisons = [story.comparison for story in stories]
-    return comparisons[0] if len(comparisons) == 1 else comparisons
 
 
-def _recipe(recipe: RecipeLike, overrides: Sequence[str]) -> Recipe:
-    wrong = [word for word in overrides if not isinstance(word, str)]
-    if wrong:
-        raise FittingroomError(f'{wrong[0]!r} is no override; write strings: "train.epochs=5", "optimizer.lr=3e-3"')
-    if isinstance(recipe, Recipe):
-        if overrides:
-            raise FittingroomError(
-                "overrides go with a recipe's name or file; a Recipe object is changed with model_copy"
-            )
-        return recipe
-    return read_recipe(recipe, list(overrides))
+@_placed
+def replicate(
+    *words: str,
+    claims: Sequence[str] = (),
+    seeds: int | None = None,
+    quick: bool = False,
+    **place: Unpack[Place],
+) -> Replicated:
+    """Do claims stand? Re-runs READMEs ("004"), recipes or files that make claims (none: all that ship), and judges each.
+
+    "key=value" among `words` changes the recipes; `quick` is two epochs each, for a look.
+
+    >>> r = replicate("readme-004-mlp", "data.limit=500", claims=["004-mlp-mnist"], seeds=1, quick=True, quiet=True)
+    >>> [j.id for j in r.judgements]
+    ['004-mlp-mnist']
+    """
+    need("torch", "fittingroom.replicate", "train")
+    from fittingroom.questions.replicate import replicate as ask
+
+    names, changes = [w for w in words if "=" not in w], [w for w in words if "=" in w]
+    return ask(names, _workplace(place), claims=claims, changes=changes, seeds=seeds, quick=quick)
 
 
-def _warn(lines: Sequence[str]) -> None:
-    for line in lines:
-        warnings.warn(line, stacklevel=3)
+@_placed
+def stress(*which: Run | str | Path, **place: Unpack[Place]) -> Stressed:
+    """What do runs stand? Eleven corruptions of the test images at five severities. `which`: runs, or studies by name.
+
+    >>> run = train("readme-004-mlp", "train.epochs=1", "data.limit=500", quiet=True)
+    >>> stress(run, quiet=True).table[0][1]  # doctest: +SKIP
+    'clean %'
+    """
+    need("torch", "fittingroom.stress", "train")
+    from fittingroom.questions.stress import stress as ask
+
+    return ask([str(one.path if isinstance(one, Run) else one) for one in which], _workplace(place))
 
 
-__all__ = ["Comparison", "Run", "compare", "load_data", "train"]
+@_placed
+def audit(
+    data: DataLike,
+    *changes: str,
+    recipe: RecipeLike | None = None,
+    split: Literal["train", "test"] = "test",
+    score: Sequence[str] = (),
+    folds: int = 5,
+    **place: Unpack[Place],
+) -> Audited:
+    """What is wrong with the data? Suspect labels, duplicates and outliers, by models of `recipe` that did not see them.
+
+    `score`: runs or studies whose test scores are told with and without the suspects. Needs the extra `audit`.
+
+    >>> audit("mnist", "train.epochs=1", split="test", quiet=True).audit.images  # doctest: +SKIP
+    10000
+    """
+    need("torch", "fittingroom.audit", "train")
+    from fittingroom.questions.audit import audit as ask
+    from fittingroom.questions.audit import auditor_of
+
+    here = _workplace(place)
+    images = _data(data, here)
+    auditor = read(auditor_of(images) if recipe is None else recipe, changes)
+    return ask(images, here, auditor=auditor, split=split, score=score, folds=folds)
+
+
+@_placed
+def explain(run: Run | str | Path, *images: int | str | Path, **place: Unpack[Place]) -> Explained:
+    """What does an answer rest on? Of test images by number, picture files, and the most confident mistakes of a run.
+
+    Needs the extra `explain`.
+
+    >>> run = train("readme-004-mlp", "train.epochs=1", "data.limit=500", quiet=True)
+    >>> explain(run, 17, quiet=True).table[1][0]  # doctest: +SKIP
+    'test image 17 (Ankle boot)'
+    """
+    need("torch", "fittingroom.explain", "train")
+    from fittingroom.questions.explain import explain as ask
+
+    here = _workplace(place)
+    rows, files = [i for i in images if isinstance(i, int)], [Path(i) for i in images if not isinstance(i, int)]
+    return ask(_folder(run, here), here, images=rows, pictures=files)
+
+
+# ---------------------------------------------------------------- to use
+
+
+@_placed
+def export(
+    run: Run | str | Path,
+    *,
+    out: str | Path | None = None,
+    quantize: Literal["no", "int8"] = "no",
+    web: str | Path | None = None,
+    **place: Unpack[Place],
+) -> BundleFolder:
+    """A run's model as a bundle: an ONNX graph, weights, a model card, and proof that nothing changed. `web`: a site, too.
+
+    Needs the extra `export`.
+
+    >>> run = train("readme-004-mlp", "train.epochs=1", "data.limit=500", quiet=True)
+    >>> export(run, quiet=True).parity.changed_predictions
+    0
+    """
+    need("torch", "fittingroom.export", "train")
+    from fittingroom.export.bundle import export as ship
+
+    here = _workplace(place)
+    places = [Path(p) if p else None for p in (out, web)]
+    return ship(_folder(run, here), here, out=places[0], quantize=quantize, web=places[1])
+
+
+@_placed
+def predict(
+    model: Run | BundleFolder | str | Path, *pictures: str | Path, top: int = 3, **place: Unpack[Place]
+) -> Rows:
+    """What do pictures show? Files and folders, answered by a bundle, or by a run, which is exported once. Needs no torch.
+
+    A row for each: `file`, `answer`, `p` (of the likeliest class), `top` (classes with probabilities), `fault` where it could
+    not be read.
+    """
+    from fittingroom.export.find import find_bundle
+    from fittingroom.inference import Classifier
+    from fittingroom.inference.pictures import classify, named_pictures
+
+    here = _workplace(place)
+    word = str(model.path) if isinstance(model, Run | BundleFolder) else str(model)
+    named, faults, _ = named_pictures([str(picture) for picture in pictures])
+    classifier = Classifier(find_bundle(word, here))
+    found = [result for batch in classify(classifier, named, top=top) for result in batch]
+    rows: list[dict[str, Any]] = [
+        {"file": r.name, "answer": r.answer.says, "p": r.answer.top[0][1], "top": dict(r.answer.top), "fault": ""}
+        if r.answer
+        else {"file": r.name, "answer": None, "p": None, "top": {}, "fault": r.fault}
+        for r in found
+    ]
+    return Rows(rows + [{"file": name, "answer": None, "p": None, "top": {}, "fault": why} for name, why in faults])
+
+
+__all__ = [
+    "Recipe", "Run", "ablate", "audit", "compare", "cv", "data", "explain", "export", "load_data", "models", "new", "predict",
+    "recipes", "replicate", "runs", "stress", "train", "transfer", "tune",
+]  # fmt: skip

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from fittingroom.data import Images, carve
+from fittingroom.questions.recipes import read
 from fittingroom.spec.errors import FittingroomError, need
-from fittingroom.spec.read import read_recipe
 from fittingroom.spec.recipe import Recipe
 from fittingroom.store import Runs
 
@@ -69,10 +69,10 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Raises `ValueError` for data that are no images, `FittingroomError` (a `ValueError` here) for a recipe that does not fit.
         """
-        from fittingroom.study.execute import best_epoch, stops_early
         from fittingroom.study.initial import initial
-        from fittingroom.study.plan import threads_each
+        from fittingroom.study.sharing import threads_each
         from fittingroom.training import choose_device, choose_precision, fit, prepare_process
+        from fittingroom.training.select import selected
 
         X, y = validate_data(self, _channels_first(X), y, allow_nd=True, ensure_min_samples=2)
         check_classification_targets(y)
@@ -93,12 +93,11 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             epochs: list[Any] = []
             first = initial(recipe.model.init, Runs(Path("runs")))
             start = first.read() if first else None
-            for snapshot in fit(self.recipe_, train, val, seed=self.random_state, device=device, start=start):
+            snapshots = fit(self.recipe_, train, val, seed=self.random_state, device=device, start=start)
+            for snapshot, keep in selected(snapshots, train_spec):
                 epochs.append(snapshot.epoch)
-                if train_spec.select == "last" or best_epoch(epochs) == snapshot.epoch.epoch:
+                if keep:
                     self.weights_ = snapshot.weights()
-                if stops_early(self.recipe_, epochs):
-                    break
         except FittingroomError as error:
             raise ValueError(str(error)) from error
         self.epochs_ = epochs
@@ -128,12 +127,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _recipe(self) -> Recipe:
         named = {"train.epochs": self.epochs, "optimizer.lr": self.lr, "train.batch_size": self.batch_size}
         changes = [*self.changes, *(f"{key}={value}" for key, value in named.items() if value is not None)]
-        if not isinstance(self.recipe, Recipe):
-            return read_recipe(self.recipe, changes)
-        from fittingroom.spec.overrides import apply_overrides
-        from fittingroom.spec.read import parse_recipe
-
-        return parse_recipe(apply_overrides(self.recipe.model_dump(mode="json", exclude_none=True), changes))
+        return read(self.recipe, changes)
 
     def _images(self, X: np.ndarray, fitting: bool) -> np.ndarray:
         """X as (N,C,H,W) uint8; while fitting, what is needed to do the same again is remembered."""

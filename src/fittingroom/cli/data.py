@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fittingroom.cli.options import Home, Json, RefuseFaults
+from fittingroom.cli.options import Home, Json
+from fittingroom.cli.shell import works
 
 if TYPE_CHECKING:
-    from fittingroom.data import Dataset
+    from fittingroom.study.workplace import Workplace
 
 Which = Annotated[str, typer.Argument(metavar="NAME|PATH", help="A data set's name, or a path of pictures.")]
 Overrides = Annotated[
@@ -26,47 +27,35 @@ def list_(home: Home = None, as_json: Json = False) -> None:
     """The data sets that are known, and whether they are here."""
     from fittingroom.cli import show
     from fittingroom.data import catalog, own
+    from fittingroom.questions import listing
 
     where = catalog.home(home)
-    entries = [catalog.entry(name, where) for name in catalog.catalog(where)]
-    mine = own.known(where)
-    here = {e.name: (where / "data" / e.name / e.files.test_labels.name).exists() for e in entries}
     if as_json:
-        show.as_json(
-            {
-                "home": str(where),
-                "datasets": [e.model_dump(mode="json") | {"here": here[e.name]} for e in entries],
-                "own": [about.model_dump(mode="json") | {"path": path} for about, path in mine],
-            }
-        )
+        entries = [catalog.entry(name, where).model_dump(mode="json") for name in catalog.catalog(where)]
+        here = [row["here"] == "yes" for row in listing.datasets(home)]
+        mine = [about.model_dump(mode="json") | {"path": path} for about, path in own.known(where)]
+        known = [entry | {"here": there} for entry, there in zip(entries, here, strict=True)]
+        show.as_json({"home": str(where), "datasets": known, "own": mine})
         return
-    show.table(
-        ["name", "title", "classes", "here", "licence"],
-        [[e.name, e.title, str(len(e.classes)), "yes" if here[e.name] else "no", e.licence] for e in entries],
-        left=5,
-    )
-    if mine:
+    show.table(*listing.datasets(home).table)
+    if mine := listing.own_pictures(home):
         print("\nyour own, decoded:")
-        lines = [
-            [a.name, f"{sum(map(sum, a.counts.values())):,}", str(len(a.classes)), "×".join(map(str, a.shape)), path]
-            for a, path in mine
-        ]
-        show.table(["name", "images", "classes", "shape", "path"], lines, left=5)
+        show.table(*mine.table)
     print(f"\nin {where}; give --data a folder of pictures, or add a TOML file to {where / 'datasets'} (docs/data.md)")
 
 
 @app.command()
-def get(
-    name: Which, overrides: Overrides = None, strict: RefuseFaults = False, home: Home = None, as_json: Json = False
-) -> None:
+@works("home", "strict")
+def get(place: Workplace, name: Which, overrides: Overrides = None, as_json: Json = False) -> None:
     """Fetch and verify a data set, or decode your own pictures; says where they came from and what was left out."""
     from fittingroom.cli import show
     from fittingroom.data import catalog
     from fittingroom.data.acquire import acquire, provenance, verify
+    from fittingroom.spec.read import read_shape
 
-    where = catalog.home(home)
+    where = catalog.home(place.home)
     if name not in catalog.catalog(where):
-        data = loaded(name, overrides, strict, home, as_json)
+        data = place.load(name, read_shape(overrides or []))
         if as_json:
             show.as_json(
                 {
@@ -81,7 +70,7 @@ def get(
             )
         return
     entry = catalog.entry(name, where)
-    folder = acquire(entry, where, (lambda line: None) if as_json else print)
+    folder = acquire(entry, where, place.progress.note)
     verify(entry, folder)
     source = provenance(entry, where)
     if as_json:
@@ -91,19 +80,20 @@ def get(
 
 
 @app.command(name="show")
+@works("home", "strict")
 def show_(
+    place: Workplace,
     name: Which,
     overrides: Overrides = None,
-    strict: RefuseFaults = False,
     out: Annotated[Path | None, typer.Option(help="The page to write (default: runs/data-NAME.html).")] = None,
-    home: Home = None,
     as_json: Json = False,
 ) -> None:
     """Write one HTML page about a data set: samples, balance, pixels, mean images, duplicates."""
     from fittingroom.cli import show
     from fittingroom.report.data_page import write_data_page
+    from fittingroom.spec.read import read_shape
 
-    data = loaded(name, overrides, strict, home, as_json)
+    data = place.load(name, read_shape(overrides or []))
     path, facts = write_data_page(data, out or Path("runs") / f"data-{data.name}.html")
     if as_json:
         show.as_json(facts | {"page": str(path)})
@@ -111,23 +101,3 @@ def show_(
     for key, value in facts.items():
         print(f"{key.replace('_', ' ')}: {value}")
     print(f"page: {path}")
-
-
-def loaded(name: str, overrides: list[str] | None, strict: bool, home: Path | None, silent: bool) -> Dataset:
-    """A data set for a command that only looks: with a bar while pictures are decoded, and what there is to say."""
-    from fittingroom.cli.board import share_of
-    from fittingroom.data import load
-    from fittingroom.spec.errors import FittingroomError
-    from fittingroom.spec.overrides import apply_overrides
-    from fittingroom.spec.read import parse
-    from fittingroom.spec.recipe import ShapeSpec
-
-    whole = apply_overrides({"data": {}}, overrides or [])
-    tree = whole.pop("data")
-    if whole:
-        raise FittingroomError(
-            f"{' '.join(overrides or [])}: here only what pictures become is set: data.image_size, data.channels, data.resize"
-        )
-    shape = parse(ShapeSpec, tree, "data", "docs/data.md")
-    with share_of("reading pictures", silent) as tick:
-        return load(name, home, (lambda line: None) if silent else print, shape=shape, strict=strict, tick=tick)

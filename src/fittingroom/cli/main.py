@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from fittingroom.cli import audit, bench, commands, data, evidence, mirror, ship, studies, tune
+from fittingroom.cli import catalog, data, mirror, questions, runs, ship, tune
 from fittingroom.spec.errors import FittingroomError, MissingExtra
 
 app = typer.Typer(
@@ -21,14 +21,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    *commands.ALL,
-    *evidence.ALL,
-    *studies.ALL,
+    *runs.ALL_OF_RUNS,
+    *catalog.ALL_OF_CATALOG,
+    *questions.ALL_QUESTIONS,
+    tune.tune,
     *ship.ALL,
     mirror.mirror,
-    tune.tune,
-    audit.audit,
-    bench.bench,
 ):
     app.command(context_settings={"allow_interspersed_args": True})(command)
 app.add_typer(data.app, name="data")

@@ -26,8 +26,16 @@ Data = Annotated[str, typer.Option(help="A data set's name, or a path of picture
 Launcher = Annotated[
     str, typer.Option("--launcher", help="Who trains: local, ray (a cluster on this machine), or ray=ADDRESS.")
 ]
+Costs = Annotated[
+    bool, typer.Option("--costs", help="Measure what recipes cost here, too, where nothing was trained just now.")
+]
+Events = Annotated[
+    Path | None,
+    typer.Option(
+        "--events", envvar="FITTINGROOM_EVENTS", help="Append what happens to this file, one JSON object a line."
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
-Report = Annotated[Path | None, typer.Option(help="The HTML report to write (default: in the runs folder).")]
 Png = Annotated[Path | None, typer.Option("--png", help="A folder for each figure as a PNG, for slides.")]
 MetricName = Annotated[
     str,

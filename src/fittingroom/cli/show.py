@@ -1,32 +1,67 @@
-"""Tables and structured output for people and machines."""
+"""Answers, tables and structured output for people and machines."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from fittingroom.questions.answer import Answer
+
+PIPED = 240  # columns of a table that nobody looks at in a terminal
+
+
+def answer(found: Answer, report: Path) -> None:
+    """Print an answer: its tables, its sentences, and where more is."""
+    for lines in found.tables:
+        if lines[1:]:
+            table(*lines)
+            print()
+    screen = console()
+    words = "\n".join(found.sentences)
+    if screen.is_terminal and found.heading:
+        screen.print(Panel(Text(words), title=found.heading, title_align="left", border_style="green"))
+    else:
+        print(f"{found.heading}: {words}" if found.heading else words)
+    where: Mapping[str, object] = {"study": found.study, **found.files, "report": report}
+    for name, place in where.items():
+        if place:
+            print(f"{name}: {place}")
 
 
 def console() -> Console:
     return Console(highlight=False)
 
 
-def table(head: Sequence[str], lines: Sequence[Sequence[str]], left: int = 1) -> None:
-    """Print a table whose first `left` columns are text and the others numbers. Piped, it keeps every column."""
+def table(head: Sequence[str], *lines: Sequence[str]) -> None:
+    """Print a table: words stand left, numbers right. A narrow terminal gets two instead of torn cells; a pipe all columns."""
     screen = console()
     if not screen.is_terminal:
-        screen = Console(highlight=False, width=240)
+        screen = Console(highlight=False, width=PIPED)
+    whole = _table(head, lines)
+    most = 7  # columns of the first half
+    if screen.is_terminal and len(head) > most and screen.measure(whole).maximum > screen.width:
+        screen.print(_table(head[:most], [line[:most] for line in lines]))
+        whole = _table([head[0], *head[most:]], [[line[0], *line[most:]] for line in lines])
+    screen.print(whole)
+
+
+def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> Table:
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for i, name in enumerate(head):
-        shown.add_column(name, justify="left" if i < left else "right", overflow="fold")
+        numbers = i > 0 and all(line[i][:1] in "0123456789+-–−<" for line in lines)
+        shown.add_column(name, justify="right" if numbers else "left", overflow="fold")
     for line in lines:
         shown.add_row(*(Text(cell) for cell in line))
-    screen.print(shown)
+    return shown
 
 
 def as_json(content: Any) -> None:

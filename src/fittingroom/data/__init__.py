@@ -1,6 +1,6 @@
 """Turns data set names and paths of pictures into arrays: acquire, verify, load, split, inspect. Never augments."""
 
-from fittingroom.data.dataset import Dataset, Images, LockedTest, load, reload
+from fittingroom.data.dataset import Dataset, Images, LockedTest, load, reload, remember
 from fittingroom.data.split import carve, fold_numbers, fold_of, not_test, prepare
 from fittingroom.data.strata import folds
 
@@ -16,4 +16,5 @@ __all__ = [
     "not_test",
     "prepare",
     "reload",
+    "remember",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,8 @@ from fittingroom.spec.framing import Framing, Subject
 from fittingroom.spec.recipe import ShapeSpec
 
 AS_THEY_CAME = ShapeSpec()
+RECENT = 2  # data sets that a process keeps: the jobs of a question share theirs
+_recent: OrderedDict[tuple[str, str, Path], Dataset] = OrderedDict()  # by name, digest and home
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -165,8 +168,27 @@ def load(
 
 
 def reload(name: str, digest: str, home_dir: Path | str | None = None) -> Dataset:
-    """The data set of this name and content that a run was made with. Raises `FittingroomError` if it is not here any more."""
+    """The data set of this name and content that a run was made with; one of the last few comes from memory.
+
+    Raises `FittingroomError` if it is not here any more.
+    """
     where = home(home_dir)
+    key = name, digest, where
+    if key in _recent:
+        _recent.move_to_end(key)
+        return _recent[key]
+    return remember(_reloaded(name, digest, where))
+
+
+def remember(data: Dataset) -> Dataset:
+    """Let `reload` give these very images while they are among the last few; the data set itself. They must not be changed."""
+    _recent[data.name, data.digest, data.home_dir] = data
+    while len(_recent) > RECENT:
+        _recent.popitem(last=False)
+    return data
+
+
+def _reloaded(name: str, digest: str, where: Path) -> Dataset:
     about = own.reopen(digest, where)
     if about is not None:
         return _own(about, where, name)

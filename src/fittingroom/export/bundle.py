@@ -13,20 +13,22 @@ from safetensors.numpy import save
 from scipy.special import softmax
 
 from fittingroom.data import Dataset, prepare, reload
-from fittingroom.data.acquire import Say
 from fittingroom.export.graph import onnx_graph
 from fittingroom.export.quantize import CALIBRATION, int8
+from fittingroom.export.web import FILES as SITE
+from fittingroom.export.web import MARK, export_web
 from fittingroom.inference.classifier import Graph
 from fittingroom.metrics.calibration import FEWEST_TO_FIT, calibration_error, temperature
 from fittingroom.metrics.intervals import wilson
 from fittingroom.metrics.scores import scores
 from fittingroom.report.model_card import model_card
 from fittingroom.spec.bundle import FORMAT, BundleFacts, Confidence, Measured, Parity, TensorFacts
-from fittingroom.spec.errors import FittingroomError
-from fittingroom.store import LoadedRun, RunFolder, Runs, load_run
+from fittingroom.spec.errors import FittingroomError, need
+from fittingroom.store import LoadedRun, RunFolder, load_run
 from fittingroom.store.bundles import FACTS, FILES, GRAPH, BundleFolder, refuse_strange, sha256, write_folder
 from fittingroom.store.runs import recipe_toml
 from fittingroom.study.scored import scored_images
+from fittingroom.study.workplace import Workplace
 from fittingroom.training import predict
 from fittingroom.training.fit import restore
 
@@ -35,24 +37,24 @@ INT8_MAY_LOSE = 0.003  # of accuracy
 
 
 def export(
-    run: RunFolder,
-    runs: Runs,
-    out: Path,
-    *,
-    quantize: str = "no",
-    home_dir: Path | None = None,
-    say: Say = lambda line: None,
+    run: RunFolder, place: Workplace, *, out: Path | None = None, quantize: str = "no", web: Path | None = None
 ) -> BundleFolder:
-    """Write the bundle of a finished run into the folder `out`, and give it back.
+    """Write the bundle of a finished run into the folder `out` (default: in the run's), and give it back.
 
-    All test images that it was scored on go through both the network and the graph. Raises `FittingroomError`, with
-    nothing written, if one of their predictions changes, or if `quantize="int8"` loses more than 0.3 points of accuracy;
-    or for a run that is not finished and scored.
+    `web`: a folder for a site, too, on which the model runs in the visitor's browser. All test images that it was scored on go
+    through both the network and the graph. Raises `FittingroomError`, with nothing written, if one of their predictions
+    changes, or if `quantize="int8"` loses more than 0.3 points of accuracy; or for a run that is not finished and scored.
     """
+    for module in ("onnx", "onnxscript", "onnxruntime"):
+        need(module, "export", "export")
+    if web:
+        refuse_strange(web, MARK, SITE)
+    out = out or (run.bundle.path if quantize == "no" else run.path / f"bundle-{quantize}")
+    say, runs = place.progress.note, run.home
     run.refuse_held_out("export")
     loaded = load_run(run)
     refuse_strange(out, FACTS, FILES)
-    data = reload(loaded.data.name, loaded.data.digest, home_dir)
+    data = reload(loaded.data.name, loaded.data.digest, place.home)
     test = scored_images(run, runs, data)
     weights = run.arrays("weights")
     model = restore(loaded.recipe, weights, test)
@@ -88,7 +90,10 @@ def export(
         ),
     }
     write_folder(out, {**stored, **about}, FACTS)
-    return BundleFolder(out)
+    bundle = BundleFolder(out)
+    if web:
+        export_web(bundle, web, home_dir=place.home, say=say)
+    return bundle
 
 
 def _temperature(run: LoadedRun) -> tuple[float, int]:

@@ -1,5 +1,5 @@
 """A bundle answers: pictures to probabilities, by ONNX Runtime. No torch."""
 
-from fittingroom.inference.classifier import Answer, Classifier
+from fittingroom.inference.classifier import Classifier, Prediction
 
-__all__ = ["Answer", "Classifier"]
+__all__ = ["Classifier", "Prediction"]

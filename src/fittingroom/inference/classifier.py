@@ -17,7 +17,7 @@ OUTPUTS = ("logits", "probabilities", "features")  # of every graph, in this ord
 
 
 @dataclass(frozen=True)
-class Answer:
+class Prediction:
     """What a model says of one picture: classes with their probabilities (fractions), the likeliest first."""
 
     top: tuple[tuple[str, float], ...]
@@ -119,11 +119,11 @@ class Classifier:
     def classes(self) -> tuple[str, ...]:
         return self.facts.classes
 
-    def answers(self, probabilities_NK: np.ndarray, top: int = 3, sure_at: float | None = None) -> list[Answer]:
+    def answers(self, probabilities_NK: np.ndarray, top: int = 3, sure_at: float | None = None) -> list[Prediction]:
         """In words what probabilities say: the `top` likeliest classes of each image, and whether the first is sure."""
         limit = self.facts.confidence.sure_at if sure_at is None else sure_at
         order = np.argsort(-probabilities_NK, axis=1, kind="stable")[:, :top]
         return [
-            Answer(tuple((self.classes[c], float(p[c])) for c in row), bool(p[row[0]] >= limit))
+            Prediction(tuple((self.classes[c], float(p[c])) for c in row), bool(p[row[0]] >= limit))
             for row, p in zip(order, probabilities_NK, strict=True)
         ]

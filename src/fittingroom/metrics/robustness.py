@@ -13,6 +13,7 @@ from fittingroom.metrics.pairs import Judged, judge_pairs
 from fittingroom.metrics.parts import Part, judge_parts, parts_words
 from fittingroom.metrics.words import LUCK
 from fittingroom.spec.records import Record
+from fittingroom.store import LoadedRun
 
 
 class Robust(Record):
@@ -42,6 +43,9 @@ class RobustPair(Record):
     text: str
 
 
+Robustness = tuple[list[Robust], list[RobustPair]]  # rows, the most robust first, and how they differ
+
+
 @dataclass(frozen=True)
 class RobustRun:
     """What one run said of the harmed images: predictions (C kinds, S severities, N images) and labels (N,)."""
@@ -58,7 +62,7 @@ class RobustRun:
         return np.asarray((self.said_CSN == self.labels_N).mean(1))
 
 
-def compare_robustness(runs: Mapping[str, Sequence[RobustRun]]) -> tuple[list[Robust], list[RobustPair]]:
+def compare_robustness(runs: Mapping[str, Sequence[RobustRun]]) -> Robustness:
     """Rows (most robust first) and pairs, judged like test accuracy: seeds and images crossed, Holm over the pairs."""
     kinds = next(iter(runs.values()))[0].kinds
     right_SCN = {name: np.stack([run.right_CN() for run in group]) for name, group in runs.items()}
@@ -115,3 +119,21 @@ def weakest(row: Robust, most: int = 3) -> list[tuple[str, float]]:
     """The kinds of corruption that cost a recipe most: kind and mean accuracy over severities, the worst first."""
     means = {kind: float(np.mean(values)) for kind, values in row.by_kind.items()}
     return sorted(means.items(), key=lambda item: item[1])[:most]
+
+
+def robustness(runs: Mapping[str, Sequence[LoadedRun]]) -> Robustness | None:
+    """How the recipes stand corruption, if every run was stressed in the same way; None otherwise."""
+    stressed = {name: [_stressed(run) for run in group] for name, group in runs.items()}
+    found = {name: [run for run in group if run] for name, group in stressed.items()}
+    kinds = {(run.version, run.kinds) for group in found.values() for run in group}
+    if len(kinds) != 1 or any(len(found[name]) < len(group) for name, group in runs.items()):
+        return None
+    return compare_robustness(found)
+
+
+def _stressed(run: LoadedRun) -> RobustRun | None:
+    found = run.folder.stressed()
+    if found is None or not run.metrics.test:
+        return None
+    kinds = tuple(map(str, found["kinds"]))
+    return RobustRun(run.seed, int(found["version"]), run.metrics.test.accuracy, kinds, found["said"], found["labels"])

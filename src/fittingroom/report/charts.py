@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import altair as alt
 import numpy as np
@@ -13,14 +13,12 @@ import numpy as np
 from fittingroom.metrics.calibration import reliability as binned
 from fittingroom.metrics.intervals import wilson
 from fittingroom.metrics.metric import METRICS, Metric
+from fittingroom.metrics.story import Story
+from fittingroom.metrics.transfer import Step
 from fittingroom.metrics.verdict import Row
 from fittingroom.metrics.words import human
-from fittingroom.report.gather import Story
 from fittingroom.report.theme import COLOURS, WIDTH, Chart
 from fittingroom.spec.records import DataFacts, Epoch, Structure
-
-if TYPE_CHECKING:
-    from fittingroom.report.transfer_page import Step
 
 
 def _recipes(story: Story) -> list[str]:
@@ -149,6 +147,11 @@ def curves(epochs: Mapping[str, Sequence[Sequence[Epoch]]], quantity: str) -> Ch
     )
     line = base.mark_line(strokeWidth=2, clip=True, point=alt.OverlayMarkDef(size=18)).encode(y=y, strokeDash=dash)
     return (band + line).properties(width=WIDTH, height=250)
+
+
+def history(epochs: Mapping[str, Sequence[Sequence[Epoch]]]) -> Chart:
+    """Accuracy and loss per epoch, side by side."""
+    return alt.hconcat(curves(epochs, "accuracy"), curves(epochs, "loss")).resolve_scale(color="shared")
 
 
 def reliability(story: Story) -> Chart:
@@ -508,4 +511,15 @@ def pixels(histogram: dict[str, np.ndarray]) -> Chart:
         )
         .transform_filter("datum.share > 0")
         .properties(width=WIDTH, height=200)
+    )
+
+
+def bars(values: Mapping[str, float], title: str) -> Chart:
+    """One bar for each name."""
+    rows = [{"name": name, "value": value} for name, value in values.items()]
+    return (
+        alt.Chart(alt.Data(values=rows))
+        .mark_bar()
+        .encode(x=alt.X("value:Q", title=title), y=alt.Y("name:N", sort=list(values), title=None))
+        .properties(width=WIDTH, height=alt.Step(24))
     )

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from fittingroom.metrics.classes import Confusion, class_scores, most_confused
+from fittingroom.metrics.story import Story
 from fittingroom.metrics.words import percent
-from fittingroom.report.gather import Story
 from fittingroom.report.pictures import data_uri, png_bytes, sheet
 
 GALLERY = 18  # images in each
@@ -20,7 +20,7 @@ COLUMNS = 50  # of its picture
 
 def confusions(story: Story, recipe: str) -> list[Confusion]:
     """The most frequent confusions of a recipe over its seeds."""
-    return most_confused(story.said(recipe), story.labels_N, len(story.data.classes))
+    return most_confused(story.predicted(recipe), story.labels_N, len(story.data.classes))
 
 
 def confusion_words(story: Story, c: Confusion) -> str:
@@ -38,11 +38,6 @@ def mistakes(story: Story, recipe: str, drawn: Mapping[str, Mapping[str, str]]) 
     by_class = class_scores(counts)
     off = counts * (1 - np.eye(len(classes)))
     taken = [classes[row.argmax()] if row.any() else "" for row in off]
-    p_NK = story.probabilities[recipe]
-    predicted_N, confidence_N = p_NK.argmax(1), p_NK.max(1)
-    wrong = np.flatnonzero(predicted_N != story.labels_N)
-    worst = wrong[np.argsort(-confidence_N[wrong], kind="stable")][:GALLERY]
-    lines = {int(i): [f"said {classes[predicted_N[i]]}", f"{100 * confidence_N[i]:.0f} % sure"] for i in worst}
     names = ("precision", "recall", "f1")
     return {
         "recipe": recipe,
@@ -57,8 +52,18 @@ def mistakes(story: Story, recipe: str, drawn: Mapping[str, Mapping[str, str]]) 
             [mean, *(percent(getattr(by_class, mean)(n), 1) for n in names), f"{by_class.support_K.sum():,.0f}", ""]
             for mean in ("macro", "weighted")
         ],
-        "gallery": gallery(story, lines),
+        "gallery": [_uri(one) for one in confident_mistakes(story, recipe)],
     }  # fmt: skip
+
+
+def confident_mistakes(story: Story, recipe: str, most: int = GALLERY) -> list[dict[str, Any]]:
+    """The test images that a recipe is most confidently wrong about, the surest first, as `gallery` gives them."""
+    p_NK, classes = story.probabilities[recipe], story.data.classes
+    predicted_N, confidence_N = p_NK.argmax(1), p_NK.max(1)
+    wrong = np.flatnonzero(predicted_N != story.labels_N)
+    worst = wrong[np.argsort(-confidence_N[wrong], kind="stable")][:most]
+    lines = {int(i): [f"said {classes[predicted_N[i]]}", f"{100 * confidence_N[i]:.0f} % sure"] for i in worst}
+    return gallery(story, lines)
 
 
 def only_one_is_right(story: Story) -> list[dict[str, Any]]:
@@ -73,24 +78,23 @@ def only_one_is_right(story: Story) -> list[dict[str, Any]]:
             margin = p_right[rows, labels[rows]] - p_wrong[rows, labels[rows]]
             clearest = rows[np.argsort(-margin, kind="stable")][: GALLERY // 2]
             lines = {int(i): [f"said {story.data.classes[p_wrong[i].argmax()]}"] for i in clearest}
-            found.append({"right": right, "wrong": wrong, "gallery": gallery(story, lines)})
+            found.append({"right": right, "wrong": wrong, "gallery": [_uri(one) for one in gallery(story, lines)]})
     return found
 
 
 def gallery(story: Story, lines: Mapping[int, list[str]]) -> list[dict[str, Any]]:
-    """Test images by row with lines of words; empty where the pictures are not at hand."""
+    """Test images (`picture`, (C,H,W) uint8) by row with lines of words; empty where the pictures are not at hand."""
     if story.thumbnails_NCHW is None:
         return []
     classes = story.data.classes
     return [
-        {
-            "row": row,
-            "image": data_uri(png_bytes(story.thumbnails_NCHW[row])),
-            "true": classes[story.labels_N[row]],
-            "lines": said,
-        }
+        {"row": row, "picture": story.thumbnails_NCHW[row], "true": classes[story.labels_N[row]], "lines": said}
         for row, said in lines.items()
     ]
+
+
+def _uri(one: Mapping[str, Any]) -> dict[str, Any]:
+    return {**one, "image": data_uri(png_bytes(one["picture"]))}
 
 
 def explorer(story: Story) -> dict[str, Any] | None:

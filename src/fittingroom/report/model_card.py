@@ -6,9 +6,9 @@ import numpy as np
 
 from fittingroom.metrics.classes import most_confused
 from fittingroom.metrics.intervals import wilson
+from fittingroom.metrics.robustness import robustness
 from fittingroom.metrics.robustness import weakest as weakest_kinds
 from fittingroom.metrics.words import human, percent
-from fittingroom.report.gather import robustness
 from fittingroom.report.render import render
 from fittingroom.spec.bundle import BundleFacts, Parity
 from fittingroom.spec.framing import Framing

@@ -11,9 +11,9 @@ from fittingroom.metrics.effects import Effect
 from fittingroom.metrics.metric import METRICS
 from fittingroom.metrics.portrait import Calibrated, Sentence, Side, calibrated, portrait
 from fittingroom.metrics.portrait import against as compared
+from fittingroom.metrics.story import Story
 from fittingroom.metrics.words import human, in_words, percent, table
 from fittingroom.report import charts, theme
-from fittingroom.report.gather import Story
 from fittingroom.report.mistakes import confusion_words, confusions, explorer, mistakes, only_one_is_right
 from fittingroom.report.pictures import data_uri, png_bytes, sheet
 from fittingroom.report.render import assets, both_modes, render, script_hash
@@ -24,16 +24,9 @@ from fittingroom.store import LoadedRun, Runs
 from fittingroom.store.atomic import write
 from fittingroom.store.runs import safe_name
 
-Draw = Callable[[bool], theme.Chart]  # dark → chart
 
-
-def write_report(
-    stories: Sequence[Story], runs: Runs, path: Path, png_dir: Path | None = None, effects: Sequence[Effect] = ()
-) -> Path:
-    """Write one HTML file for `stories`, and each figure as a PNG into `png_dir` if given; the HTML's path.
-
-    `effects` are an ablation's, told in front of everything else.
-    """
+def write_report(stories: Sequence[Story], runs: Runs, path: Path, effects: Sequence[Effect] = ()) -> Path:
+    """Write one HTML file for `stories`; its path. `effects` are an ablation's, told in front of everything else."""
     script = (assets() / "explorer.js").read_text(encoding="utf-8")
     html = render(
         "page.html",
@@ -42,10 +35,6 @@ def write_report(
         **report_context(stories, runs, path.parent, effects),
     )
     write(path, html)
-    if png_dir:
-        for story in stories:
-            for name, draw in figures(story):
-                write(png_dir / f"{safe_name(story.data.name)}-{safe_name(name)}.png", theme.png(draw(False)))
     return path
 
 
@@ -61,13 +50,13 @@ def report_context(
     }
 
 
-def figures(story: Story) -> Iterator[tuple[str, Draw]]:
+def figures(story: Story) -> Iterator[tuple[str, theme.Draw]]:
     """Every figure of a story by name."""
 
-    def same(make: Callable[..., theme.Chart], *args: Any) -> Draw:
+    def same(make: Callable[..., theme.Chart], *args: Any) -> theme.Draw:
         return lambda dark: make(*args)
 
-    def confused(recipe: str, number: str) -> Draw:
+    def confused(recipe: str, number: str) -> theme.Draw:
         return lambda dark: charts.confusion(story.confusion(recipe), story.data.classes, number, dark)
 
     yield "accuracy", same(charts.accuracy, story)

@@ -8,7 +8,7 @@ from typing import Any
 import tomli_w
 
 from fittingroom.metrics.metric import ACCURACY
-from fittingroom.report.gather import Story
+from fittingroom.metrics.story import Story
 from fittingroom.spec.changes import changed
 from fittingroom.spec.read import read_recipe, shipped_recipes
 from fittingroom.spec.recipe import Recipe

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import vl_convert
 
 from fittingroom.report.pictures import data_uri
+from fittingroom.spec.errors import FittingroomError
+from fittingroom.store.atomic import write
 
 # Okabe & Ito (2008), colours that colour-blind readers tell apart; markers and dashes say the same again
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8c6d1f", "#7a7a7a"]
@@ -24,11 +29,38 @@ ON_DARK = [
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 WIDTH = 340
 Chart = Any  # Altair's chart classes share no useful base
+Draw = Callable[[bool], Chart]  # dark → chart
 
 
-def svg(chart: Chart, dark: bool = False) -> str:
-    """A chart as a stand-alone SVG with a transparent background."""
-    return str(vl_convert.vegalite_to_svg(json.dumps(_themed(chart, dark, "transparent"))))
+@dataclass(frozen=True, repr=False)
+class Figure:
+    """A chart that shows itself in a notebook: as an SVG on white, which needs neither internet nor a widget."""
+
+    draw: Draw
+
+    @property
+    def chart(self) -> Chart:
+        """The Altair chart."""
+        return self.draw(False)
+
+    def save(self, path: str | Path) -> Path:
+        """Write it as a picture: PNG or SVG, by the name's ending. Raises `FittingroomError` for another."""
+        path = Path(path)
+        kinds: dict[str, Callable[[Chart], str | bytes]] = {".svg": svg, ".png": png}
+        if path.suffix not in kinds:
+            raise FittingroomError(
+                f"{path}: a figure is saved as .png or .svg; for others there is its .chart, of Altair"
+            )
+        write(path, kinds[path.suffix](self.chart))
+        return path
+
+    def _repr_svg_(self) -> str:
+        return svg(self.chart, background="white")
+
+
+def svg(chart: Chart, dark: bool = False, background: str = "transparent") -> str:
+    """A chart as a stand-alone SVG."""
+    return str(vl_convert.vegalite_to_svg(json.dumps(_themed(chart, dark, background))))
 
 
 def png(chart: Chart, scale: float = 2.0) -> bytes:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import altair as alt
 
+from fittingroom.metrics.search import Searched, shown
 from fittingroom.report.theme import COLOURS, WIDTH, Chart
 from fittingroom.spec.space import Choice, Range
-
-if TYPE_CHECKING:
-    from fittingroom.report.tune_page import Found
 
 MOST_LETTERS = 34  # of a path or a value in a chart
 
 
-def history(found: Found) -> Chart:
+def history(found: Searched) -> Chart:
     """Each completed trial in the order of trying, and the best so far."""
     by, best = found.metric, None
     rows = []
@@ -50,7 +48,7 @@ def importance(shares: Mapping[str, float]) -> Chart:
     )
 
 
-def slices(found: Found) -> Chart:
+def slices(found: Searched) -> Chart:
     """The score over each part by itself."""
     charts = []
     for path, dimension in found.dimensions.items():
@@ -78,7 +76,7 @@ def slices(found: Found) -> Chart:
     return alt.concat(*charts, columns=4, spacing=18)
 
 
-def parallel(found: Found) -> Chart:
+def parallel(found: Searched) -> Chart:
     """Each completed trial as a line through its values; the better, the darker."""
     paths = list(found.dimensions)
     done = list(reversed(found.ranked))
@@ -111,7 +109,7 @@ def parallel(found: Found) -> Chart:
     return (lines + best).properties(width=150 * len(axes), height=230)
 
 
-def pareto(found: Found) -> Chart:
+def pareto(found: Searched) -> Chart:
     """The score against each cost; the front is what no other trial beats in all objectives."""
     charts = []
     for i, cost in enumerate(found.objectives[1:], 1):
@@ -144,7 +142,7 @@ def pareto(found: Found) -> Chart:
     return alt.concat(*charts, columns=2)
 
 
-def _title(found: Found) -> str:
+def _title(found: Searched) -> str:
     by = found.metric
     return f"validation {by.name.replace('_', ' ')}{by.unit and f' ({by.unit.strip()})'}"
 
@@ -156,8 +154,6 @@ def _short(path: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    from fittingroom.report.tune_page import shown
-
     return value if isinstance(value, int | float) and not isinstance(value, bool) else _short(shown(value))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from fittingroom.spec.errors import FittingroomError, nearest, unknown
 from fittingroom.spec.overrides import apply_overrides
-from fittingroom.spec.recipe import LAYER_KINDS, Recipe
+from fittingroom.spec.recipe import LAYER_KINDS, Recipe, ShapeSpec
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -59,6 +60,21 @@ def read_toml(path: Path) -> dict[str, Any]:
 def parse_recipe(tree: dict[str, Any], where: str = "recipe", default_name: str = "unnamed") -> Recipe:
     """A recipe from plain data, for example from `tomllib`. See `Recipe`."""
     return parse(Recipe, {"name": default_name, **tree}, where, "fittingroom recipes NAME")
+
+
+def read_shape(words: Sequence[str]) -> ShapeSpec:
+    """What pictures are made into, from overrides of `data` that say nothing else. Raises `FittingroomError`.
+
+    >>> read_shape(["data.image_size=64"]).image_size
+    64
+    """
+    whole = apply_overrides({"data": {}}, list(words))
+    tree = whole.pop("data")
+    if whole:
+        raise FittingroomError(
+            f"{' '.join(words)}: here only what pictures become is set: data.image_size, data.channels, data.resize"
+        )
+    return parse(ShapeSpec, tree, "data", "docs/data.md")
 
 
 def parse(kind: type[T], tree: Any, where: str, see: str) -> T:

@@ -2,6 +2,6 @@
 
 from fittingroom.store.bundles import BundleFolder
 from fittingroom.store.loaded import LoadedRun, load_run
-from fittingroom.store.runs import RunFolder, Runs
+from fittingroom.store.runs import RunFolder, Runs, Study
 
-__all__ = ["BundleFolder", "LoadedRun", "RunFolder", "Runs", "load_run"]
+__all__ = ["BundleFolder", "LoadedRun", "RunFolder", "Runs", "Study", "load_run"]

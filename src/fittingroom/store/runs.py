@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import filelock
 import numpy as np
 import tomli_w
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors.numpy import load_file
 from safetensors.numpy import save as tensors_to_bytes
 
@@ -96,6 +96,14 @@ class RunFolder:
     def identity(self) -> dict[str, Any]:
         """Seed, digest and the rest of `run.json`; `score_test` says whether it was begun to meet the test set."""
         return dict(self._json("run.json"))
+
+    @property
+    def part(self) -> str:
+        """Which part of a study it is ("fold 2 of 5"), and means nothing by itself; "" for a run that stands alone."""
+        about = self.identity
+        if "part" in about or not self.recipe.data.folds:
+            return str(about.get("part", ""))
+        return f"fold {self.recipe.data.fold + 1} of {self.recipe.data.folds}"  # of before that was recorded
 
     @property
     def seed(self) -> int:
@@ -255,6 +263,15 @@ class RunFolder:
             raise FittingroomError(f"{self.path / name} is damaged: {error.errors()[0]['msg']}") from None
 
 
+class Study(BaseModel):
+    """Which runs answer which question: what `RUNS/studies/NAME.json` holds, so that it can be answered again."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    question: str = "compare"
+    runs: tuple[str, ...]
+    settings: dict[str, Any] = {}  # what the answer hangs on besides: the parts of an ablation, the steps of a transfer
+
+
 class Runs:
     """A folder of run folders, with its log of test readings (`test_reads.jsonl`) and thumbnails of what was scored.
 
@@ -265,24 +282,23 @@ class Runs:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def folder(self, recipe: str, dataset: str, seed: int, digest: str) -> RunFolder:
-        """Where a run of this identity lives, whether it exists or not."""
-        return RunFolder(self.path / f"{safe_name(recipe)}_{safe_name(dataset)}_s{seed}_{digest[:10]}")
-
-    def list(self) -> list[RunFolder]:
-        """Every run folder, finished or not, by name."""
+    def list(self, parts: bool = True) -> list[RunFolder]:
+        """Every run folder, finished or not, by name; without `parts`, none that is but a part of a study."""
         found = self.path.glob("*/run.json") if self.path.is_dir() else ()
-        return [RunFolder(file.parent) for file in sorted(found)]
+        runs = (RunFolder(file.parent) for file in sorted(found))
+        return [run for run in runs if parts or not _is_part(run)]
 
     def find(self, name: str, studies: Sequence[str] = ()) -> RunFolder:
         """A run by folder name, an unambiguous beginning of one, or a path; `FittingroomError` otherwise.
 
-        `studies`: names that could have been meant, too.
+        A beginning means no part of a study. `studies`: names that could have been meant, too.
         """
         if (Path(name) / "run.json").exists():
             return RunFolder(Path(name))
         runs = self.list()
-        matches = [r for r in runs if r.name == name] or [r for r in runs if r.name.startswith(name)]
+        matches = [r for r in runs if r.name == name] or [
+            r for r in runs if r.name.startswith(name) and not _is_part(r)
+        ]
         if len(matches) > 1:
             some = matches[:4]
             lines = [f"  {r.name}" for r in some]
@@ -306,8 +322,14 @@ class Runs:
         """
         chosen: dict[str, RunFolder] = {}
         for word in words:
-            begun = [r for r in self.list() if r.name.startswith(word) and (unfinished or (r.done and r.metrics.test))]
-            chosen |= {str(r.path.resolve()): r for r in self.study(word) or begun or [self.find(word, self.studies())]}
+            study = self.study(word)
+            begun = [
+                r
+                for r in ([] if study else self.list())
+                if r.name.startswith(word) and not _is_part(r) and (unfinished or (r.done and r.metrics.test))
+            ]
+            found = self.runs_of(study) if study else begun or [self.find(word, self.studies())]
+            chosen |= {str(r.path.resolve()): r for r in found}
         homes = {r.path.resolve().parent for r in chosen.values()}
         return list(chosen.values()), Runs(homes.pop()) if len(homes) == 1 else self
 
@@ -319,21 +341,32 @@ class Runs:
 
     # ------------------------------------------------------------ studies
 
-    def write_study(self, name: str, runs: Sequence[RunFolder]) -> None:
-        """Remember which runs a comparison was made of."""
-        content = json.dumps({"runs": [run.name for run in runs]}, indent=2)
-        write(self.path / "studies" / f"{safe_name(name)}.json", content + "\n")
+    def write_study(self, name: str, study: Study, arrays: Arrays | None = None) -> None:
+        """Remember which runs answer a question, and `arrays` that the answer needs besides them."""
+        if arrays:
+            with atomic(self._study_file(name, ".npz")) as file:
+                np.savez_compressed(file, allow_pickle=False, **arrays)
+        write(self._study_file(name), study.model_dump_json(indent=2) + "\n")
 
     def studies(self) -> Sequence[str]:
         """The names of the studies that are remembered here."""
         return sorted(file.stem for file in (self.path / "studies").glob("*.json"))
 
-    def study(self, name: str) -> Sequence[RunFolder] | None:
-        """The runs of the study of this name (or of its TOML file), or None."""
-        path = self.path / "studies" / f"{safe_name(Path(name).stem if name.endswith('.toml') else name)}.json"
-        if not path.exists():
-            return None
-        return [RunFolder(self.path / run) for run in json.loads(path.read_text(encoding="utf-8"))["runs"]]
+    def study(self, name: str) -> Study | None:
+        """The study of this name (or of its TOML file), or None."""
+        path = self._study_file(Path(name).stem if name.endswith(".toml") else name)
+        return Study.model_validate_json(path.read_bytes()) if path.exists() else None
+
+    def study_arrays(self, name: str) -> dict[str, np.ndarray]:
+        """What was written beside the study of this name."""
+        return load_npz(self._study_file(name, ".npz"))
+
+    def runs_of(self, study: Study) -> Sequence[RunFolder]:
+        """Its run folders, in the order in which it was asked."""
+        return [RunFolder(self.path / name) for name in study.runs]
+
+    def _study_file(self, name: str, suffix: str = ".json") -> Path:
+        return self.path / "studies" / f"{safe_name(name)}{suffix}"
 
     # ------------------------------------------------------------ what was found out about the data
 
@@ -381,6 +414,14 @@ class Runs:
         return load_npz(path)["images"] if path.exists() else None
 
 
+def _is_part(run: RunFolder) -> bool:
+    """Whether a run belongs to a study; a damaged one is told where it is read."""
+    try:
+        return bool(run.part)
+    except FittingroomError:
+        return False
+
+
 def recipe_toml(recipe: Recipe) -> str:
     """A recipe as a file's text, every value written out; without what belongs to its source and not to a run."""
     return tomli_w.dumps(recipe.model_dump(mode="json", exclude_none=True, exclude={"claims", "measured", "space"}))
@@ -396,6 +437,11 @@ def load_npz(path: Path, wanted: Sequence[str] | None = None) -> dict[str, np.nd
             return {key: file[key] for key in file if wanted is None or key in wanted}
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, OSError) as error:
         raise FittingroomError(f"{path} is damaged ({error}); delete it and make it again") from None
+
+
+def run_name(recipe: str, dataset: str, seed: int, digest: str) -> str:
+    """What the folder of a run of this identity is called."""
+    return f"{safe_name(recipe)}_{safe_name(dataset)}_s{seed}_{digest[:10]}"
 
 
 def safe_name(name: str) -> str:

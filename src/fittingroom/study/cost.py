@@ -14,32 +14,44 @@ from fittingroom.spec.machine import cores
 from fittingroom.spec.records import Cost
 from fittingroom.store import RunFolder
 from fittingroom.study.clock import Quiet, forget_peak, median_s, peak_memory_bytes, step_s
-from fittingroom.study.launch import apart
-from fittingroom.study.plan import Job, cpu_name, threads_each
+from fittingroom.study.job import Job
+from fittingroom.study.launch.local import apart
+from fittingroom.study.sharing import cpu_name, threads_each
 from fittingroom.training import predict, prepare_process
 from fittingroom.training.fit import restore
 
 TRIES = 2
 
 
+def known_cost(job: Job, seeds: Sequence[RunFolder]) -> Cost | None:
+    """What `job`'s recipe costs here, if one of its finished runs knows it; then all of them do."""
+    here = (machine(), job.device, threads_each())
+    known = [run.cost for run in seeds if run.cost]
+    cost = next((c for c in known if (c.machine, c.device, c.threads) == here), None)
+    if cost:
+        _write(cost, seeds)
+    return cost
+
+
 def measured_cost(job: Job, seeds: Sequence[RunFolder], say: Say = lambda line: None) -> Cost | None:
-    """What `job`'s recipe costs here, written beside its finished runs; measured if none of them knows it.
+    """What `job`'s recipe costs here, measured and written beside its finished runs.
 
     Medians, after a warm-up. None, and nothing is written, if other processes were busy meanwhile at every try: two threads
     collapse when anything else wants their cores.
     """
     threads = threads_each()
-    here = (machine(), job.device, threads)
-    known = [run.cost for run in seeds if run.cost]
-    cost = next((c for c in known if (c.machine, c.device, c.threads) == here), None)
-    if cost is None:
-        say(f"measuring the cost of {job.recipe.name}, alone on the machine")
-        # in a process of its own: a used one would show the memory of what it did before
-        cost = apart(partial(_measure, job, seeds[0], threads), threads)
+    say(f"measuring the cost of {job.recipe.name}, alone on the machine")
+    # in a process of its own: a used one would show the memory of what it did before
+    cost = apart(partial(_measure, job, seeds[0], threads), threads)
     if cost:
-        for run in (run for run in seeds if run.cost != cost):
-            run.write_cost(cost)
+        _write(cost, seeds)
     return cost
+
+
+def _write(cost: Cost, seeds: Sequence[RunFolder]) -> None:
+    for run in seeds:
+        if run.cost != cost:
+            run.write_cost(cost)
 
 
 def machine() -> str:

@@ -23,11 +23,13 @@ from fittingroom.spec.machine import cores
 from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.records import DataFacts, Environment, Epoch, Metrics
 from fittingroom.store import RunFolder, Runs
-from fittingroom.study.plan import Job, cpu_name
+from fittingroom.study.job import Job
+from fittingroom.study.sharing import cpu_name
 from fittingroom.training import fit, predict, prepare_process
 from fittingroom.training.device import device_name
 from fittingroom.training.fit import Tick, clean_sample, restore, scored_weights
 from fittingroom.training.predict import to_float
+from fittingroom.training.select import selected, selected_epoch
 from fittingroom.training.start import Start
 from fittingroom.training.team import ALONE, Alone
 
@@ -37,7 +39,7 @@ VIEWS = 5  # augmented views of each sample image
 
 
 @dataclass(frozen=True)
-class Progress:
+class Update:
     """A sign of life of one run: `images` of `of` are done in epoch `epoch`; `record` comes with a finished epoch."""
 
     epoch: int
@@ -47,10 +49,10 @@ class Progress:
     record: Epoch | None = None
 
 
-Listen = Callable[[Progress], None]
+Listen = Callable[[Update], None]
 
 
-def execute(job: Job, runs: Runs, *, at_once: int = 1, listen: Listen = lambda p: None) -> RunFolder:
+def execute(job: Job, runs: Runs, *, at_once: int = 1, listen: Listen = lambda update: None) -> RunFolder:
     """Train and score `job`, going on after its last whole epoch if it was interrupted; the finished run.
 
     A finished run is given back as it is (but scored on test now, if it was not and `job` asks for it).
@@ -128,19 +130,18 @@ def train_run(
         val,
         seed=job.seed,
         device=job.device,
-        start=start,
-        resume=checkpoint or None,
+        start=checkpoint or start,
         tick=tick,
         team=team,
     )
-    while not stops_early(recipe, epochs) and (snapshot := next(snapshots, None)):
+    best = recipe.train.select == "best_val"
+    for snapshot, keep in selected(snapshots, recipe.train, tuple(epochs)):
         epochs.append(snapshot.epoch)
         run.append(snapshot.epoch)
-        if recipe.train.select == "best_val" and best_epoch(epochs) == snapshot.epoch.epoch:
+        if best and keep:
             run.write_arrays("best", snapshot.weights())
         run.write_arrays("checkpoint", snapshot.state())  # last: what comes before it is made again if this is missing
-        listen(Progress(snapshot.epoch.epoch, len(train), len(train), snapshot.epoch.train_loss, snapshot.epoch))
-    best = recipe.train.select == "best_val"
+        listen(Update(snapshot.epoch.epoch, len(train), len(train), snapshot.epoch.train_loss, snapshot.epoch))
     weights = run.arrays("best") if best else scored_weights(run.arrays("checkpoint"))
     run.write_arrays("weights", weights)
     model = restore(recipe, weights, train, job.device)
@@ -154,7 +155,7 @@ def train_run(
             test=None,
             test_averaged=None,
             epochs=len(epochs),
-            selected_epoch=best_epoch(epochs) if best else len(epochs),
+            selected_epoch=selected_epoch(recipe.train, epochs),
             train_s=sum(e.train_s for e in epochs),
             eval_s=sum(e.eval_s for e in epochs),
         )
@@ -189,18 +190,6 @@ def record_test(run: RunFolder, runs: Runs, digest: str, test: Images, logits: d
     run.write_metrics(
         run.metrics.model_copy(update={name: scores(values, test.labels_N) for name, values in logits.items()})
     )
-
-
-def best_epoch(epochs: list[Epoch]) -> int:
-    """The epoch with the best validation accuracy; of several, the one with the lowest validation loss, then the first."""
-    return max(epochs, key=lambda e: (e.val_accuracy or 0.0, -(e.val_loss or 0.0), -e.epoch)).epoch
-
-
-def stops_early(recipe: Recipe, epochs: list[Epoch]) -> bool:
-    """Whether the validation loss has not improved for `train.patience` epochs."""
-    losses = [e.val_loss for e in epochs if e.val_loss is not None]
-    patience = recipe.train.patience
-    return bool(patience and losses) and len(losses) - 1 - int(np.argmin(losses)) >= patience
 
 
 def samples(recipe: Recipe, train: Images) -> dict[str, np.ndarray]:
@@ -261,7 +250,7 @@ def _ticker(listen: Listen, epochs: list[Epoch], of: int) -> Tick:
     def tick(images: int, loss_sum: Tensor) -> None:
         nonlocal last
         if time.monotonic() - last >= TICK_S:
-            listen(Progress(len(epochs) + 1, images, of, loss_sum.item() / images))
+            listen(Update(len(epochs) + 1, images, of, loss_sum.item() / images))
             last = time.monotonic()
 
     return tick

@@ -1,227 +1,102 @@
-"""A study is a list of jobs; a job's digest says whether its result is there already."""
+"""A study is planned: which runs answer a question, and which of them are not there yet."""
 
 from __future__ import annotations
 
 import math
-import os
-import platform
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 
-import torch
-from torch import nn
-
-from fittingroom.augment import AUGMENTATIONS, pipeline
-from fittingroom.data import Dataset, fold_of
-from fittingroom.data.decisions import excluded_rows
-from fittingroom.models import MODELS, build, describe
-from fittingroom.models.build import source_of
-from fittingroom.spec.digest import NUMERICS, digest
+from fittingroom.data import Dataset
 from fittingroom.spec.errors import FittingroomError
-from fittingroom.spec.machine import cores
-from fittingroom.spec.recipe import AugmentSpec, Recipe
-from fittingroom.spec.records import Structure
-from fittingroom.store import RunFolder, Runs
-from fittingroom.study.initial import Initial, initial
-from fittingroom.training import choose_precision
-from fittingroom.training.start import frozen, start_from
-from fittingroom.training.team import normalisations
+from fittingroom.spec.recipe import Recipe, ShapeSpec
+from fittingroom.study.execute import is_finished
+from fittingroom.study.job import Job, cautions, resolve
+from fittingroom.study.sharing import sharing
+from fittingroom.study.workplace import Workplace
+from fittingroom.training import choose_device
 
-FLIPS = {"hflip", "vflip"}
-HERE = Runs(Path("runs"))
+# Up to so many FLOPs of one training, so many seeds. On two cores the first takes about 10 s (readme-000-ann: 1.7e12), the
+# last 40 minutes (readme-001-resnet18: 1.3e15).
+SEEDS = ((2e12, 10), (5e14, 3), (math.inf, 1))
 
 
 @dataclass(frozen=True)
-class Job:
-    """One run to be: a resolved recipe, a seed, a device kind, the data's digest, and the threads to start it with.
-
-    The threads are no part of the identity, though they decide the last bits: a study of another size, or on a machine
-    with other cores, must find its runs. They are recorded when a run begins, and kept when it is resumed.
-    """
+class Experiment:
+    """A recipe on a data set (by name, path, or loaded), with these seeds; None: as many as `SEEDS` grants for its length."""
 
     recipe: Recipe
-    seed: int
-    device: str
-    threads: int
-    data_digest: str
-    home_dir: Path
-    work: float = 1.0  # FLOPs of the whole training, roughly: for order and progress, not for results
+    dataset: str | Dataset
+    seeds: Sequence[int] | None
+    part: str = ""  # of the study, where its runs mean nothing by themselves: "fold 2 of 5"
     score_test: bool = True
-    initial: Initial | None = None  # trained weights to start from
-    gpu_share: float = 1.0  # of a GPU's memory that it may need, roughly
-    workers: int = 1  # that share the training: they decide what BatchNorm and dropout see
+    costs: bool = True  # whether a person will ask what its training costs
 
-    @cached_property
-    def identity(self) -> dict[str, Any]:
-        """All that decides the result, and its digest."""
-        recipe = self.complete.deciding()
-        if self.initial:
-            recipe["model"]["init"] = self.initial.sha256
-        deciding = {
-            "recipe": recipe,
-            "data": self.data_digest,
-            "seed": self.seed,
-            "device": self.device,
-            "model_source": source_of(self.recipe.model),
-            "numerics": NUMERICS,
-        }
-        if self.workers > 1:
-            deciding["workers"] = self.workers
-        return {
-            "digest": digest(deciding),
-            "recipe": self.recipe.name,
-            "dataset": self.recipe.data.name,
-            **{key: deciding[key] for key in ("seed", "device", "numerics")},
-        }
-
-    @cached_property
-    def complete(self) -> Recipe:
-        """The recipe with every default of its augmentations and its model written out: a default may change later."""
-        augment = tuple(
-            AugmentSpec(kind=step.kind, **AUGMENTATIONS.complete(step.kind, step.params, "augment"))
-            for step in self.recipe.augment
-        )
-        model = self.recipe.model
-        if model.kind in MODELS.functions:
-            model = model.model_copy(update={"args": MODELS.complete(model.kind, model.args, "model.args")})
-        return self.recipe.model_copy(update={"augment": augment, "model": model})
-
-    def folder(self, runs: Runs) -> RunFolder:
-        """Where this job's run is, or will be."""
-        return runs.folder(self.recipe.name, self.recipe.data.name, self.seed, self.identity["digest"])
+    @property
+    def pictures(self) -> tuple[str | Dataset, ShapeSpec]:
+        """Which images, in which shape."""
+        return self.dataset, ShapeSpec(**{key: getattr(self.recipe.data, key) for key in ShapeSpec.model_fields})
 
 
-def plan(
-    recipe: Recipe, whole: Dataset, seed: int, device: str, threads: int, score_test: bool = True, runs: Runs = HERE
-) -> Job:
-    """Resolve `recipe` for the data set `whole` and this machine, and refuse before training what could not be trained.
+@dataclass(frozen=True)
+class Plan:
+    """The jobs of a study, those of each experiment together, and which of them are not finished."""
 
-    Trained weights that it starts from are looked for among `runs`.
-    Raises `FittingroomError` for a model or an augmentation that does not fit.
-    """
-    first = initial(recipe.model.init, runs)
-    resolved = recipe.model_copy(
-        update={
-            "data": recipe.data.model_copy(
-                update={"name": whole.name, "exclude": excluded_rows(recipe.data.exclude, whole), **dict(whole.shape)}
-            ),
-            "model": recipe.model.model_copy(update={"init": first.label if first else ""}),
-            "train": recipe.train.model_copy(update={"precision": choose_precision(recipe.train.precision, device)}),
-        }
-    )
-    data = fold_of(whole, resolved.data)
-    model = build(resolved.model, data.train.shape, len(data.classes))
-    if first:
-        start = first.read()
-        start_from(model, start.weights, start.classes == data.classes)
-    frozen(model, resolved.model)
-    structure = describe(model, data.train.shape)
-    flops = structure.flops
-    _try(model, resolved, data)
-    work = float(3 * flops * resolved.train.epochs * (resolved.data.limit or len(data.train)))
-    return Job(
-        resolved,
-        seed,
-        device,
-        threads,
-        whole.digest,
-        data.home_dir,
-        work,
-        score_test,
-        first,
-        gpu_share(structure, resolved, data, device),
-    )
+    experiments: tuple[Experiment, ...]
+    loaded: tuple[Dataset, ...]  # by experiment
+    jobs: tuple[tuple[Job, ...], ...]
+    waiting: tuple[Job, ...]  # the longest first, so that no core idles at the end
+    cautions: tuple[str, ...]
+    at_once: int
+
+    @property
+    def all_jobs(self) -> list[Job]:
+        """In the order in which they were asked for."""
+        return list(chain.from_iterable(self.jobs))
 
 
-def gpu_share(structure: Structure, recipe: Recipe, data: Dataset, device: str) -> float:
-    """The part of a GPU's memory that a training may need, roughly: activations three times over, weights four times, images.
-
-    An estimate from the structure, not measured; it decides only how many runs share a GPU of a cluster. 1 elsewhere.
-    """
-    if device != "cuda":
-        return 1.0
-    values = sum(math.prod(layer.shape) for layer in structure.layers)
-    needed = 4 * (3 * recipe.train.batch_size * values + 4 * structure.parameters) + len(data.train) * math.prod(
-        data.train.shape
-    )
-    context = 1 << 30  # of CUDA itself
-    return min(1.0, (needed + context) / torch.cuda.get_device_properties(0).total_memory)
-
-
-def _try(model: nn.Module, recipe: Recipe, data: Dataset) -> None:
-    """One batch of black images through augmentation and model, so that what cannot work fails before the training."""
-    images = torch.zeros(min(recipe.train.batch_size, 2), *data.train.shape)
-    targets = torch.full((len(images), len(data.classes)), 1 / len(data.classes))
-    for i, step in enumerate(recipe.augment):
-        try:
-            pipeline([step])(images, targets, torch.Generator().manual_seed(0))
-        except (RuntimeError, ValueError) as error:
-            _, h, w = data.train.shape
-            raise FittingroomError(f"augment.{i}: {step.kind} does not work on {h}×{w} images: {error}") from None
-    try:
-        with torch.no_grad():
-            model.train()(images)
-    except ValueError as error:  # BatchNorm, of a batch of one
-        raise FittingroomError(
-            f"train.batch_size: {recipe.train.batch_size} is too small for this model: {error}"
-        ) from None
-
-
-def cautions(recipe: Recipe, data: Dataset) -> list[str]:
-    """What a careful colleague would say about this recipe on these data."""
-    flips = sorted({step.kind for step in recipe.augment} & FLIPS)
-    averaged = ["score.average"] if "flip" in recipe.score.average else []
-    if data.may_flip or not (flips or averaged):
-        return []
+def crossed(recipes: Sequence[Recipe], datasets: Sequence[str | Dataset], seeds: Sequence[int]) -> list[Experiment]:
+    """Every recipe on every data set. Without `datasets`, each recipe on its own."""
     return [
-        f"{recipe.name} mirrors images ({', '.join(flips + averaged)}), but a mirrored image of {data.title} is another thing"
+        Experiment(recipe, dataset, seeds)
+        for recipe in recipes
+        for dataset in dict.fromkeys(datasets or [recipe.data.name])
     ]
 
 
-def of_workers(job: Job, data: Dataset) -> list[str]:
-    """What differs, when several workers share this training, from one that does it alone."""
-    if job.workers == 1:
-        return []
-    model = build(job.recipe.model, data.train.shape, len(data.classes))
-    said = [f"each of {job.workers} workers trains on its part of every batch of {job.recipe.train.batch_size}"]
-    if any(isinstance(module, nn.Dropout) and module.p for module in model.modules()):
-        said.append("dropout: each worker draws masks of its own")
-    if normalisations(model):
-        said.append(
-            "BatchNorm: each worker normalises its part by that part's statistics; images are classified with the mean of "
-            "all workers' running statistics"
-        )
-    return said
+def plan(experiments: Sequence[Experiment], place: Workplace, study: str = "") -> Plan:
+    """Resolve every seed of every experiment of the study that is called so; each data set is loaded once.
 
-
-def sharing(device: str, by: str = "local", at_once: int | None = None, most: int = 1 << 30) -> tuple[int, int]:
-    """How many trainings run together, of `most` in all, and the threads of each.
-
-    Here one a core on a CPU, and one alone on an accelerator, whose memory it may need; on a cluster each has one thread.
-    `at_once` says otherwise: so many share this machine, or a machine like it.
+    Raises `FittingroomError` for whatever could not be trained, before anything is.
     """
-    fitting = cores() if device == "cpu" or by != "local" else 1
-    together = at_once or fitting
-    if by == "local":
-        together = min(most, together)
-    return together, threads_each(together)
+    called = [(e.recipe.name, e.part, e.dataset) for e in experiments]
+    for name, part, dataset in called:
+        if called.count((name, part, dataset)) > 1:
+            raise FittingroomError(
+                f'two recipes are called "{name}"; give one a name of its own, in its file or in a study'
+            )
+    device = choose_device(place.device)
+    loaded: dict[tuple[str | Dataset, ShapeSpec], Dataset] = {}
+    planned: list[tuple[Job, Sequence[int]]] = []
+    for e in experiments:
+        if e.pictures not in loaded:
+            loaded[e.pictures] = place.load(e.dataset, e.recipe.data)
+        job = resolve(e.recipe, loaded[e.pictures], device, place.runs, score_test=e.score_test)
+        seeds = granted_seeds(job.work) if e.seeds is None else list(dict.fromkeys(e.seeds))
+        planned.append((replace(job, part=e.part, study=study if e.part else ""), seeds))
+    at_once, threads = sharing(device, place.launcher, place.at_once, sum(len(seeds) for _, seeds in planned))
+    jobs = tuple(tuple(replace(job, seed=seed, threads=threads) for seed in seeds) for job, seeds in planned)
+    waiting = [job for job in chain.from_iterable(jobs) if not is_finished(job.folder(place.runs), job)]
+    said = dict.fromkeys(line for e in experiments for line in cautions(e.recipe, loaded[e.pictures]))
+    longest_first = tuple(sorted(waiting, key=lambda job: -job.work))
+    images = tuple(loaded[e.pictures] for e in experiments)
+    return Plan(tuple(experiments), images, jobs, longest_first, tuple(said), min(at_once, max(1, len(waiting))))
 
 
-def threads_each(runs: int = 1) -> int:
-    """Threads for each of `runs` trainings: one where a run can have a core of its own, more only when cores are left.
+def granted_seeds(work: float) -> range:
+    """The seeds for a training of so many FLOPs: more where they cost little.
 
-    OMP_NUM_THREADS is a limit, as it is for torch itself.
+    >>> list(granted_seeds(1e13))
+    [0, 1, 2]
     """
-    limit = os.environ.get("OMP_NUM_THREADS", "")
-    allowed = min(cores(), int(limit)) if limit.isdecimal() and int(limit) > 0 else cores()
-    return max(1, allowed // runs)
-
-
-def cpu_name() -> str:
-    """The processor's model name."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor() or platform.machine()
+    return range(next(seeds for most, seeds in SEEDS if work <= most))

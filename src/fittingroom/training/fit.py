@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +37,7 @@ from fittingroom.training.team import ALONE, Alone
 CLEAN_N = (
     5_000  # training images on which the clean accuracy of an epoch is taken: its standard error is under 0.7 points
 )
+State = Mapping[str, np.ndarray]  # of a training, by name: networks, optimizer, epoch
 Tick = Callable[[int, Tensor], None]  # images done in this epoch, loss sum so far (still on the device)
 
 
@@ -46,7 +47,7 @@ class Snapshot:
 
     epoch: Epoch
     model: nn.Module  # the one to score: with averaged weights where the recipe averages
-    state: Callable[[], dict[str, np.ndarray]]  # everything that a resume needs
+    state: Callable[[], State]  # everything that a resume needs
 
     def weights(self) -> dict[str, np.ndarray]:
         """The scored model's parameters and buffers by name."""
@@ -60,15 +61,15 @@ def fit(
     *,
     seed: int,
     device: str = "cpu",
-    start: Start | None = None,
-    resume: dict[str, np.ndarray] | None = None,
+    start: Start | State | None = None,
     tick: Tick = lambda images, loss_sum: None,
     team: Alone = ALONE,
 ) -> Iterator[Snapshot]:
     """Train `recipe` (resolved: its precision is not "auto") and yield a `Snapshot` after each epoch.
 
-    `start` are trained weights to begin with, for a recipe with `model.init`. `team` are the processes that share the
-    training: each calls `fit` with the same arguments and yields the same snapshots.
+    `start` is what it begins with: trained weights (for a recipe with `model.init`), or the `Snapshot.state()` of a training
+    that was interrupted. `team` are the processes that share the training: each calls `fit` with the same arguments and
+    yields the same snapshots.
 
     An epoch's randomness (order, augmentation, dropout) is a function of `seed` and the epoch's number, so a training
     resumed from `Snapshot.state()` gives the same bytes as one that was never interrupted.
@@ -84,11 +85,11 @@ def fit(
     [1, 2]
     """
     assert recipe.train.precision != "auto"
-    if recipe.model.init and start is None and resume is None:
+    if recipe.model.init and start is None:
         raise FittingroomError(f"model.init = {recipe.model.init}: no weights were handed over to start from")
     spec, n, k = recipe.train, len(train), len(train.classes)
     model = network(recipe, train, seed)
-    if start is not None and resume is None:
+    if isinstance(start, Start):
         start_from(model, start.weights, start.classes == train.classes)
     model = model.to(device)
     still = frozen(model, recipe.model)
@@ -105,11 +106,11 @@ def fit(
     weight_N = weight_K[labels] if spec.balance == "sampling" else None
     steps_per_epoch = math.ceil(n / spec.batch_size)
     first_epoch = 1
-    if resume is not None:
-        first_epoch = int(resume["epoch"]) + 1
-        _load(resume, model, averaged, optimizer)
+    if start is not None and not isinstance(start, Start):
+        first_epoch = int(start["epoch"]) + 1
+        _load(start, model, averaged, optimizer)
 
-    def state() -> dict[str, np.ndarray]:
+    def state() -> State:
         parts = {"model": to_arrays(model), "optimizer": optimizer.arrays()}
         if averaged is not None:
             parts["averaged"] = to_arrays(averaged)
@@ -249,19 +250,19 @@ def restore(recipe: Recipe, weights: dict[str, np.ndarray], like: Images, device
     return model
 
 
-def scored_weights(state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def scored_weights(state: State) -> dict[str, np.ndarray]:
     """The weights to score out of `Snapshot.state()`: the averaged ones where there are any."""
     return _part(state, "averaged") or _part(state, "model")
 
 
-def _load(state: dict[str, np.ndarray], model: nn.Module, averaged: nn.Module | None, optimizer: Optimizer) -> None:
+def _load(state: State, model: nn.Module, averaged: nn.Module | None, optimizer: Optimizer) -> None:
     load_arrays(model, _part(state, "model"))
     if averaged is not None:
         load_arrays(averaged, _part(state, "averaged"))
     optimizer.load(_part(state, "optimizer"))
 
 
-def _part(state: dict[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
+def _part(state: State, name: str) -> dict[str, np.ndarray]:
     return {key.removeprefix(f"{name}/"): value for key, value in state.items() if key.startswith(f"{name}/")}
 
 

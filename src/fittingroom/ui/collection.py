@@ -17,7 +17,7 @@ from fittingroom.data.catalog import catalog, entry
 from fittingroom.data.decisions import DECISIONS, Decision, excluded_rows, read_decisions, write_decisions
 from fittingroom.data.duplicates import cached_groups
 from fittingroom.data.own import Own, known
-from fittingroom.report.audit_page import Audit
+from fittingroom.metrics.audit import Audit
 from fittingroom.report.pictures import data_uri, png_bytes
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import ShapeSpec

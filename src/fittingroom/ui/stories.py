@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fittingroom.report.gather import Story, gather
+from fittingroom.metrics.story import Story, gather, of_study
 from fittingroom.report.page import report_context
 from fittingroom.report.pictures import data_uri, png_bytes
 from fittingroom.spec.errors import FittingroomError
@@ -55,15 +55,18 @@ class Stories:
 
     def __init__(self, runs: Runs) -> None:
         self.runs = runs
-        self._kept: OrderedDict[tuple[tuple[str, int, int], ...], Told] = OrderedDict()
+        self._kept: OrderedDict[tuple[object, ...], Told] = OrderedDict()
         self._lock = threading.Lock()
 
-    def of(self, folders: Sequence[RunFolder]) -> Told:
-        """The comparison of finished runs. Raises `FittingroomError` for runs that cannot be compared."""
-        key = tuple(sorted({(f.name, _changed(f.path / "DONE"), _changed(f.path / "stress.npz")) for f in folders}))
+    def of(self, folders: Sequence[RunFolder], study: str = "") -> Told:
+        """The comparison of finished runs, or of the study that they are. Raises `FittingroomError` if it cannot be made."""
+        times = sorted({(f.name, _changed(f.path / "DONE"), _changed(f.path / "stress.npz")) for f in folders})
+        key = (study, *times)
         with self._lock:
             if key not in self._kept:
-                self._kept[key] = Told(gather(list({f.name: f for f in folders}.values()), self.runs), self.runs)
+                alone = list({f.name: f for f in folders}.values())
+                found = of_study(study, self.runs) if study else gather(alone, self.runs)
+                self._kept[key] = Told(found, self.runs)
                 while len(self._kept) > KEPT:
                     self._kept.popitem(last=False)
             self._kept.move_to_end(key)
@@ -116,7 +119,7 @@ def behind(story: Story, recipe: str, true: int, said: int) -> list[tuple[int, i
 
     Those that most seeds name so come first, of these the surest. The counts add up to the confusion matrix's cell.
     """
-    seeds_N = (story.said(recipe) == said).sum(0)
+    seeds_N = (story.predicted(recipe) == said).sum(0)
     rows = np.flatnonzero((story.labels_N == true) & (seeds_N > 0))
     order = np.lexsort((-story.probabilities[recipe][rows, said], -seeds_N[rows]))
     return [(int(row), int(seeds_N[row])) for row in rows[order]]

@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 
-from fittingroom.report.gather import Story
+from fittingroom.metrics.story import Story
 from fittingroom.store import RunFolder
 from fittingroom.ui import stories as told
 from fittingroom.ui.frame import page
@@ -27,6 +27,7 @@ class Chosen:
     done: list[RunFolder]
     others: list[RunFolder]
     query: str
+    study: str = ""  # that they are, whole
 
 
 def add(app: FastAPI, rooms: Rooms) -> None:
@@ -38,7 +39,7 @@ def add(app: FastAPI, rooms: Rooms) -> None:
         others = _others(chosen, rooms, len(chosen.done))
         if not chosen.done:
             return page("waiting.html", "compare", **others)
-        comparison = rooms.stories.of(chosen.done)
+        comparison = rooms.stories.of(chosen.done, chosen.study)
         matrices = [
             [{"recipe": recipe, "number": i, "lines": told.cells(s, recipe)} for i, recipe in enumerate(s.runs)]
             for s in comparison.stories
@@ -96,18 +97,21 @@ def add(app: FastAPI, rooms: Rooms) -> None:
 def _chosen(request: Request, rooms: Rooms) -> Chosen:
     asked = request.query_params
     folders, query = [], ""
-    for study in asked.getlist("study")[:1]:
-        name = next((name for name in rooms.runs.studies() if opaque(name) == study), None)
+    name: str | None = ""
+    for wanted in asked.getlist("study")[:1]:
+        name = next((name for name in rooms.runs.studies() if opaque(name) == wanted), None)
         if name is None:
             raise HTTPException(404, "there is no such study here (any more)")
-        folders, query = list(rooms.runs.study(name) or ()), urlencode({"study": study})
+        study = rooms.runs.study(name)
+        folders, query = list(rooms.runs.runs_of(study) if study else ()), urlencode({"study": wanted})
     if not folders:
         ids = asked.getlist("run")
         if not ids:
             raise HTTPException(400, "choose runs to compare, in the table")
         folders, query = [folder for _, folder in rooms.found(ids)], urlencode([("run", i) for i in ids])
     done = [f for f in folders if f.done and f.metrics.test]
-    return Chosen(done, [f for f in folders if f not in done], query)
+    others = [f for f in folders if f not in done]
+    return Chosen(done, others, query, "" if others else name or "")
 
 
 def _others(chosen: Chosen, rooms: Rooms, seen: int) -> dict[str, Any]:
@@ -126,7 +130,7 @@ def _story(request: Request, rooms: Rooms) -> tuple[Story, str, int]:
     chosen = _chosen(request, rooms)
     if not chosen.done:
         raise HTTPException(404, "none of these runs is finished and scored")
-    found = rooms.stories.of(chosen.done).stories
+    found = rooms.stories.of(chosen.done, chosen.study).stories
     on = request.query_params.get("on", "0")
     number = _below(len(found), int(on) if on.isdecimal() and len(on) < 5 else -1)
     return found[number], chosen.query, number

@@ -1,0 +1,126 @@
+"""What commands share: the options of a workplace, how an answer is shown, how an interruption and a failure are told."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fittingroom.cli import options
+from fittingroom.spec.errors import FittingroomError, without_passwords
+
+if TYPE_CHECKING:
+    from fittingroom.questions.answer import Answer
+    from fittingroom.study.workplace import Workplace
+
+Command = Callable[..., Any]
+PLACE: dict[str, tuple[Any, Any]] = {  # the options that a workplace is made of: how they are written, their defaults
+    "device": (options.Device, "auto"),
+    "at_once": (options.AtOnce, None),
+    "launcher": (options.Launcher, "local"),
+    "runs": (options.RunsDir, Path("runs")),
+    "home": (options.Home, None),
+    "strict": (options.RefuseFaults, False),
+    "costs": (options.Costs, False),
+}
+ALL = tuple(PLACE)[:-1]
+
+
+def works(*named: str, report: str = "", png: bool = False, resume: str = "") -> Callable[[Command], Command]:
+    """Give a command the options `named` (of `PLACE`), --quiet and --events; it is called with the workplace that they mean.
+
+    One that gives an answer names the option for its page in `report`, and gets --json (and --png) besides: the answer is
+    written and shown. `resume` is the option with which the command goes on after an interruption.
+    """
+
+    def decorated(command: Command) -> Command:
+        added: dict[str, tuple[Any, Any]] = {name: PLACE[name] for name in named}
+        if report:
+            text = "The HTML page to write (default: in the runs folder)."
+            added["report"] = Annotated[Path | None, typer.Option(report, help=text)], None
+        if png:
+            added["png"] = options.Png, None
+        added |= {"quiet": (options.Quiet, False), "events": (options.Events, None)}
+        if report:
+            added["as_json"] = options.Json, False
+        signature = inspect.signature(command, eval_str=True, locals={"Workplace": Any})  # its name is for type checkers
+        own = [p for p in signature.parameters.values() if p.name != "place"]
+        more = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+            for name, (kind, default) in added.items()
+        ]
+
+        @functools.wraps(command)
+        def shell(**given: Any) -> None:
+            mine = {name: given.pop(name) for name in added}
+            as_json = mine.get("as_json", False)
+            place = _workplace(mine, as_json or given.get("as_json", False) or given.get("as_csv", False))
+            with _told(place, resume):
+                found = command(place=place, **given)
+                if report and found is not None:
+                    _show(found, place, mine["report"], mine.get("png"), as_json)
+
+        del shell.__wrapped__  # typer reads the signature, which is another
+        shell.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]
+        shell.__annotations__ = {p.name: p.annotation for p in [*own, *more]}
+        return shell
+
+    return decorated
+
+
+def _workplace(given: dict[str, Any], silent: bool) -> Workplace:
+    from fittingroom.progress import Recorded, progress
+    from fittingroom.store import Runs
+    from fittingroom.study.workplace import Workplace
+
+    about = {name: given[name] for name in PLACE if name in given}
+    runs = Runs(about.pop("runs", Path("runs")))
+    listener = progress(given["quiet"] or silent)
+    if given["events"]:
+        listener = Recorded(listener, given["events"], runs)
+    return Workplace(runs=runs, progress=listener, **about)
+
+
+@contextmanager
+def _told(place: Workplace, resume: str) -> Iterator[None]:
+    """After Ctrl-C or SIGTERM inside: say what is safe and how to go on, and leave with 130. A failure is an event, too."""
+    from fittingroom.store.events import Failed
+
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        saved = getattr(stop, "__notes__", None)
+        if not saved:
+            raise
+        words = [word for word in sys.argv[1:] if word not in ("--resume", "--fresh")]
+        again = without_passwords(shlex.join(["fittingroom", *words, *([resume] if resume else [])]))
+        print(f"\nstopped; {saved[-1]}. Go on with:\n  {again}", file=sys.stderr)
+        raise typer.Exit(130) from None
+    except Exception as error:
+        faults = dict(getattr(error, "faults", {})) if isinstance(error, FittingroomError) else {}
+        place.progress.event(Failed(message=str(error), faults=faults))
+        raise
+
+
+def _show(found: Answer, place: Workplace, report: Path | None, png: Path | None, as_json: bool) -> None:
+    from fittingroom.cli import show
+    from fittingroom.store.events import Answered
+
+    page = found.report(report)
+    if png:
+        found.save_figures(png)
+    question = type(found).__module__.rpartition(".")[2]
+    place.progress.event(
+        Answered(question=question, subject=found.study, sentences=tuple(found.sentences), files=(str(page),))
+    )
+    if as_json:
+        show.as_json(found.json() | {"report": str(page)})
+    else:
+        show.answer(found, page)

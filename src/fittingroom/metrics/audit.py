@@ -1,0 +1,119 @@
+"""A data set's defects as one record: suspect labels, outliers, near duplicates, and what suspects do to scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fittingroom.metrics.story import Story
+from fittingroom.metrics.suspects import Flattery, Suspects, flattery
+from fittingroom.spec.records import Record
+
+FEW = 24  # outliers that are kept
+
+
+class Suspect(Record):
+    """An image whose label is doubted: `index` counts from 0 in the split's own order."""
+
+    index: int
+    given: str
+    suggested: str
+    given_label: int
+    suggested_label: int
+    score: float  # of the given label, 0 … 1: low is suspect
+    confidence: float  # in the suggested one
+    flagged: bool  # suspect by the rules of `metrics.suspects.find_suspects`; the others are next in rank
+
+
+class Outlier(Record):
+    """An image far from all others."""
+
+    index: int
+    label: str
+    distance: float  # mean, to its nearest neighbours; grey levels, root mean square
+
+
+class Twins(Record):
+    """Two near duplicates of one split."""
+
+    a: int
+    b: int
+    label_a: str
+    label_b: str
+    rms: float
+
+
+class Audit(Record):
+    """What is wrong with one split of a data set."""
+
+    dataset: str
+    title: str
+    split: str
+    images: int
+    flagged: int
+    auditor: str
+    folds: int
+    suspects: tuple[Suspect, ...]
+    outliers: tuple[Outlier, ...]
+    twins: tuple[Twins, ...]
+    scores: tuple[Flattery, ...]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of the audited images besides their labels: how far each lies from all others, and near duplicates."""
+
+    far_N: np.ndarray  # rows, the farthest first
+    distance_N: np.ndarray  # to the nearest neighbours; grey levels, root mean square
+    twins: Sequence[tuple[int, int]]  # rows of near duplicates
+    rms: Sequence[float]  # by which each pair differs
+
+
+def describe(
+    auditor: str, folds: int, about: tuple[str, str], classes: Sequence[str], suspects: Suspects, measured: Measured,
+    stories: Sequence[Story], most: int,
+) -> Audit:  # fmt: skip
+    """The audit of one split by the models of `auditor`: at least `most` suspects, and what these do to `stories`.
+
+    `about` is the data set's name and title.
+    """
+    ranked = suspects.order_N[: max(most, int(suspects.flagged_N.sum()))]
+    labels_N, said_N = suspects.labels_N, suspects.suggested_N
+    twins = [
+        Twins(a=a, b=b, label_a=classes[labels_N[a]], label_b=classes[labels_N[b]], rms=float(r))
+        for (a, b), r in zip(measured.twins, measured.rms, strict=True)
+    ]
+    return Audit(
+        dataset=about[0],
+        title=about[1],
+        split=suspects.split,
+        images=len(labels_N),
+        flagged=int(suspects.flagged_N.sum()),
+        auditor=auditor,
+        folds=folds,
+        suspects=tuple(
+            Suspect(
+                index=i,
+                given=classes[labels_N[i]],
+                suggested=classes[said_N[i]],
+                given_label=labels_N[i],
+                suggested_label=said_N[i],
+                score=suspects.quality_N[i],
+                confidence=suspects.p_NK[i].max(),
+                flagged=suspects.flagged_N[i],
+            )
+            for i in ranked.tolist()
+        ),
+        outliers=tuple(
+            Outlier(index=i, label=classes[labels_N[i]], distance=measured.distance_N[i])
+            for i in measured.far_N[:FEW].tolist()
+        ),
+        twins=tuple(sorted(twins, key=lambda t: t.label_a == t.label_b)),
+        scores=tuple(
+            flattery(name, np.stack([r.logits_NK.argmax(1) == r.labels_N for r in group]), suspects)
+            for story in stories
+            for name, group in story.runs.items()
+        ),
+    )

@@ -1,0 +1,108 @@
+"""Finished runs to comparisons: what the verdict needs, read from the run folders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.special import softmax
+
+from fittingroom.metrics.classes import mean_confusion
+from fittingroom.metrics.folds import pooled
+from fittingroom.metrics.robustness import Robustness, robustness
+from fittingroom.metrics.verdict import Comparison, Question, compare
+from fittingroom.spec.errors import FittingroomError
+from fittingroom.spec.records import DataFacts
+from fittingroom.store import LoadedRun, RunFolder, Runs, load_run
+
+
+@dataclass(frozen=True)
+class Story:
+    """All that is known of one data set's comparison: the verdict, and the runs behind it by recipe, best first."""
+
+    comparison: Comparison
+    runs: dict[str, list[LoadedRun]]
+    thumbnails_NCHW: np.ndarray | None
+    robust: Robustness | None = None  # where `fittingroom stress` was run on all
+
+    @property
+    def data(self) -> DataFacts:
+        return self.any_run.data
+
+    @property
+    def any_run(self) -> LoadedRun:
+        return next(iter(self.runs.values()))[0]
+
+    @property
+    def labels_N(self) -> np.ndarray:
+        return self.any_run.labels_N
+
+    def predicted(self, recipe: str) -> np.ndarray:
+        """The predicted classes (S,N) of a recipe's seeds."""
+        return np.stack([run.logits_NK.argmax(1) for run in self.runs[recipe]])
+
+    def confusion(self, recipe: str) -> np.ndarray:
+        """Mean counts (K,K) over the recipe's seeds; rows are true classes."""
+        return mean_confusion(self.predicted(recipe), self.labels_N, len(self.data.classes))
+
+    @cached_property
+    def probabilities(self) -> dict[str, np.ndarray]:
+        """Mean over seeds of each recipe's class probabilities (N,K)."""
+        return {
+            name: np.asarray(np.mean([softmax(r.logits_NK.astype(np.float64), axis=1) for r in runs], axis=0))
+            for name, runs in self.runs.items()
+        }
+
+
+def gather(folders: Sequence[RunFolder], runs: Runs, question: Question = Question()) -> list[Story]:
+    """One story for each data set among `folders`, judged as `question` asks.
+
+    Unfinished runs and runs without a test score are refused, and so are runs of one recipe name that differ in more
+    than their seed. Raises `FittingroomError`.
+    """
+    return stories([load_run(folder) for folder in folders], runs, question)
+
+
+def of_study(name: str, runs: Runs, question: Question = Question()) -> list[Story]:
+    """The stories of the study of this name, whichever question it answers. Raises `FittingroomError` as `gather` does."""
+    study = runs.study(name)
+    assert study is not None
+    if study.question != "cv":
+        return gather(runs.runs_of(study), runs, question)
+    by_recipe = {
+        recipe: [RunFolder(runs.path / run) for run in names] for recipe, names in study.settings["recipes"].items()
+    }
+    return stories(pooled(by_recipe, runs.study_arrays(name)["fold_N"]), runs, question, "held-out")
+
+
+def stories(loaded: Sequence[LoadedRun], runs: Runs, question: Question = Question(), on: str = "test") -> list[Story]:
+    """`gather` for runs in memory, which were scored on the images that `on` says."""
+    found = []
+    for digest in dict.fromkeys(run.data.digest for run in loaded):
+        mine = [run for run in loaded if run.data.digest == digest]
+        _refuse_mixtures(mine)
+        comparison = compare(mine[0].data.name, mine, question, on)
+        by_recipe = {
+            row.recipe: sorted((r for r in mine if r.name == row.recipe), key=lambda r: r.seed)
+            for row in comparison.rows
+        }
+        found.append(Story(comparison, by_recipe, runs.thumbnails(digest), robustness(by_recipe)))
+    return found
+
+
+def _refuse_mixtures(runs: Sequence[LoadedRun]) -> None:
+    """One name, one recipe, each seed once: a mean over different experiments means nothing."""
+    seen: dict[tuple[str, int], LoadedRun] = {}
+    for run in runs:
+        first = next(r for r in runs if r.name == run.name)
+        if first.recipe.deciding() != run.recipe.deciding():
+            raise FittingroomError(
+                f'two different experiments are called "{run.name}": {first.folder.name} and {run.folder.name}; '
+                "report them apart (a study by its name), or give one a name of its own"
+            )
+        if (run.name, run.seed) in seen:
+            other = seen[run.name, run.seed].folder
+            raise FittingroomError(f"{other.path} and {run.folder.path} are the same recipe and seed; name one of them")
+        seen[run.name, run.seed] = run

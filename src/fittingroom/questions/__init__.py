@@ -1,0 +1,15 @@
+"""What a person came to ask: each a function that plans, has runs trained, and gives an answer. It prints and draws nothing.
+
+compare     which is best, by how much, is that real, what does it cost
+ablate      what does each part of a recipe do
+crossval    the same verdict where pictures are few: each is held out once
+transfer    is it worth starting from trained weights
+tune/       which values of a recipe's parts are best, and what was luck
+replicate   do claims stand
+stress      what do models stand
+audit       what is wrong with the data
+explain     what does an answer rest on
+bench       how near is a training to the machine's limit
+train       one run
+ship        a run becomes a bundle, and answers
+"""

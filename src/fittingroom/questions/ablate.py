@@ -1,0 +1,108 @@
+"""What does each part of a recipe do? The recipe against itself without the part, on the same seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from fittingroom.data import Dataset
+from fittingroom.metrics.effects import Effect, effects
+from fittingroom.metrics.metric import METRICS
+from fittingroom.metrics.story import Story, gather, of_study
+from fittingroom.metrics.verdict import Question
+from fittingroom.questions.answer import Answer, Table
+from fittingroom.questions.compare import names, page_of, remember
+from fittingroom.report.page import figures, write_report
+from fittingroom.report.tables import effect_cells
+from fittingroom.report.theme import Draw
+from fittingroom.spec.ablation import parts, without
+from fittingroom.spec.errors import FittingroomError
+from fittingroom.spec.recipe import Recipe
+from fittingroom.store import Runs, Study
+from fittingroom.study.workplace import Workplace
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Ablated(Answer):
+    """The effect of each part, and the comparison that it was judged in."""
+
+    recipe: str
+    effects: Sequence[Effect]
+    story: Story
+    runs: Runs
+    page: Path
+    study: str = ""
+
+    @property
+    def sentences(self) -> list[str]:
+        return [effect.text for effect in self.effects]
+
+    @property
+    def table(self) -> Table:
+        by = METRICS[self.story.comparison.metric]
+        head = ["part", f"with{by.unit}", f"without{by.unit}", "gain [interval]", "real?"]
+        return [head, *(effect_cells(e, by)[:5] for e in self.effects)]
+
+    def json(self) -> dict[str, Any]:
+        return {
+            "recipe": self.recipe,
+            "effects": [effect.model_dump(mode="json") for effect in self.effects],
+            "comparison": self.story.comparison.model_dump(mode="json"),
+        }
+
+    def _write(self, path: Path) -> None:
+        write_report([self.story], self.runs, path, self.effects)
+
+    def _draw(self) -> Iterator[tuple[str, Draw]]:
+        found = dict(figures(self.story))
+        yield "differences", found.pop("differences")
+        yield from found.items()
+
+
+def ablate(
+    recipe: Recipe,
+    place: Workplace,
+    *,
+    drop: Sequence[str] = (),
+    data: str | Dataset = "",
+    seeds: Sequence[int] = range(3),
+    question: Question = Question(),
+) -> Ablated:
+    """Measure what the parts named in `drop` do; without any, all that the recipe has.
+
+    Raises `FittingroomError` for a part that it does not have, and as `compare` does.
+    """
+    from fittingroom.study.plan import crossed
+    from fittingroom.study.run import train
+
+    dropped = list(dict.fromkeys(drop or [p for p in parts(recipe) if not p.startswith("augment.")]))
+    if not dropped:
+        raise FittingroomError(f"{recipe.name} has no part to drop; name a layer: --drop model.layers.N")
+    variants = {part: without(recipe, part) for part in dropped}
+    name = f"ablate-{recipe.name}"
+    experiments = crossed([recipe, *variants.values()], [data] if data else [], seeds)
+    finished = list(chain.from_iterable(train(experiments, place, name)))
+    settings = {"recipe": recipe.name, "parts": {variant.name: part for part, variant in variants.items()}}
+    remember(place, name, Study(question="ablate", runs=names(finished), settings=settings))
+    story = gather(finished, place.runs, _against(question, recipe.name))[0]
+    return _judged(settings, story, place.runs, page_of(place, name), name)
+
+
+def reported(name: str, runs: Runs, question: Question) -> Ablated:
+    """The ablation of before that is called so, judged again. Needs no torch."""
+    study = runs.study(name)
+    assert study
+    story = of_study(name, runs, _against(question, study.settings["recipe"]))[0]
+    return _judged(study.settings, story, runs, runs.path / "report.html", name)
+
+
+def _against(question: Question, recipe: str) -> Question:
+    return Question(question.metric, question.effect, against=recipe)
+
+
+def _judged(settings: Mapping[str, Any], story: Story, runs: Runs, page: Path, name: str) -> Ablated:
+    found = effects(settings["recipe"], settings["parts"], story.comparison, story.runs)
+    return Ablated(settings["recipe"], found, story, runs, page, name)

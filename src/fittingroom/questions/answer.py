@@ -1,0 +1,95 @@
+"""What an answer is: sentences, a table, the same as JSON, a page, figures; and it shows itself in a notebook."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import Any, ClassVar
+
+from fittingroom.report.theme import Draw, Figure
+from fittingroom.spec.errors import FittingroomError, unknown
+from fittingroom.store.runs import safe_name
+
+Table = list[list[str]]  # its head first
+
+
+class Answer(ABC):
+    """What came of a question. The command line, Python, JSON and the page say the same, for they read this."""
+
+    page: Path  # where its report goes unless told otherwise
+    study: str = ""  # the name by which its runs are found again
+    heading: ClassVar[str] = ""  # of its sentences
+
+    @property
+    @abstractmethod
+    def sentences(self) -> Sequence[str]:
+        """The answer in words."""
+
+    @property
+    @abstractmethod
+    def table(self) -> Table:
+        """The answer in figures: rows of text, the head first."""
+
+    @property
+    def tables(self) -> Sequence[Table]:
+        """All that there are."""
+        return [self.table]
+
+    @abstractmethod
+    def json(self) -> dict[str, Any]:
+        """The answer as plain data."""
+
+    @abstractmethod
+    def _write(self, path: Path) -> None:
+        """Write the page."""
+
+    @abstractmethod
+    def _draw(self) -> Iterator[tuple[str, Draw]]:
+        """Every figure by name, the most telling first."""
+
+    def report(self, path: str | Path | None = None) -> Path:
+        """Write the answer as one HTML file (by default beside the runs), and give its path."""
+        path = Path(path) if path else self.page
+        self._write(path)
+        return path
+
+    @cached_property
+    def figures(self) -> Mapping[str, Figure]:
+        """Its figures by name; each shows itself in a notebook, and `save("x.png")` writes it."""
+        return {name: Figure(draw) for name, draw in self._draw()}
+
+    @property
+    def files(self) -> Mapping[str, Path]:
+        """What was written besides its page, by what it is."""
+        return {}
+
+    def plot(self, name: str = "") -> Figure:
+        """The figure of this name, or the most telling one. Raises `FittingroomError` for a name that is none."""
+        if not self.figures:
+            raise FittingroomError("this answer has no figures")
+        if name and name not in self.figures:
+            raise unknown("figure", name, self.figures, ", ".join(self.figures))
+        return self.figures[name or next(iter(self.figures))]
+
+    def save_figures(self, folder: Path) -> None:
+        """Write each figure as a PNG, for slides."""
+        for name, figure in self.figures.items():
+            figure.save(folder / f"{safe_name(name)}.png")
+
+    def __repr__(self) -> str:
+        return "\n".join(self.sentences)
+
+    def _repr_html_(self) -> str:
+        words = "<br>".join(map(escape, self.sentences))
+        return f"<p><b>{words}</b></p>" + "".join(map(table_html, self.tables))
+
+
+def table_html(table: Sequence[Sequence[str]]) -> str:
+    """A table as a notebook shows it."""
+    head, *lines = table
+    header = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+    rows = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>" for line in lines)
+    return f"<table><tr>{header}</tr>{rows}</table>"

@@ -1,0 +1,198 @@
+"""What is wrong with the data? Suspect labels, duplicates and outliers, and what they do to scores.
+
+Each fold of the training images is predicted by a model that has not seen it (nor a near duplicate of it); the test images
+by all fold models together. These auditors should be of another recipe than the models that are compared: dropping what a
+model disagrees with always flatters that model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from scipy.special import softmax
+
+from fittingroom.data import Dataset, Images, fold_numbers, not_test
+from fittingroom.data.decisions import read_decisions
+from fittingroom.data.duplicates import near_pairs
+from fittingroom.data.outliers import outliers
+from fittingroom.metrics.audit import Audit, Measured, describe
+from fittingroom.metrics.calibration import temperature
+from fittingroom.metrics.story import Story, gather
+from fittingroom.metrics.suspects import Suspects, find_suspects
+from fittingroom.questions.answer import Answer, Table
+from fittingroom.questions.compare import names, page_of, remember
+from fittingroom.questions.crossval import folded
+from fittingroom.report import charts
+from fittingroom.report.audit_page import score_cells, write_audit_page
+from fittingroom.report.theme import Draw
+from fittingroom.spec.errors import FittingroomError, need
+from fittingroom.spec.recipe import Recipe
+from fittingroom.store import RunFolder, Study
+from fittingroom.store.atomic import write
+from fittingroom.study.plan import Experiment
+from fittingroom.study.run import train
+from fittingroom.study.sharing import threads_each
+from fittingroom.study.workplace import Workplace
+from fittingroom.training import choose_device, predict, prepare_process
+from fittingroom.training.fit import restore
+
+AUDITORS = {"mnist": "fast-mnist"}  # the recipe whose models audit a data set, unless another is named
+OTHER_AUDITOR = "fast-fashion"
+LISTED = 20  # suspects in the table
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Audited(Answer):
+    """The defects of one split, and its images; suspects that a person has decided to be fine are counted only."""
+
+    audit: Audit
+    images: Images
+    fine: int
+    decisions: Path  # the file that says which are fine
+    page: Path
+    study: str = ""
+
+    @property
+    def sentences(self) -> list[str]:
+        found = f"{self.audit.flagged} of {self.audit.images:,} {self.audit.split} labels are suspect"
+        shown = min(LISTED, len(self.audit.suspects))
+        told = [f"{found}; here are the first {shown}, more on the page"]
+        return [f"{self.fine} that you decided are fine are not listed ({self.decisions})"] * bool(self.fine) + told
+
+    @property
+    def table(self) -> Table:
+        suspects = self.audit.suspects[:LISTED]
+        return [
+            ["#", "given", "looks like", "score", "flagged"],
+            *([str(s.index), s.given, s.suggested, f"{s.score:.4f}", "yes" if s.flagged else "no"] for s in suspects),
+        ]
+
+    @property
+    def tables(self) -> list[Table]:
+        head = ["recipe", "all images %", "without suspects %", "without as many random ones %"]
+        return [self.table, *([[head, *score_cells(self.audit)]] if self.audit.scores else [])]
+
+    def json(self) -> dict[str, Any]:
+        return self.audit.model_dump(mode="json")
+
+    def _write(self, path: Path) -> None:
+        write_audit_page(self.audit, self.images, path)
+
+    def _draw(self) -> Iterator[tuple[str, Draw]]:
+        classes = self.images.classes
+        given = np.array([s.given_label for s in self.audit.suspects if s.flagged], np.int64)
+        counts = {"all labels": self.images.labels_N, "suspect": given}
+        binned = {name: np.bincount(labels, minlength=len(classes)) for name, labels in counts.items()}
+        yield "suspects_by_class", lambda dark: charts.balance(binned, classes)
+
+
+def audit(
+    data: str | Dataset,
+    place: Workplace,
+    *,
+    auditor: Recipe,
+    split: Literal["train", "test"] = "test",
+    score: Sequence[str] = (),
+    folds: int = 5,
+    most: int = 100,
+) -> Audited:
+    """Find suspect labels, duplicates and outliers in one split, by models of the recipe `auditor`; at least `most` are ranked.
+
+    `score`: runs or studies whose test scores are told with and without the suspects. What was found is kept in the runs
+    folder, for the pages. Raises `FittingroomError`.
+    """
+    if split not in ("train", "test"):
+        raise FittingroomError(f'--split is "train" or "test"; got "{split}"')
+    if score and split == "train":
+        raise FittingroomError("--score goes with --split test: recipes are scored on the test images")
+    need("cleanlab", "audit", "audit")
+    if auditor.data.limit is not None:
+        raise FittingroomError("an audit looks at every image; leave data.limit away")
+    runs = place.runs
+    compared = gather(runs.select(score)[0], runs) if score else []
+    _refuse_flattery(auditor.name, compared)
+    loaded = place.load(data, auditor.data)
+    elsewhere = [story.data.name for story in compared if story.data.digest != loaded.digest]
+    if elsewhere:
+        raise FittingroomError(f"--score names runs on {elsewhere[0]}, but the audit is of {loaded.name}")
+    name = f"audit-{loaded.name}-{auditor.name}"
+    finished = list(chain.from_iterable(train(auditors(auditor, loaded, folds), place, name)))
+    remember(place, name, Study(question="audit", runs=names(finished)))
+    if split == "train":
+        suspects, images = of_train(loaded, finished), not_test(loaded)
+    else:
+        suspects, images = of_test(loaded, finished, place)
+    far_N, distance_N = outliers(images, None if split == "train" else not_test(loaded))
+    pairs, rms = near_pairs(images.images_NCHW)
+    measured = Measured(far_N, distance_N, pairs.tolist(), rms.tolist())
+    about = loaded.name, loaded.title
+    found = describe(auditor.name, folds, about, images.classes, suspects, measured, compared, most)
+    decisions = runs.decisions_file(loaded.name)
+    decided = read_decisions(decisions, loaded.digest)
+    doubted = tuple(s for s in found.suspects if decided.get((split, s.index)) != "fine")
+    fine = len(found.suspects) - len(doubted)
+    found = found.model_copy(update={"suspects": doubted})
+    write(runs.audit_file(loaded.name, split), found.model_dump_json(indent=1) + "\n")
+    return Audited(found, images, fine, decisions, page_of(place, f"audit-{loaded.name}-{split}"), name)
+
+
+def auditor_of(data: str | Dataset) -> str:
+    """The recipe whose models audit a data set unless another is named."""
+    return AUDITORS.get(data.name if isinstance(data, Dataset) else data, OTHER_AUDITOR)
+
+
+def _refuse_flattery(auditor: str, compared: Sequence[Story]) -> None:
+    if any(auditor in story.runs for story in compared):
+        raise FittingroomError(
+            f"{auditor} is among the scored recipes; what a model disagrees with always flatters it when it is "
+            "dropped: audit with another, --recipe NAME"
+        )
+
+
+def auditors(recipe: Recipe, dataset: str | Dataset, k: int) -> list[Experiment]:
+    """One training for each of `k` folds of all images, whatever the recipe's limit; its validation part is the fold."""
+    # the last epoch's weights: choosing an epoch by the fold would make its predictions less out-of-sample
+    train = recipe.train.model_copy(update={"select": "last", "patience": 0})
+    whole = recipe.model_copy(
+        update={"data": recipe.data.model_copy(update={"limit": None, "exclude": ()}), "train": train}
+    )
+    return folded(whole, dataset, k, "val", (0,))
+
+
+def of_train(data: Dataset, runs: Sequence[RunFolder]) -> Suspects:
+    """Judge the training labels from the fold runs' stored validation predictions."""
+    spec = runs[0].recipe.data
+    assert spec.limit is None  # else the folds are not of all images
+    images, fold_N = not_test(data), fold_numbers(data, spec)
+    p_NK = np.zeros((len(images), len(data.classes)))
+    for run in runs:
+        held_out = run.predictions("val")
+        assert held_out is not None
+        p_NK[fold_N == run.recipe.data.fold] = probabilities(held_out[0], temperature(*held_out))
+    return find_suspects("train", p_NK, images.labels_N)
+
+
+def probabilities(logits_NK: np.ndarray, t: float) -> np.ndarray:
+    """Probabilities (N,K) that mean what they say: softmax at temperature `t`, fitted on images the model did not see."""
+    return np.asarray(softmax(logits_NK.astype(np.float64) / t, axis=1))
+
+
+def of_test(data: Dataset, runs: Sequence[RunFolder], place: Workplace) -> tuple[Suspects, Images]:
+    """Judge the test labels by the mean of the fold models; and the test images. The reading is logged."""
+    who = f"audit by {runs[0].recipe.name} {runs[0].part}"
+    images = data.test.unlock(partial(place.runs.log_test_read, who, data.name, data.digest))
+    prepare_process(threads_each())
+    chosen = choose_device(place.device)
+    p_NK = np.zeros((len(images), len(data.classes)))
+    for run in runs:
+        held_out = run.predictions("val")
+        assert held_out is not None
+        model = restore(run.recipe, run.arrays("weights"), data.train, chosen)
+        p_NK += probabilities(predict(model, images, chosen), temperature(*held_out)) / len(runs)
+    return find_suspects("test", p_NK, images.labels_N), images

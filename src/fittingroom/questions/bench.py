@@ -1,0 +1,177 @@
+"""How near is a training to the machine's limit? Everything is measured alone, with every core."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import torch
+
+from fittingroom.data import prepare, reload
+from fittingroom.metrics.words import human, percent
+from fittingroom.models import build, describe
+from fittingroom.questions.answer import Answer, Table
+from fittingroom.report import charts
+from fittingroom.report.answer_page import write_answer_page
+from fittingroom.report.theme import Draw
+from fittingroom.spec.recipe import Recipe
+from fittingroom.spec.records import Record
+from fittingroom.study.clock import Quiet, forget_peak, median_s, peak_memory_bytes, step_s
+from fittingroom.study.cost import machine
+from fittingroom.study.job import Job, resolve
+from fittingroom.study.launch.local import apart
+from fittingroom.study.sharing import threads_each
+from fittingroom.study.workplace import Workplace
+from fittingroom.training import choose_device, predict, prepare_process
+
+USUAL = ("readme-002-cnn1", "readme-002-cnn2", "fast-fashion", "fast-mnist")
+SIDE = {"cpu": 2048, "cuda": 8192, "mps": 4096}  # of the square matrices whose product is the ceiling
+BACKWARD = 2  # times the FLOPs of a prediction; with the prediction itself a step takes three times as many
+FEW = 2  # images of a step that is nearly all overhead
+EVALUATED = 10_000
+
+
+class Ceiling(Record):
+    """What the machine's matrix product does, FLOPs a second."""
+
+    device: str
+    threads: int
+    fp32: float
+    bf16: float
+
+
+class Speed(Record):
+    """How fast a recipe trains and predicts, and which share of the ceiling that is."""
+
+    recipe: str
+    dataset: str
+    precision: str
+    batch_size: int
+    images_per_s: float
+    flops_per_s: float  # of the layers that `describe` counts, forward and backward
+    ceiling: Ceiling  # the mean of before and after
+    share: float  # of the ceiling in its precision
+    overhead_s: float  # of a step with two images: what no larger batch makes cheaper
+    evaluate_s: float  # of 10,000 images, in float32
+    latency_1_s: float
+    peak_memory_bytes: int | None
+    quiet: bool  # whether nothing else used the machine meanwhile
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Benched(Answer):
+    """How fast recipes train on this machine, and what its matrix product does."""
+
+    ceiling: Ceiling
+    speeds: Sequence[Speed]
+    page: Path
+
+    @property
+    def sentences(self) -> list[str]:
+        top = self.ceiling
+        told = [
+            f"ceiling: {human(top.fp32)}FLOP/s in fp32, {human(top.bf16)}FLOP/s in bf16; {machine()}, {top.threads} threads"
+        ]
+        if not all(s.quiet for s in self.speeds):
+            told.append("warning: something else used this machine meanwhile; the figures are too low")
+        return told
+
+    @property
+    def table(self) -> Table:
+        head = ["recipe", "precision", "batch", "images/s", "FLOP/s", "of ceiling %", "overhead ms"]
+        lines = [
+            [
+                s.recipe, s.precision, str(s.batch_size), f"{s.images_per_s:,.0f}", human(s.flops_per_s), percent(s.share, 0),
+                f"{1e3 * s.overhead_s:.2f}", f"{s.evaluate_s:.2f}", f"{1e3 * s.latency_1_s:.2f}",
+                "–" if s.peak_memory_bytes is None else f"{s.peak_memory_bytes / 1e6:,.0f}",
+            ]
+            for s in self.speeds
+        ]  # fmt: skip
+        return [[*head, "10,000 images s", "1 image ms", "memory MB"], *lines]
+
+    def json(self) -> dict[str, Any]:
+        speeds = [s.model_dump(mode="json") for s in self.speeds]
+        return {"machine": machine(), "ceiling": self.ceiling.model_dump(mode="json"), "speeds": speeds}
+
+    def _write(self, path: Path) -> None:
+        write_answer_page("bench", "How near trainings are to this machine's limit", self.sentences, self.tables, path)
+
+    def _draw(self) -> Iterator[tuple[str, Draw]]:
+        yield "share", lambda dark: charts.bars({s.recipe: 100 * s.share for s in self.speeds}, "of the ceiling (%)")
+
+
+def bench(recipes: Sequence[Recipe], place: Workplace) -> Benched:
+    """Each recipe's speed and the machine's ceiling, measured in turns, since a machine changes its speed by the minute.
+
+    Let nothing else run. Raises `FittingroomError` for what could not be trained, before anything is measured.
+    """
+    device, threads = choose_device(place.device), threads_each()
+    jobs = [
+        resolve(recipe, place.load(recipe.data.name, recipe.data), device, place.runs, threads=threads)
+        for recipe in recipes
+    ]
+    ceiling = partial(_ceiling, device, threads)
+    tops, speeds = [apart(ceiling, threads)], []
+    with place.progress.work("measuring") as tick:
+        for number, job in enumerate(jobs, 1):
+            facts = apart(partial(_speed, job), threads)
+            tops.append(apart(ceiling, threads))
+            top = _mean(tops[-2:])
+            share = facts["flops_per_s"] / getattr(top, facts["precision"])
+            speeds.append(Speed(**facts, ceiling=top, share=share))
+            tick(number / len(jobs))
+    return Benched(_mean(tops), speeds, place.runs.path / "bench.html")
+
+
+def _mean(tops: Sequence[Ceiling]) -> Ceiling:
+    fp32, bf16 = (fmean(getattr(top, precision) for top in tops) for precision in ("fp32", "bf16"))
+    return tops[0].model_copy(update={"fp32": fp32, "bf16": bf16})
+
+
+def _ceiling(device: str, threads: int) -> Ceiling:
+    prepare_process(threads)
+    side = SIDE[device]
+
+    def flops_per_s(dtype: torch.dtype) -> float:
+        a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+
+        def product() -> None:
+            float((a @ b)[0, 0])  # looked at, so that an accelerator has to finish
+
+        return 2 * side**3 / median_s(product)
+
+    return Ceiling(device=device, threads=threads, fp32=flops_per_s(torch.float32), bf16=flops_per_s(torch.bfloat16))
+
+
+def _speed(job: Job) -> dict[str, Any]:
+    prepare_process(job.threads)
+    quiet, recipe = Quiet(), job.recipe
+    train, _ = prepare(reload(recipe.data.name, job.data_digest, job.home_dir), recipe.data)
+    few = recipe.model_copy(update={"train": recipe.train.model_copy(update={"batch_size": FEW})})
+    forget_peak(job.device)
+    step = step_s(recipe, train, job.device)
+    peak = peak_memory_bytes(job.device)
+    overhead = step_s(few, train, job.device)
+    assert step and overhead
+    model = build(recipe.model, train.shape, len(train.classes)).to(job.device)
+    images = train.images_NCHW[np.arange(EVALUATED) % len(train)]
+    rate = min(recipe.train.batch_size, len(train)) / step
+    flops = (1 + BACKWARD) * describe(model, train.shape).flops
+    return {
+        "recipe": recipe.name,
+        "dataset": recipe.data.name,
+        "precision": recipe.train.precision,
+        "batch_size": recipe.train.batch_size,
+        "images_per_s": rate,
+        "flops_per_s": flops * rate,
+        "overhead_s": overhead,
+        "evaluate_s": median_s(partial(predict, model, images, job.device)),
+        "latency_1_s": median_s(partial(predict, model, images[:1], job.device)),
+        "peak_memory_bytes": peak,
+        "quiet": bool(quiet),
+    }

@@ -1,0 +1,93 @@
+"""Cross-validation: each image but those of the test set is scored once, by a model that has not seen it.
+
+The parts are stratified, and near duplicates are never divided. In each, validation images are carved from the other parts,
+so that a recipe which selects on validation does not select on what it is scored on. The real test set stays locked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain
+from typing import Literal
+
+from fittingroom.data import Dataset, fold_numbers, not_test
+from fittingroom.data.pixels import shrunk
+from fittingroom.metrics.story import of_study
+from fittingroom.metrics.verdict import Question
+from fittingroom.questions.compare import Compared, names, page_of, remember, study_name
+from fittingroom.spec.errors import FittingroomError
+from fittingroom.spec.recipe import Recipe
+from fittingroom.store import Study
+from fittingroom.study.execute import THUMBNAIL_BYTES
+from fittingroom.study.plan import Experiment, plan
+from fittingroom.study.run import run
+from fittingroom.study.workplace import Workplace
+
+
+def cv(
+    recipes: Sequence[Recipe],
+    place: Workplace,
+    *,
+    folds: int = 5,
+    data: str | Dataset = "",
+    seeds: Sequence[int] = range(3),
+    question: Question = Question(),
+    changes: Sequence[str] = (),
+) -> Compared:
+    """Cross-validate recipes on one data set and judge them. `changes` are overrides that they have, for the study's name.
+
+    Raises `FittingroomError`, also for recipes that make other pictures or parts of the data.
+    """
+    if not recipes:
+        raise FittingroomError("name at least one recipe; see: fittingroom recipes")
+    sets = dict.fromkeys(data or r.data.name for r in recipes)
+    if len(sets) > 1:
+        raise FittingroomError(
+            f"the recipes name several data sets ({', '.join(map(str, sets))}); give one with --data"
+        )
+    [dataset] = sets
+    name = study_name(["cv", *(r.name for r in recipes)], [dataset, f"{folds}-folds"], len(seeds), changes)
+    by_recipe = {recipe.name: folded(recipe, dataset, folds, "test", seeds) for recipe in recipes}
+    planned = plan(list(chain.from_iterable(by_recipe.values())), place, name)
+    jobs = planned.all_jobs
+    if len({(job.data_digest, job.recipe.data.split_seed) for job in jobs}) > 1:
+        raise FittingroomError("the recipes make other pictures or parts of these data; cross-validate them apart")
+    images = planned.loaded[0]
+    finished = iter(run(planned, place))
+    runs = {recipe: list(chain.from_iterable(next(finished) for _ in trials)) for recipe, trials in by_recipe.items()}
+    study = Study(
+        question="cv",
+        runs=names(list(chain.from_iterable(runs.values()))),
+        settings={"folds": folds, "recipes": {recipe: names(mine) for recipe, mine in runs.items()}},
+    )
+    remember(place, name, study, fold_N=fold_numbers(images, jobs[0].recipe.data))
+    [story] = of_study(name, place.runs, question)
+    if story.thumbnails_NCHW is None:
+        place.runs.write_thumbnails(story.data.digest, shrunk(not_test(images).images_NCHW, THUMBNAIL_BYTES))
+        story = replace(story, thumbnails_NCHW=place.runs.thumbnails(story.data.digest))
+    return Compared([story], place.runs, page_of(place, name), name)
+
+
+def folded(
+    recipe: Recipe, dataset: str | Dataset, k: int, fold_is: Literal["val", "test"], seeds: Sequence[int]
+) -> list[Experiment]:
+    """One training for each of `k` parts; the part is what it validates on, or what it is scored on.
+
+    >>> from fittingroom.spec.read import read_recipe
+    >>> [e.part for e in folded(read_recipe("readme-004-mlp"), "mnist", 2, "test", [0])]
+    ['fold 1 of 2', 'fold 2 of 2']
+    """
+    return [
+        Experiment(
+            recipe.model_copy(
+                update={"data": recipe.data.model_copy(update={"folds": k, "fold": fold, "fold_is": fold_is})}
+            ),
+            dataset,
+            seeds,
+            part=f"fold {fold + 1} of {k}",
+            score_test=fold_is == "test",
+            costs=fold == 0,  # one part costs like another
+        )
+        for fold in range(k)
+    ]

@@ -1,0 +1,174 @@
+"""What there is: recipes, models, data sets, runs; as rows that a notebook shows, and that a command prints."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fittingroom.data import catalog, own
+from fittingroom.metrics.words import percent
+from fittingroom.questions.answer import table_html
+from fittingroom.spec.changes import told_apart
+from fittingroom.spec.errors import FittingroomError, need
+from fittingroom.spec.read import read_recipe, shipped_recipes
+from fittingroom.store import RunFolder, Runs
+
+SPECIAL = {  # kinds of a model that are no function of ours
+    "sequential": "Any plain stack of layers, as inline tables: conv, pool, norm, act, dropout, flatten, dense, repeat.",
+    "python": 'Your own: target = "module:function", called with channels, size, classes and model.args.',
+}
+
+
+class Rows(list[dict[str, Any]]):
+    """A tidy table: a list of rows, each by column. It shows itself in a notebook; `frame()` makes a pandas table of it.
+
+    >>> Rows([{"a": 1, "b": None}])
+    a  b
+    1  –
+    """
+
+    @property
+    def table(self) -> list[list[str]]:
+        """The rows as text, the head first."""
+        head = list(dict.fromkeys(key for row in self for key in row))
+        return [head, *([_text(row.get(key)) for key in head] for row in self)]
+
+    def frame(self) -> Any:
+        """The rows as a `pandas.DataFrame`. Raises `MissingExtra` without pandas."""
+        need("pandas", "a pandas table", "mlflow")
+        import pandas as pd
+
+        return pd.DataFrame(list(self))
+
+    def __repr__(self) -> str:
+        widths = [max(map(len, column)) for column in zip(*self.table, strict=True)]
+        lines = ("  ".join(cell.ljust(n) for cell, n in zip(line, widths, strict=True)).rstrip() for line in self.table)
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return table_html(self.table)
+
+
+def _text(value: Any) -> str:
+    match value:
+        case None:
+            return "–"
+        case float():
+            return f"{value:.4g}"
+        case dict():
+            return " ".join(f"{k}={v}" for k, v in value.items())
+    return str(value)
+
+
+def recipes() -> Rows:
+    """The recipes that come along: name, data, epochs, source, and what each is."""
+    read = [read_recipe(name) for name in shipped_recipes()]
+    return Rows(
+        {
+            "recipe": r.name,
+            "data": r.data.name,
+            "epochs": r.train.epochs,
+            "source": r.source.split(";")[0],
+            "what it is": r.description,
+        }
+        for r in read
+    )
+
+
+def models() -> Rows:
+    """The networks that a recipe can name in `model.kind`, with the arguments that they take. Needs torch."""
+    from fittingroom.models import MODELS
+
+    return _registered("model.args with defaults", MODELS.functions, SPECIAL)
+
+
+def augmentations() -> Rows:
+    """The augmentations that a recipe can name under `augment`, with their parameters. Needs torch."""
+    from fittingroom.augment import AUGMENTATIONS
+
+    return _registered("parameters with defaults", AUGMENTATIONS.functions, {})
+
+
+def _registered(what: str, functions: Mapping[str, Callable[..., Any]], special: Mapping[str, str]) -> Rows:
+    rows = [{"name": name, what: {}, "what it is": text} for name, text in special.items()]
+    for name, f in functions.items():
+        parameters = {p.name: p.default for p in inspect.signature(f).parameters.values() if p.kind is p.KEYWORD_ONLY}
+        rows.append({"name": name, what: parameters, "what it is": (inspect.getdoc(f) or "").split("\n")[0]})
+    return Rows(rows)
+
+
+def datasets(home: Path | None = None) -> Rows:
+    """The data sets that are known by name, and whether they are here."""
+    where = catalog.home(home)
+    found = [catalog.entry(name, where) for name in catalog.catalog(where)]
+    return Rows(
+        {
+            "name": e.name,
+            "title": e.title,
+            "classes": len(e.classes),
+            "here": "yes" if (where / "data" / e.name / e.files.test_labels.name).exists() else "no",
+            "licence": e.licence,
+        }
+        for e in found
+    )
+
+
+def own_pictures(home: Path | None = None) -> Rows:
+    """Pictures of one's own that were decoded before, and where they were."""
+    return Rows(
+        {
+            "name": a.name,
+            "images": sum(map(sum, a.counts.values())),
+            "classes": len(a.classes),
+            "shape": "×".join(map(str, a.shape)),
+            "path": path,
+        }
+        for a, path in own.known(catalog.home(home))
+    )
+
+
+def runs_in(runs: Runs, text: str = "", parts: bool = False, unfinished: bool = False) -> list[RunFolder]:
+    """The run folders whose name holds `text`; parts of studies only with `parts`, finished ones unless `unfinished`."""
+    found = (r for r in runs.list(parts) if text in r.name)
+    return [r for r in found if not (unfinished and r.done)]
+
+
+def runs_table(found: Sequence[RunFolder]) -> Rows:
+    """Runs in a list. A damaged one is told, and does not hide the others."""
+    rows = Rows(map(_row, found))
+    whole = [i for i, row in enumerate(rows) if row["state"] != "damaged"]
+    changes = dict(zip(whole, told_apart(found[i].recipe for i in whole), strict=True))
+    for i, row in enumerate(rows):
+        row["changed"] = changes.get(i, "")
+    return rows
+
+
+def _row(run: RunFolder) -> dict[str, Any]:
+    row: dict[str, Any] = dict.fromkeys(("test %", "val %", "train s", "started (UTC)"))
+    try:
+        row["started (UTC)"] = run.environment.started[:16].replace("T", " ")
+        if not run.done:
+            return {"run": run.name, "state": f"{len(run.epochs)} of {run.recipe.train.epochs} epochs", **row}
+        m = run.metrics
+        scores = {f"{name} %": percent(s.accuracy if s else None) for name, s in (("test", m.test), ("val", m.val))}
+        return {"run": run.name, "state": "finished", **row, **scores, "train s": f"{m.train_s:.1f}"}
+    except FittingroomError:
+        return {"run": run.name, "state": "damaged", **row}
+
+
+def facts(run: RunFolder) -> dict[str, Any]:
+    """A run as plain data; accuracies are fractions."""
+    known: dict[str, Any] = {"run": str(run.path), "done": run.done, **run.identity, "epochs_done": len(run.epochs)}
+    if run.done:
+        m = run.metrics
+        known |= {
+            "test_accuracy": m.test.accuracy if m.test else None,
+            "val_accuracy": m.val.accuracy if m.val else None,
+            "train_accuracy": m.train.accuracy,
+            "metrics": m.model_dump(mode="json"),
+            "parameters": run.structure.parameters,
+            "flops": run.structure.flops,
+        }
+    return known

@@ -1,0 +1,36 @@
+"""How do I begin? A first recipe for data that nobody has trained on yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from fittingroom.spec.errors import FittingroomError
+from fittingroom.spec.first import first_recipe
+from fittingroom.spec.printable import is_printable
+from fittingroom.spec.read import read_shape
+from fittingroom.store.atomic import write
+from fittingroom.study.workplace import Workplace
+
+
+def new(name: str, data: str, place: Workplace, *, changes: Sequence[str] = (), out: Path | None = None) -> Path:
+    """Write a first recipe for `data`, with a reason beside every line; its file. It trains well as it is.
+
+    `changes` say what pictures become: "data.image_size=96", "data.resize=crop". Raises `FittingroomError`, also where there is
+    a file already.
+    """
+    path = out or Path(f"{name}.toml")
+    if path.exists():
+        raise FittingroomError(f"{path} is there already; give another place with --out, or delete it")
+    found = place.load(data, read_shape(changes))
+    counts = np.bincount(found.train.labels_N, minlength=len(found.classes)).tolist()
+    there = Path(data).expanduser()
+    source = str(there.resolve()) if found.own and there.exists() else data
+    if not is_printable(source):
+        raise FittingroomError(f"the path {data!r} is not UTF-8 and cannot be written into a recipe; rename it")
+    by_class = dict(zip(found.classes, counts, strict=True))
+    resize = found.shape.resize or ""
+    write(path, first_recipe(name, source, found.train.shape, resize, by_class, found.own, found.may_flip))
+    return path

@@ -1,0 +1,206 @@
+"""A job is one run to be: resolved, tried, and known by a digest that says whether its result is there already."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from fittingroom.augment import AUGMENTATIONS, pipeline
+from fittingroom.data import Dataset, fold_of
+from fittingroom.data.decisions import excluded_rows
+from fittingroom.models import MODELS, build, describe
+from fittingroom.models.build import source_of
+from fittingroom.spec.digest import NUMERICS, digest
+from fittingroom.spec.errors import FittingroomError
+from fittingroom.spec.recipe import AugmentSpec, Recipe
+from fittingroom.spec.records import Structure
+from fittingroom.store import RunFolder, Runs
+from fittingroom.store.runs import run_name
+from fittingroom.study.initial import Initial, initial
+from fittingroom.training import choose_precision
+from fittingroom.training.start import frozen, start_from
+from fittingroom.training.team import normalisations
+
+FLIPS = {"hflip", "vflip"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to be: a resolved recipe, a seed, a device kind, the data's digest, and the threads to start it with.
+
+    The threads are no part of the identity, though they decide the last bits: a study of another size, or on a machine
+    with other cores, must find its runs. They are recorded when a run begins, and kept when it is resumed.
+    """
+
+    recipe: Recipe
+    seed: int
+    device: str
+    threads: int
+    data_digest: str
+    home_dir: Path
+    work: float = 1.0  # FLOPs of the whole training, roughly: for order and progress, not for results
+    score_test: bool = True
+    initial: Initial | None = None  # trained weights to start from
+    gpu_share: float = 1.0  # of a GPU's memory that it may need, roughly
+    workers: int = 1  # that share the training: they decide what BatchNorm and dropout see
+    part: str = ""  # of a study, that means nothing by itself: "fold 2 of 5", "trial"
+    study: str = ""  # that a part belongs to
+
+    @property
+    def title(self) -> str:
+        """What to call it: its recipe, and which part of a study it is."""
+        return f"{self.recipe.name} {self.part}".rstrip()
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """All that decides the result, and its digest; for a part of a study, which one."""
+        recipe = self.complete.deciding()
+        if self.initial:
+            recipe["model"]["init"] = self.initial.sha256
+        deciding = {
+            "recipe": recipe,
+            "data": self.data_digest,
+            "seed": self.seed,
+            "device": self.device,
+            "model_source": source_of(self.recipe.model),
+            "numerics": NUMERICS,
+        }
+        if self.workers > 1:
+            deciding["workers"] = self.workers
+        return {
+            "digest": digest(deciding),
+            "recipe": self.recipe.name,
+            "dataset": self.recipe.data.name,
+            **{key: deciding[key] for key in ("seed", "device", "numerics")},
+            **({"part": self.part, "study": self.study} if self.part else {}),
+        }
+
+    @cached_property
+    def complete(self) -> Recipe:
+        """The recipe with every default of its augmentations and its model written out: a default may change later."""
+        augment = tuple(
+            AugmentSpec(kind=step.kind, **AUGMENTATIONS.complete(step.kind, step.params, "augment"))
+            for step in self.recipe.augment
+        )
+        model = self.recipe.model
+        if model.kind in MODELS.functions:
+            model = model.model_copy(update={"args": MODELS.complete(model.kind, model.args, "model.args")})
+        return self.recipe.model_copy(update={"augment": augment, "model": model})
+
+    @property
+    def name(self) -> str:
+        """What its run's folder is called."""
+        return run_name(self.title, self.recipe.data.name, self.seed, self.identity["digest"])
+
+    def folder(self, runs: Runs) -> RunFolder:
+        """Where its run is, or will be."""
+        return RunFolder(runs.path / self.name)
+
+
+def resolve(
+    recipe: Recipe, whole: Dataset, device: str, runs: Runs, *, threads: int = 1, score_test: bool = True
+) -> Job:
+    """The job of training `recipe` on the data set `whole` with seed 0, and a refusal of what could not be trained.
+
+    Trained weights that it starts from are looked for among `runs`.
+    Raises `FittingroomError` for a model or an augmentation that does not fit.
+    """
+    first = initial(recipe.model.init, runs)
+    resolved = recipe.model_copy(
+        update={
+            "data": recipe.data.model_copy(
+                update={"name": whole.name, "exclude": excluded_rows(recipe.data.exclude, whole), **dict(whole.shape)}
+            ),
+            "model": recipe.model.model_copy(update={"init": first.label if first else ""}),
+            "train": recipe.train.model_copy(update={"precision": choose_precision(recipe.train.precision, device)}),
+        }
+    )
+    data = fold_of(whole, resolved.data)
+    model = build(resolved.model, data.train.shape, len(data.classes))
+    if first:
+        start = first.read()
+        start_from(model, start.weights, start.classes == data.classes)
+    frozen(model, resolved.model)
+    structure = describe(model, data.train.shape)
+    flops = structure.flops
+    _try(model, resolved, data)
+    work = float(3 * flops * resolved.train.epochs * (resolved.data.limit or len(data.train)))
+    return Job(
+        recipe=resolved,
+        seed=0,
+        device=device,
+        threads=threads,
+        data_digest=whole.digest,
+        home_dir=data.home_dir,
+        work=work,
+        score_test=score_test,
+        initial=first,
+        gpu_share=gpu_share(structure, resolved, data, device),
+    )
+
+
+def gpu_share(structure: Structure, recipe: Recipe, data: Dataset, device: str) -> float:
+    """The part of a GPU's memory that a training may need, roughly: activations three times over, weights four times, images.
+
+    An estimate from the structure, not measured; it decides only how many runs share a GPU of a cluster. 1 elsewhere.
+    """
+    if device != "cuda":
+        return 1.0
+    values = sum(math.prod(layer.shape) for layer in structure.layers)
+    needed = 4 * (3 * recipe.train.batch_size * values + 4 * structure.parameters) + len(data.train) * math.prod(
+        data.train.shape
+    )
+    context = 1 << 30  # of CUDA itself
+    return min(1.0, (needed + context) / torch.cuda.get_device_properties(0).total_memory)
+
+
+def _try(model: nn.Module, recipe: Recipe, data: Dataset) -> None:
+    """One batch of black images through augmentation and model, so that what cannot work fails before the training."""
+    images = torch.zeros(min(recipe.train.batch_size, 2), *data.train.shape)
+    targets = torch.full((len(images), len(data.classes)), 1 / len(data.classes))
+    for i, step in enumerate(recipe.augment):
+        try:
+            pipeline([step])(images, targets, torch.Generator().manual_seed(0))
+        except (RuntimeError, ValueError) as error:
+            _, h, w = data.train.shape
+            raise FittingroomError(f"augment.{i}: {step.kind} does not work on {h}×{w} images: {error}") from None
+    try:
+        with torch.no_grad():
+            model.train()(images)
+    except ValueError as error:  # BatchNorm, of a batch of one
+        raise FittingroomError(
+            f"train.batch_size: {recipe.train.batch_size} is too small for this model: {error}"
+        ) from None
+
+
+def cautions(recipe: Recipe, data: Dataset) -> list[str]:
+    """What a careful colleague would say about this recipe on these data."""
+    flips = sorted({step.kind for step in recipe.augment} & FLIPS)
+    averaged = ["score.average"] if "flip" in recipe.score.average else []
+    if data.may_flip or not (flips or averaged):
+        return []
+    return [
+        f"{recipe.name} mirrors images ({', '.join(flips + averaged)}), but a mirrored image of {data.title} is another thing"
+    ]
+
+
+def of_workers(job: Job, data: Dataset) -> list[str]:
+    """What differs, when several workers share this training, from one that does it alone."""
+    if job.workers == 1:
+        return []
+    model = build(job.recipe.model, data.train.shape, len(data.classes))
+    said = [f"each of {job.workers} workers trains on its part of every batch of {job.recipe.train.batch_size}"]
+    if any(isinstance(module, nn.Dropout) and module.p for module in model.modules()):
+        said.append("dropout: each worker draws masks of its own")
+    if normalisations(model):
+        said.append(
+            "BatchNorm: each worker normalises its part by that part's statistics; images are classified with the mean of "
+            "all workers' running statistics"
+        )
+    return said

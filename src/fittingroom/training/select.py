@@ -1,0 +1,44 @@
+"""When a training stops, and which epoch's weights it keeps: by validation alone, in one place for all who iterate over `fit`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from fittingroom.spec.recipe import TrainSpec
+from fittingroom.spec.records import Epoch
+from fittingroom.training.fit import Snapshot
+
+
+def selected(
+    snapshots: Iterable[Snapshot], spec: TrainSpec, epochs: Sequence[Epoch] = ()
+) -> Iterator[tuple[Snapshot, bool]]:
+    """The snapshots of a training until it should stop, each with whether its weights are the ones to keep so far.
+
+    `epochs` are those of before, where a training is resumed.
+    """
+    seen = list(epochs)
+    if stops_early(spec, seen):  # it was interrupted after its last epoch
+        return
+    for snapshot in snapshots:
+        seen.append(snapshot.epoch)
+        yield snapshot, selected_epoch(spec, seen) == snapshot.epoch.epoch
+        if stops_early(spec, seen):
+            return
+
+
+def selected_epoch(spec: TrainSpec, epochs: Sequence[Epoch]) -> int:
+    """The epoch whose weights are scored: the last, or with `best_val` the one with the best validation accuracy.
+
+    Of several with the same, the one with the lowest validation loss, then the first.
+    """
+    if spec.select == "last":
+        return epochs[-1].epoch
+    return max(epochs, key=lambda e: (e.val_accuracy or 0.0, -(e.val_loss or 0.0), -e.epoch)).epoch
+
+
+def stops_early(spec: TrainSpec, epochs: Sequence[Epoch]) -> bool:
+    """Whether the validation loss has not improved for `patience` epochs."""
+    losses = [e.val_loss for e in epochs if e.val_loss is not None]
+    return bool(spec.patience and losses) and len(losses) - 1 - int(np.argmin(losses)) >= spec.patience
