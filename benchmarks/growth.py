@@ -15,8 +15,8 @@ from fittingroom.spec.machine import cores
 from fittingroom.spec.read import read_recipe
 from fittingroom.spec.recipe import Recipe
 from fittingroom.study.clock import forget_peak, peak_memory_bytes
-from fittingroom.study.launch import apart
-from fittingroom.study.plan import threads_each
+from fittingroom.study.launch.local import apart
+from fittingroom.study.sharing import threads_each
 from fittingroom.training import fit, prepare_process
 
 RECIPE = "readme-002-cnn1"

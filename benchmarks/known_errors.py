@@ -16,7 +16,7 @@ import sys
 from pages import write_block
 
 from fittingroom.spec.machine import cores
-from fittingroom.study.plan import cpu_name
+from fittingroom.study.sharing import cpu_name
 
 VALIDATED = (947, 1621, 1901, 2130, 2462, 2597, 2654, 3520, 3558, 5937, 6651, 6783, 8527, 9679, 9729)
 

@@ -13,14 +13,16 @@ from typing import Any
 
 import numpy as np
 
+from fittingroom.metrics.story import gather
 from fittingroom.metrics.verdict import Question
-from fittingroom.report.gather import gather
 from fittingroom.spec.machine import cores
 from fittingroom.spec.read import read_recipe
 from fittingroom.store import RunFolder, Runs
 from fittingroom.study.clock import median_s
-from fittingroom.study.launch import attempt, launch, launcher
-from fittingroom.study.run import plan_study
+from fittingroom.study.launch import choose_launcher, launch
+from fittingroom.study.launch.launcher import attempt
+from fittingroom.study.plan import crossed, plan
+from fittingroom.study.workplace import Workplace
 from fittingroom.training.fit import CLEAN_N
 
 RECIPE = "readme-004-cnn"
@@ -50,18 +52,18 @@ def scale(runs: int, rounds: int) -> dict[str, Any]:
 
 def _send_s() -> float:
     """Seconds in which the driver writes what a training sends on its way: its checkpoint and its epochs."""
-    from fittingroom.study.ray_cluster import files, unpack
+    from fittingroom.study.launch.ray_cluster import files, unpack
 
     read = read_recipe(RECIPE, ["train.epochs=2", "data.limit=600"])
     with tempfile.TemporaryDirectory() as folder:
         runs = Runs(Path(folder))
-        job = plan_study([read], [], range(1), runs).jobs[0]
+        job = plan(crossed([read], [], [0]), Workplace(runs=runs)).all_jobs[0]
         sent: list[dict[str, bytes]] = []
         attempt(
             job, runs, 1, lambda sign: sign.record is not None and bool(sent.append(files(job.folder(runs))) or True)
         )
         changing = {name: content for name, content in sent[0].items() if name.startswith(("checkpoint", "epochs"))}
-        return median_s(lambda: unpack(changing, runs.folder("another", "", 0, "0" * 64)))
+        return median_s(lambda: unpack(changing, RunFolder(runs.path / "another")))
 
 
 def whole_runs() -> dict[str, float]:
@@ -84,10 +86,11 @@ def workers() -> list[dict[str, Any]]:
     for how, n in (("one worker, all threads", 1), (f"{cores()} workers, one thread each", cores())):
         with tempfile.TemporaryDirectory() as folder:
             runs = Runs(Path(folder))
-            study = plan_study([recipe], [], range(1), runs, at_once=n, by="ray" if n > 1 else "local")
+            place = Workplace(runs=runs, at_once=n, launcher="ray" if n > 1 else "local")
+            jobs = plan(crossed([recipe], [], [0]), place).all_jobs
             started = time.perf_counter()
-            with launcher("local", 1, n) as by:
-                (run,) = launch(study.jobs, runs, by)
+            with choose_launcher("local", 1, n) as by:
+                (run,) = launch(jobs, runs, by)
             took = time.perf_counter() - started
             trained = run.metrics.train_s + run.metrics.eval_s
             rows.append({"how": how, "recipe": SHARED, "train_s": trained, "begin_s": took - trained})
@@ -100,9 +103,9 @@ def _study(recipe: str, name: str, seeds: int, slots: int) -> dict[str, float]:
     read = read_recipe(recipe, ["train.epochs=1", f"data.limit={PART}"])
     with tempfile.TemporaryDirectory() as folder, _address(name, slots) as by:
         runs = Runs(Path(folder))
-        study = plan_study([read], [], range(slots + seeds), runs, at_once=slots, by=by)
+        study = plan(crossed([read], [], range(slots + seeds)), Workplace(runs=runs, at_once=slots, launcher=by))
         started = time.perf_counter()
-        with launcher(by, slots) as executor, _waiting(name) as waited:
+        with choose_launcher(by, slots) as executor, _waiting(name) as waited:
             launch(study.waiting[:slots], runs, executor)
             began, idle = time.perf_counter(), sum(waited)
             finished = launch(study.waiting[slots:], runs, executor)
@@ -143,7 +146,7 @@ def _waiting(name: str) -> Iterator[list[float]]:
     """The seconds of each of the driver's waits for news, as they come."""
     waited: list[float] = []
     if name == "ray":
-        from fittingroom.study import ray_cluster as room
+        from fittingroom.study.launch import ray_cluster as room
     else:
         from fittingroom.study import launch as room
     what = "_ready" if name == "ray" else "wait"
@@ -167,16 +170,16 @@ def _store() -> list[dict[str, float]]:
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         runs = Runs(Path(folder))
-        with launcher("local", 1) as by:
-            (model,) = launch(plan_study([recipe], [], range(1), runs).jobs, runs, by)
+        with choose_launcher("local", 1) as by:
+            (model,) = launch(plan(crossed([recipe], [], [0]), Workplace(runs=runs)).all_jobs, runs, by)
         for n in COPIES:
-            for job in plan_study([recipe], [], range(n), runs).jobs:
+            for job in plan(crossed([recipe], [], range(n)), Workplace(runs=runs)).all_jobs:
                 _copy(model, job.folder(runs), job.identity)
             started = time.perf_counter()
-            study = plan_study([recipe], [], range(n), runs)
+            study = plan(crossed([recipe], [], range(n)), Workplace(runs=runs))
             planned = time.perf_counter()
             assert not study.waiting
-            gather([job.folder(runs) for job in study.jobs], runs, Question("accuracy"))
+            gather([job.folder(runs) for job in study.all_jobs], runs, Question("accuracy"))
             rows.append({"runs": n, "plan_s": planned - started, "compare_s": time.perf_counter() - planned})
             print(
                 "a store of {runs} runs: planned in {plan_s:.2f} s, compared in {compare_s:.2f} s".format(**rows[-1]),

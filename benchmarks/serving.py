@@ -32,7 +32,7 @@ from fittingroom.data import load
 from fittingroom.inference import Classifier
 from fittingroom.spec.machine import cores
 from fittingroom.store import BundleFolder
-from fittingroom.study.plan import cpu_name
+from fittingroom.study.sharing import cpu_name
 
 PORT = 8765
 HEADER = "inference-header-content-length"

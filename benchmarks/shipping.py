@@ -29,7 +29,9 @@ from fittingroom.spec.machine import cores
 from fittingroom.spec.read import read_recipe, shipped_recipes
 from fittingroom.store import RunFolder, Runs
 from fittingroom.study.execute import execute
-from fittingroom.study.plan import cpu_name, plan
+from fittingroom.study.job import resolve
+from fittingroom.study.sharing import cpu_name
+from fittingroom.study.workplace import Workplace
 
 RESULT = ROOT / "benchmarks" / "results" / "shipping.json"
 PHOTOS = 1_000  # validation images
@@ -38,7 +40,7 @@ Make = Callable[[np.ndarray, np.random.Generator], Image.Image]
 
 def trained(runs: Runs, name: str, *changes: str) -> RunFolder:
     recipe = read_recipe(name, list(changes))
-    return execute(plan(recipe, load(recipe.data.name), 0, "cpu", cores(), True, runs), runs)
+    return execute(resolve(recipe, load(recipe.data.name), "cpu", runs, threads=cores()), runs)
 
 
 def parity(runs: Runs) -> list[dict[str, Any]]:
@@ -48,7 +50,7 @@ def parity(runs: Runs) -> list[dict[str, Any]]:
         row: dict[str, Any] = {"recipe": name, "data": run.recipe.data.name}
         for kind in ("no", "int8"):
             try:
-                bundle = export(run, runs, run.path / f"bundle-{kind}", quantize=kind)
+                bundle = export(run, Workplace(runs=runs), out=run.path / f"bundle-{kind}", quantize=kind)
                 row[kind] = bundle.parity.model_dump() | {"bytes": len(bundle.graph())}
             except FittingroomError as error:
                 row[kind] = {"refused": str(error)}
@@ -91,7 +93,7 @@ KINDS: dict[str, Make] = {
 
 def photos(runs: Runs, recipe: str, *changes: str) -> dict[str, Any]:
     run = trained(runs, recipe, *changes)
-    graph = Classifier(export(run, runs, run.path / "bundle-photos")).graph
+    graph = Classifier(export(run, Workplace(runs=runs), out=run.path / "bundle-photos")).graph
     data = load(run.recipe.data.name)
     _, val = prepare(data, run.recipe.data)
     assert val is not None

@@ -11,8 +11,9 @@ from typing import Any
 from fittingroom.spec.read import read_recipe
 from fittingroom.spec.recipe import Recipe
 from fittingroom.store import Runs
-from fittingroom.study.launch import launch, launcher
-from fittingroom.study.run import plan_study
+from fittingroom.study.launch import choose_launcher, launch
+from fittingroom.study.plan import crossed, plan
+from fittingroom.study.workplace import Workplace
 
 SEEDS = 16
 
@@ -21,9 +22,9 @@ def study_s(recipe: Recipe, seeds: int, workers: int | None = None) -> float:
     """Seconds that a study of so many seeds trains, from nothing; `workers` runs at once, or as many as a study chooses."""
     with tempfile.TemporaryDirectory() as folder:
         runs = Runs(Path(folder))
-        study = plan_study([recipe], [], range(seeds), runs)
+        study = plan(crossed([recipe], [], range(seeds)), Workplace(runs=runs))
         started = time.perf_counter()
-        with launcher("local", workers or study.workers) as by:
+        with choose_launcher("local", workers or study.at_once) as by:
             launch(study.waiting, runs, by)
         return time.perf_counter() - started
 

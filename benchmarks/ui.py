@@ -27,7 +27,8 @@ from fittingroom.spec.machine import cores
 from fittingroom.spec.read import read_recipe
 from fittingroom.store import Runs
 from fittingroom.study.execute import execute
-from fittingroom.study.plan import cpu_name, plan
+from fittingroom.study.job import resolve
+from fittingroom.study.sharing import cpu_name
 
 RESULT = ROOT / "benchmarks" / "results" / "ui.json"
 ASKED = {
@@ -40,7 +41,7 @@ ASKED = {
 def copies(folder: Path, n: int) -> None:
     runs = Runs(folder)
     recipe = read_recipe("readme-004-mlp", ["train.epochs=20", "data.limit=2000"])
-    first = execute(plan(recipe, load("fashion-mnist"), 0, "cpu", cores(), True, runs), runs)
+    first = execute(resolve(recipe, load("fashion-mnist"), "cpu", runs, threads=cores()), runs)
     for i in range(n - 1):
         path = folder / f"run-{i:05d}"
         path.mkdir()

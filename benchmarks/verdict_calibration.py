@@ -133,7 +133,7 @@ def real_groups(groups: int) -> tuple[list[str], str]:
 
 
 def main() -> None:
-    from fittingroom.study.plan import cpu_name
+    from fittingroom.study.sharing import cpu_name
 
     runs = Runs(Path(sys.argv[1] if len(sys.argv) > 1 else "runs"))
     groups = int(sys.argv[2]) if len(sys.argv) > 2 else 100

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from planned import plan
+
 from fittingroom.data import load
 from fittingroom.spec.read import read_recipe
 from fittingroom.store import RunFolder, Runs
 from fittingroom.study.execute import execute
-from fittingroom.study.plan import plan
+from fittingroom.study.workplace import Workplace
 
 MadeOnce = Callable[[str, Callable[[Path], object]], Path]  # the fixture `made_once`: of conftest.py
 
@@ -26,4 +28,4 @@ def exported(folder: Path, recipe: str, *changes: str, data: str = "fashion-mnis
 
     runs = Runs(folder)
     run = trained(runs, recipe, *changes, data=data)
-    export(run, runs, run.bundle.path)
+    export(run, Workplace(runs=runs))

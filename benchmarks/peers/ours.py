@@ -10,7 +10,7 @@ from common import read_task, tell
 
 from fittingroom.data import Images
 from fittingroom.spec.read import read_recipe
-from fittingroom.study.plan import threads_each
+from fittingroom.study.sharing import threads_each
 from fittingroom.training import fit, prepare_process
 
 task = read_task(ordered=False)

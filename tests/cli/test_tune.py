@@ -19,10 +19,10 @@ from waiting import PATIENCE_S
 
 from fittingroom.cli.main import run
 from fittingroom.data import Dataset
+from fittingroom.questions import tune as room
 from fittingroom.spec.read import read_recipe
 from fittingroom.spec.space import parse_space
 from fittingroom.store import Runs
-from fittingroom.study import tuning as room
 from fittingroom.study.launch import InThisProcess
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -48,7 +48,7 @@ def test_from_a_recipe_to_a_tuned_one_that_trains(command: Command, fashion: Dat
     assert set(rows) == {"readme-004-mlp tuned", "readme-004-mlp"}
     assert all(row["seeds"] == [1, 2] for row in rows.values())  # fresh: the search had seed 0
     runs = Runs(tmp_path / "runs")
-    assert runs.test_reads() == {"fashion-mnist": 4} and len(runs.study(f"tune-{name}") or ()) == 4
+    assert runs.test_reads() == {"fashion-mnist": 4} and len(runs.study(f"tune-{name}").runs) == 4
     assert not any(one.metrics.test for one in runs.list() if one.seed == 0)
 
     page = (tmp_path / found["report"]).read_text()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from planned import plan
 
 import fittingroom
 from fittingroom.data import Dataset, Images, LockedTest, carve, folds, prepare
@@ -19,7 +20,6 @@ from fittingroom.data.idx import parse_idx
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.read import read_recipe
 from fittingroom.spec.recipe import DataSpec
-from fittingroom.study.plan import plan
 from fittingroom.training import fit
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from planned import study_of
 from scipy.spatial import cKDTree
 from torch import nn
 
@@ -22,7 +23,6 @@ from fittingroom.report.explain_page import overlay, write_explain_page
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import Recipe
 from fittingroom.store import RunFolder, Runs
-from fittingroom.study.run import plan_study, run_study
 from fittingroom.training.fit import network, restore
 from fittingroom.training.predict import to_float, to_tensor
 
@@ -35,7 +35,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Runs, list[RunFo
     runs = Runs(tmp_path_factory.mktemp("explain") / "runs")
     small = ["train.epochs=3", "data.limit=2000", "train.precision=fp32"]
     recipes = [read_recipe("readme-004-cnn", small), read_recipe("readme-004-mlp", small)]
-    return runs, run_study(plan_study(recipes, [], [0], runs, device="cpu"), runs, lambda number, sign: None)
+    return runs, study_of(recipes, runs, [0]).train()
 
 
 def model_of(run: RunFolder, like: Dataset) -> nn.Module:

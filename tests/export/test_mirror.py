@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tomli_w
+from planned import plan
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 from waiting import PATIENCE_S, until
@@ -36,9 +37,9 @@ from fittingroom.metrics.calibration import calibration_error
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.read import read_recipe
 from fittingroom.spec.records import Epoch
-from fittingroom.store import RunFolder, Runs
+from fittingroom.store import RunFolder, Runs, Study
 from fittingroom.study.execute import execute
-from fittingroom.study.plan import plan
+from fittingroom.study.workplace import Workplace
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning:mlflow")
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -51,7 +52,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     runs = Runs(tmp_path_factory.mktemp("runs"))
     recipe = read_recipe("readme-004-cnn", ["train.epochs=3", "data.limit=1500", "train.precision=fp32"])
     run = execute(plan(recipe, load("fashion-mnist"), 0, "cpu", 1, True, runs), runs)
-    export(run, runs, run.bundle.path)
+    export(run, Workplace(runs=runs))
     return run
 
 
@@ -442,7 +443,7 @@ def test_the_command_mirrors_studies_and_unfinished_runs(command: Command, run: 
     said = command("mirror", "tensorboard", "readme-004").stdout
     assert "3 epochs finished, nothing new" in said and "2 epochs so far, nothing new; mirror it again" in said
     assert said.splitlines()[-1] == f"to look: {found['look']}" and found["look"].startswith("tensorboard --logdir ")
-    Runs(run.path.parent).write_study("mine", [run])
+    Runs(run.path.parent).write_study("mine", Study(runs=(run.name,)))
     shutil.rmtree(run.bundle.path)
     said = command("mirror", "mlflow", "mine").stdout
     assert f"3 epochs finished, 30 values added; without a model: fittingroom export {run.name}, and again" in said

@@ -16,12 +16,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from planned import study_of
 from sklearn.metrics import confusion_matrix
 from waiting import PATIENCE_S
 
 from fittingroom.data import load
+from fittingroom.data.outliers import outliers
+from fittingroom.metrics.story import gather
 from fittingroom.report import theme
-from fittingroom.report.gather import gather
 from fittingroom.report.page import figures, write_report
 from fittingroom.spec.changes import changed
 from fittingroom.spec.errors import FittingroomError
@@ -29,7 +31,7 @@ from fittingroom.spec.recipe import Recipe
 from fittingroom.store import RunFolder, Runs
 from fittingroom.store.atomic import write
 from fittingroom.study.launch import InThisProcess
-from fittingroom.study.run import plan_study, run_study
+from fittingroom.study.workplace import Workplace
 
 HOSTILE = [
     "<img src=x onerror=alert(1)>",
@@ -53,7 +55,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Runs, list[RunFo
     runs = Runs(tmp_path_factory.mktemp("study") / "runs")
     small = ["train.epochs=2", "data.limit=600", "train.precision=fp32"]
     recipes: list[Recipe] = [read_recipe("readme-004-mlp", small), read_recipe("readme-003-cnn", small)]
-    return runs, run_study(plan_study(recipes, [], range(2), runs, device="cpu"), runs, lambda number, sign: None)
+    return runs, study_of(recipes, runs, range(2)).train()
 
 
 class Page(HTMLParser):
@@ -192,41 +194,41 @@ def test_hostile_names_stay_text_on_every_other_page(
 ) -> None:
     from fittingroom.augment.corruptions import CORRUPTIONS
     from fittingroom.explain import explain
+    from fittingroom.metrics.audit import Measured, describe
     from fittingroom.metrics.suspects import find_suspects
-    from fittingroom.report.audit_page import describe, write_audit_page
+    from fittingroom.questions.replicate import Claimed, grouped, judgements
+    from fittingroom.questions.stress import examples, harm
+    from fittingroom.report.audit_page import write_audit_page
     from fittingroom.report.claims_page import write_claims_page
     from fittingroom.report.explain_page import write_explain_page
     from fittingroom.report.stress_page import write_stress_page
     from fittingroom.spec.read import read_recipe
     from fittingroom.spec.recipe import Claim
-    from fittingroom.study.replicate import Asked, grouped, judgements
-    from fittingroom.study.stress import examples, stress
 
     # what is computed is tested elsewhere; here only its names matter
-    monkeypatch.setattr("fittingroom.study.stress.CORRUPTIONS", {"shift": CORRUPTIONS["shift"]})
+    monkeypatch.setattr("fittingroom.questions.stress.CORRUPTIONS", {"shift": CORRUPTIONS["shift"]})
     monkeypatch.setattr("fittingroom.explain.run.embedding", lambda features, jobs: features[:, :2])
     runs, folders = finished
     other, copies = hostile_copy(runs, folders, tmp_path / "runs")
-    stress(copies, other, InThisProcess(), device="cpu")
+    harm(copies, Workplace(runs=other, device="cpu"), InThisProcess())
     story = gather(copies, other)[0]
     data = load("fashion-mnist")
-    pages = [
-        write_stress_page(story, ["shift"], examples(data.train.take(np.arange(50)))[:1], tmp_path / "stress.html")
-    ]
+    pages = [tmp_path / "stress.html"]
+    write_stress_page([story], ["shift"], [examples(data.train.take(np.arange(50)))[:1]], pages[0])
     explain(copies[0], other)
     pages.append(write_explain_page(copies[0], tmp_path / "explain.html"))
 
     images = data.train.take(np.arange(400))
     images = type(images)(images.images_NCHW, images.labels_N, tuple(HOSTILE))
     p = np.random.default_rng(0).dirichlet(np.ones(10), 400)
-    names = {"dataset": HOSTILE[0], "title": HOSTILE[0], "auditor": HOSTILE[0], "folds": 2}
-    audit = describe(names, find_suspects("train", p, images.labels_N), images, images, [], 30)
+    suspects, measured = find_suspects("train", p, images.labels_N), Measured(*outliers(images), [(0, 1)], [2.0])
+    audit = describe(HOSTILE[0], 2, (HOSTILE[0], HOSTILE[0]), images.classes, suspects, measured, [], 30)
     pages.append(write_audit_page(audit, images, tmp_path / "audit.html"))
 
     claim = Claim(id="x-" + HOSTILE[0], text=HOSTILE[0] + " | *bold* [a](b)", relation="above", stated=0.1)
     mine = next(c.recipe for c in copies if c.recipe.name != "readme-003-cnn")
     groups = grouped(copies)
-    judged = judgements([Asked(claim, mine, None)], groups)
+    judged = judgements([Claimed(claim, mine, None)], groups)
     pages.append(write_claims_page(judged, groups, tmp_path / "claims.html", HOSTILE[0]))
     for path in pages:
         page = parsed(path.read_text())
@@ -261,9 +263,7 @@ def test_mixtures_and_unfinished_runs_are_refused(
     finished: tuple[Runs, list[RunFolder]], quick: Callable[..., Recipe], tmp_path: Path
 ) -> None:
     runs, folders = finished
-    other = run_study(
-        plan_study([quick("readme-004-mlp", "optimizer.lr=0.01")], [], [0], runs, device="cpu"), runs, lambda n, s: None
-    )
+    other = study_of([quick("readme-004-mlp", "optimizer.lr=0.01")], runs, [0]).train()
     with pytest.raises(FittingroomError, match='two different experiments are called "readme-004-mlp"'):
         gather([*folders, *other], runs)
     runs.delete(other[0])

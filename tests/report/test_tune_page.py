@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from made_up import Run, two_classes
 
+from fittingroom.metrics.search import Searched, shown
 from fittingroom.metrics.verdict import Comparison, Question, compare
 from fittingroom.report import theme, tune_charts
-from fittingroom.report.tune_page import SHOWN, Found, shown, write_tune_page
+from fittingroom.report.tune_page import SHOWN, write_tune_page
 from fittingroom.spec.records import TrialFacts
 from fittingroom.spec.space import parse_space
 
@@ -68,7 +69,7 @@ def compared(names: Sequence[str] = ("mlp", "mlp tuned"), metric: str = "accurac
 
 def found(
     trials: Sequence[TrialFacts], objectives: tuple[str, ...] = ("accuracy",), fresh: Sequence[float] = (0.8,), **more: Any
-) -> Found:  # fmt: skip
+) -> Searched:  # fmt: skip
     best = (min if objectives[0] in ("log_loss", "brier") else max)(
         (t for t in trials if t.state == "complete"), key=lambda t: t.values[0]
     )
@@ -77,7 +78,7 @@ def found(
         "best": best, "front": set(), "importance": {}, "dimensions": parse_space(SPACE, "here"),
         "comparison": compared(metric=objectives[0]), "fresh": fresh,
     }  # fmt: skip
-    return Found(**facts | more)
+    return Searched(**facts | more)
 
 
 MANY = [trial(n, 0.70 + 0.01 * (n * 5 % 17)) for n in range(17)]
@@ -146,7 +147,7 @@ def test_the_best_trials_come_first_and_equals_in_their_order() -> None:
 
 def test_all_of_it_as_json() -> None:
     search = found(MANY, front={3, 1}, importance={"optimizer.lr": 0.7, "train.epochs": 0.3}, fresh=[0.8, 0.9])
-    plain = search.as_json()
+    plain = search.json()
     assert plain["front"] == [1, 3] and plain["fresh_validation"] == [0.8, 0.9] and plain["best"]["number"] == 10
     assert len(plain["trials"]) == 17 and plain["trials"][1]["params"]["model.layers.4"]["repeat"] == 2
     assert plain["importance"] == {"optimizer.lr": 0.7, "train.epochs": 0.3}
@@ -253,7 +254,7 @@ class Page(HTMLParser):
         self.text += data
 
 
-def written(search: Found, folder: Path) -> tuple[str, Page]:
+def written(search: Searched, folder: Path) -> tuple[str, Page]:
     html = write_tune_page(search, "comparison.html", folder / "page.html").read_text(encoding="utf-8")
     return html, Page(html)
 

@@ -17,7 +17,7 @@ from fittingroom.spec.errors import FittingroomError, NotFree
 from fittingroom.spec.records import Epoch
 from fittingroom.store import RunFolder, Runs
 from fittingroom.store.atomic import atomic, explained, write
-from fittingroom.store.runs import safe_name
+from fittingroom.store.runs import run_name, safe_name
 
 
 def epoch(number: int) -> Epoch:
@@ -108,7 +108,7 @@ def test_any_name_is_one_path_component(name: str) -> None:
 def test_finding_runs(tmp_path: Path) -> None:
     runs = Runs(tmp_path)
     for seed in (0, 1):
-        write(runs.folder("T-shirt/top", "x", seed, "abcdef123456").path / "run.json", json.dumps({"seed": seed}))
+        write(runs.path / run_name("T-shirt/top", "x", seed, "abcdef123456") / "run.json", json.dumps({"seed": seed}))
     assert [r.seed for r in runs.list()] == [0, 1]
     assert runs.find("T-shirt-top_x_s1").seed == 1
     with pytest.raises(FittingroomError, match="could be 2 runs"):

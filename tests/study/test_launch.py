@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from planned import plan
 from waiting import PATIENCE_S
 
 from fittingroom.data import Dataset
@@ -19,7 +20,6 @@ from fittingroom.spec.recipe import Recipe
 from fittingroom.store import Runs
 from fittingroom.study import launch
 from fittingroom.study.launch import InThisProcess, LocalPool
-from fittingroom.study.plan import plan
 
 
 def test_each_item_in_its_order_wherever() -> None:

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 from listening import open_to_others
+from planned import study_of
 from waiting import PATIENCE_S, until
 
 from fittingroom.data import Dataset, LockedTest
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import Recipe
 from fittingroom.store import RunFolder, Runs
-from fittingroom.study.execute import Progress
-from fittingroom.study.run import plan_study, run_study
+from fittingroom.study.execute import Update
 
 pytest.importorskip("ray")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -53,7 +53,7 @@ def test_a_killed_node_does_not_end_the_study_and_the_bytes_are_those_of_this_ma
     killed = threading.Event()
     busy: set[int] = set()
 
-    def listen(number: int, sign: Progress | None) -> None:
+    def listen(number: int, sign: Update | None) -> None:
         if sign is not None and sign.epoch > 2:
             busy.add(number)
         if len(busy) == 2 and not killed.is_set():  # both nodes are at work
@@ -61,11 +61,11 @@ def test_a_killed_node_does_not_end_the_study_and_the_bytes_are_those_of_this_ma
             cluster.remove_node(cluster.second, allow_graceful=False)
 
     said: list[str] = []
-    study = plan_study(recipes, [], range(2), there, device="cpu", at_once=2, by=f"ray={cluster.address}")
-    finished = run_study(study, there, listen, said.append, costs=False)
+    study = study_of(recipes, there, range(2), at_once=2, launcher=f"ray={cluster.address}")
+    finished = study.train(listen, said.append)
     assert killed.is_set() and any("lost its worker; it goes on elsewhere" in line for line in said)
-    local = plan_study(recipes, [], range(2), here, device="cpu", at_once=2)
-    again = run_study(local, here, lambda n, s: None, costs=False)
+    local = study_of(recipes, here, range(2), at_once=2)
+    again = local.train()
     assert [run.name for run in finished] == [run.name for run in again]
     for a, b in zip(finished, again, strict=True):
         assert weights(a) == weights(b) and a.done
@@ -87,10 +87,10 @@ def test_the_reading_of_the_test_set_is_logged_before_its_images_leave(
         return images
 
     monkeypatch.setattr(LockedTest, "unlock", unlock)
-    study = plan_study([quick()], [], range(2), runs, device="cpu", by="ray")
+    study = study_of([quick()], runs, range(2), launcher="ray")
     assert study.jobs[0].threads == 1
     wide: list[str] = []
-    run_study(study, runs, lambda n, s: wide.extend(open_to_others("ray::", "raylet", "gcs_server")), costs=False)
+    study.train(lambda n, s: wide.extend(open_to_others("ray::", "raylet", "gcs_server")))
     assert not wide  # loopback only
     assert seen == [{"fashion-mnist": 1}, {"fashion-mnist": 2}]
 
@@ -98,9 +98,9 @@ def test_the_reading_of_the_test_set_is_logged_before_its_images_leave(
 def test_what_fails_there_is_told_here_and_the_others_finish(quick: Quick, tmp_path: Path) -> None:
     broken = quick("readme-004-mlp", "optimizer.lr=1e30").model_copy(update={"name": "broken"})
     runs = Runs(tmp_path)
-    study = plan_study([broken, quick()], [], [0], runs, device="cpu", by="ray")
+    study = study_of([broken, quick()], runs, [0], launcher="ray")
     with pytest.raises(FittingroomError, match="1 of 2 runs failed:\n  broken, seed 0: the loss became NaN"):
-        run_study(study, runs, lambda n, s: None, costs=False)
+        study.train()
     assert [r.recipe.name for r in runs.list() if r.done] == ["readme-004-mlp"]
 
 

@@ -11,14 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from listening import open_to_others, processes
+from planned import plan
 
 from fittingroom.data import Dataset
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import Recipe
-from fittingroom.store import Runs
-from fittingroom.study.execute import Progress, execute
+from fittingroom.store import RunFolder, Runs
+from fittingroom.study.execute import Update, execute
+from fittingroom.study.job import of_workers
 from fittingroom.study.launch import Failed
-from fittingroom.study.plan import of_workers, plan
 
 pytest.importorskip("ray")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -28,7 +29,7 @@ Quick = Callable[..., Recipe]
 def test_a_killed_worker_does_not_end_it_and_the_network_is_that_of_one_worker(
     fashion: Dataset, quick: Quick, tmp_path: Path
 ) -> None:
-    from fittingroom.study.ray_team import RayTeam
+    from fittingroom.study.launch.ray_team import RayTeam
 
     calm = ("model.layers.3.dropout=0", "optimizer.kind=sgd", "optimizer.lr=0.02")  # rounding does not grow in it
     recipe = quick("readme-004-mlp", "train.epochs=30", "data.limit=6000", *calm)
@@ -38,7 +39,7 @@ def test_a_killed_worker_does_not_end_it_and_the_network_is_that_of_one_worker(
     killed: list[int] = []
     heard: list[int] = []
 
-    def listen(number: int, sign: Progress | None) -> None:
+    def listen(number: int, sign: Update | None) -> None:
         if sign and sign.record:
             heard.append(sign.epoch)
         if not killed and job.folder(runs).epochs:
@@ -82,10 +83,10 @@ def test_it_is_said_what_differs_from_one_worker(fashion: Dataset, quick: Quick)
 
 
 def test_many_runs_in_flight_are_heard_less_often(tmp_path: Path) -> None:
-    from fittingroom.study.ray_cluster import Outbox
+    from fittingroom.study.launch.ray_cluster import Outbox
 
-    run = Runs(tmp_path).folder("a", "b", 0, "0" * 64)
-    sign = Progress(1, 10, 100, 0.5)
+    run = RunFolder(tmp_path / "a")
+    sign = Update(1, 10, 100, 0.5)
     few, many = Outbox(), Outbox(10_000)
     assert (few.sign_s, few.send_s) == (0.2, 5.0) and (many.sign_s, many.send_s) == (100.0, 500.0)
     assert few.pack(sign, run) is not None
@@ -97,9 +98,9 @@ def test_many_runs_in_flight_are_heard_less_often(tmp_path: Path) -> None:
 def test_only_what_changed_is_sent_again_and_the_checkpoint_is_written_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fittingroom.study import ray_cluster
+    from fittingroom.study.launch import ray_cluster
 
-    there, here = (Runs(tmp_path / name).folder("a", "b", 0, "0" * 64) for name in ("there", "here"))
+    there, here = (RunFolder(tmp_path / name / "a") for name in ("there", "here"))
     there.path.mkdir(parents=True)
     for name in ("checkpoint.safetensors", "best.safetensors", "run.json", "epochs.jsonl", "DONE", ".lock"):
         (there.path / name).write_text(name)

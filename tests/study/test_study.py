@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from planned import plan, study_of
 
 from fittingroom.data import Dataset
 from fittingroom.spec.errors import FittingroomError
@@ -23,12 +24,13 @@ from fittingroom.spec.records import TIMINGS, Epoch
 from fittingroom.store import RunFolder, Runs, load_run
 from fittingroom.study.clock import peak_memory_bytes
 from fittingroom.study.cost import measured_cost
-from fittingroom.study.execute import Progress, best_epoch, execute, stops_early
-from fittingroom.study.launch import apart
-from fittingroom.study.plan import cautions, plan, threads_each
-from fittingroom.study.run import plan_study, run_study
+from fittingroom.study.execute import Update, execute
+from fittingroom.study.job import cautions
+from fittingroom.study.launch.local import apart
+from fittingroom.study.sharing import threads_each
 from fittingroom.training import predict
 from fittingroom.training.fit import restore
+from fittingroom.training.select import selected_epoch, stops_early
 
 Quick = Callable[..., Recipe]
 
@@ -141,7 +143,7 @@ def test_a_kill_between_an_epochs_line_and_its_checkpoint(fashion: Dataset, quic
     job = plan(quick("readme-004-mlp", "train.epochs=3"), fashion, 0, "cpu", 1)
     whole = execute(job, Runs(tmp_path / "a"))
 
-    def stop_after_two(sign: Progress) -> None:
+    def stop_after_two(sign: Update) -> None:
         if sign.record and sign.record.epoch == 2:
             raise KeyboardInterrupt
 
@@ -171,7 +173,10 @@ def test_best_val_scores_the_best_epochs_weights(fashion: Dataset, quick: Quick,
     run = execute(plan(recipe, fashion, 0, "cpu", 1), Runs(tmp_path))
     chosen = run.metrics.selected_epoch
     assert run.metrics.val is not None and run.metrics.val.accuracy == max(e.val_accuracy or 0 for e in run.epochs)
-    assert chosen == best_epoch(run.epochs) and run.epochs[chosen - 1].val_accuracy == run.metrics.val.accuracy
+    assert (
+        chosen == selected_epoch(run.recipe.train, run.epochs)
+        and run.epochs[chosen - 1].val_accuracy == run.metrics.val.accuracy
+    )
 
 
 def epoch(number: int, loss: float, accuracy: float) -> Epoch:
@@ -184,28 +189,28 @@ def epoch(number: int, loss: float, accuracy: float) -> Epoch:
 @pytest.mark.slow
 def test_early_stopping_and_ties(fashion: Dataset, quick: Quick, tmp_path: Path) -> None:
     epochs = [epoch(1, 1.0, 0.5), epoch(2, 0.8, 0.7), epoch(3, 0.9, 0.7), epoch(4, 0.9, 0.6)]
-    assert best_epoch(epochs) == 2
-    recipe = quick("readme-004-mlp", "train.patience=2")
-    assert [stops_early(recipe, epochs[:n]) for n in range(5)] == [False, False, False, False, True]
+    spec = quick("readme-004-mlp", "train.patience=2", "train.select=best_val").train
+    assert selected_epoch(spec, epochs) == 2
+    assert [stops_early(spec, epochs[:n]) for n in range(5)] == [False, False, False, False, True]
     run = execute(
         plan(quick("readme-004-mlp", "train.patience=1", "train.epochs=60", "optimizer.lr=0.05"), fashion, 0, "cpu", 1),
         Runs(tmp_path),
     )
-    assert run.metrics.epochs < 60 and stops_early(run.recipe, run.epochs)
+    assert run.metrics.epochs < 60 and stops_early(run.recipe.train, run.epochs)
 
 
 @pytest.mark.main_job
 def test_results_do_not_depend_on_how_they_were_launched(fashion: Dataset, quick: Quick, tmp_path: Path) -> None:
     recipes = [quick(), quick("readme-004-cnn")]
-    study = plan_study(recipes, ["fashion-mnist"], range(2), Runs(tmp_path / "pool"), device="cpu")
-    signs: list[tuple[int, Progress | None]] = []
-    finished = run_study(study, Runs(tmp_path / "pool"), lambda number, sign: signs.append((number, sign)))
+    study = study_of(recipes, Runs(tmp_path / "pool"), range(2), ["fashion-mnist"])
+    signs: list[tuple[int, Update | None]] = []
+    finished = study.train(lambda number, sign: signs.append((number, sign)))
     assert [(r.recipe.name, r.seed) for r in finished] == [(r.name, s) for r in recipes for s in range(2)]
     assert sum(sign is None for _, sign in signs) == 4
     alone = [execute(job, Runs(tmp_path / "alone")) for job in study.jobs]
     for a, b in zip(finished, alone, strict=True):
         assert content(a) == content(b)
-    again = plan_study(recipes, ["fashion-mnist"], range(3), Runs(tmp_path / "pool"), device="cpu")
+    again = study_of(recipes, Runs(tmp_path / "pool"), range(3), ["fashion-mnist"])
     assert [job.seed for job in again.waiting] == [2, 2]
 
 
@@ -213,9 +218,9 @@ def test_results_do_not_depend_on_how_they_were_launched(fashion: Dataset, quick
 def test_one_failing_run_does_not_stop_the_others(fashion: Dataset, quick: Quick, tmp_path: Path) -> None:
     broken = quick("readme-004-mlp", "optimizer.lr=1e30").model_copy(update={"name": "broken"})
     runs = Runs(tmp_path)
-    study = plan_study([broken, quick()], [], range(2), runs, device="cpu")
+    study = study_of([broken, quick()], runs, range(2))
     with pytest.raises(FittingroomError, match="2 of 4 runs failed:\n  broken, seed 0: the loss became NaN") as caught:
-        run_study(study, runs, lambda number, sign: None)
+        study.train()
     assert "Traceback" not in str(caught.value)
     assert sorted(r.seed for r in runs.list() if r.done) == [0, 1]
     assert not [r for r in runs.list() if r.done and r.recipe.name == "broken"]
@@ -235,9 +240,9 @@ def test_a_worker_that_dies_is_a_message(fashion: Dataset, quick: Quick, tmp_pat
     from fittingroom.spec.recipe import ModelSpec
 
     killer = quick().model_copy(update={"model": ModelSpec(kind="python", target="killer:build"), "name": "killer"})
-    study = plan_study([killer], [], range(2), Runs(tmp_path), device="cpu")
+    study = study_of([killer], Runs(tmp_path), range(2))
     with pytest.raises(FittingroomError, match="a worker process was killed; was the memory used up"):
-        run_study(study, Runs(tmp_path), lambda number, sign: None)
+        study.train()
 
 
 def test_whatever_could_not_be_trained_is_refused_before_anything_is(
@@ -245,31 +250,25 @@ def test_whatever_could_not_be_trained_is_refused_before_anything_is(
 ) -> None:
     wrong = quick("readme-004-mlp", "model.layers=[{dense=3}]").model_copy(update={"name": "wrong"})
     with pytest.raises(FittingroomError, match="needs a vector"):
-        plan_study([quick(), wrong], [], range(2), Runs(tmp_path), device="cpu")
+        study_of([quick(), wrong], Runs(tmp_path), range(2))
     with pytest.raises(FittingroomError, match="unknown augmentation"):
-        plan_study([quick("readme-004-mlp", 'augment=[{kind="rotat"}]')], [], range(1), Runs(tmp_path), device="cpu")
+        study_of([quick("readme-004-mlp", 'augment=[{kind="rotat"}]')], Runs(tmp_path))
     with pytest.raises(FittingroomError, match="augment.0: shift does not work on 28×28 images"):
-        plan_study(
-            [quick("readme-004-mlp", 'augment=[{kind="shift", pixels=40, fill="reflect"}]')],
-            [],
-            [0],
-            Runs(tmp_path),
-            device="cpu",
-        )
+        study_of([quick("readme-004-mlp", 'augment=[{kind="shift", pixels=40, fill="reflect"}]')], Runs(tmp_path))
     with pytest.raises(FittingroomError, match="train.batch_size: 1 is too small for this model"):
-        plan_study([quick("readme-001-enhanced", "train.batch_size=1")], [], [0], Runs(tmp_path), device="cpu")
+        study_of([quick("readme-001-enhanced", "train.batch_size=1")], Runs(tmp_path))
     assert not list(tmp_path.iterdir())
 
 
 def test_a_data_set_or_seed_named_twice_is_one(fashion: Dataset, quick: Quick, tmp_path: Path) -> None:
-    study = plan_study([quick()], ["fashion-mnist", "fashion-mnist"], [0, 0, 1], Runs(tmp_path), device="cpu")
+    study = study_of([quick()], Runs(tmp_path), [0, 0, 1], ["fashion-mnist", "fashion-mnist"])
     assert [job.seed for job in study.jobs] == [0, 1]
 
 
 def test_threads_are_recorded_and_kept_on_resume_but_no_part_of_the_identity(
     fashion: Dataset, quick: Quick, tmp_path: Path
 ) -> None:
-    def stop(sign: Progress) -> None:
+    def stop(sign: Update) -> None:
         if sign.record:
             raise KeyboardInterrupt
 
@@ -282,8 +281,8 @@ def test_threads_are_recorded_and_kept_on_resume_but_no_part_of_the_identity(
 
 def test_a_user_says_how_many_runs_share_the_machine(quick: Quick, tmp_path: Path) -> None:
     def planned(at_once: int | None) -> tuple[int, int]:
-        study = plan_study([quick()], [], range(3), Runs(tmp_path), at_once=at_once)
-        return study.workers, study.jobs[0].threads
+        study = study_of([quick()], Runs(tmp_path), range(3), at_once=at_once, device="auto")
+        return study.at_once, study.jobs[0].threads
 
     assert planned(1) == (1, threads_each(1))
     assert planned(2) == (2, threads_each(2))

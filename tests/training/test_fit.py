@@ -49,7 +49,7 @@ def test_resumed_is_bit_identical_to_never_interrupted(kind: str, few: tuple[Ima
     for snapshot in fit(recipe, *few, seed=3):
         whole.append((without_timings(snapshot), snapshot.state()))
     for stop in (1, 3):
-        halves = [*fit(recipe, *few, seed=3, resume=whole[stop - 1][1])]
+        halves = [*fit(recipe, *few, seed=3, start=whole[stop - 1][1])]
         assert [without_timings(s) for s in halves] == [facts for facts, _ in whole[stop:]]
         last, expected = halves[-1].state(), whole[-1][1]
         assert last.keys() == expected.keys()

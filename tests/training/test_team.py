@@ -54,7 +54,7 @@ for case in {CASES!r}.items():
     for snapshot in fit(recipe, train, val, seed=5, team=Team(rank, size)):
         states.append({{key: value.copy() for key, value in snapshot.state().items()}})
     if len(states) > 1:  # cut after an epoch and gone on with, it is the same
-        *_, again = fit(recipe, train, val, seed=5, team=Team(rank, size), resume=states[-2])
+        *_, again = fit(recipe, train, val, seed=5, team=Team(rank, size), start=states[-2])
         for key, value in again.state().items():
             assert value.tobytes() == states[-1][key].tobytes(), key
     facts = [getattr(snapshot.epoch, fact) for fact in {FACTS!r}]

@@ -9,13 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from planned import plan
 
 from fittingroom.data import load
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.read import read_recipe
 from fittingroom.store import RunFolder, Runs
-from fittingroom.study.execute import Progress, execute
-from fittingroom.study.plan import plan
+from fittingroom.study.execute import Update, execute
 from fittingroom.ui.again import refuse_own_code, resuming
 from fittingroom.ui.index import Line, RunIndex
 
@@ -25,7 +25,7 @@ def interrupted(runs: Runs, score_test: bool) -> RunFolder:
     recipe = read_recipe("readme-004-mlp", ["train.precision=fp32", "train.epochs=3", "data.limit=600"])
     job = plan(recipe, load("fashion-mnist"), 4, "cpu", 1, score_test, runs)
 
-    def stop(sign: Progress) -> None:
+    def stop(sign: Update) -> None:
         if sign.record:
             raise KeyboardInterrupt
 

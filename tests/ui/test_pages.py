@@ -22,10 +22,11 @@ from waiting import PATIENCE_S, until
 from fittingroom.data import load
 from fittingroom.data.decisions import read_decisions
 from fittingroom.export import export
-from fittingroom.report.audit_page import Audit, Suspect
-from fittingroom.report.gather import gather
+from fittingroom.metrics.audit import Audit, Suspect
+from fittingroom.metrics.story import gather
 from fittingroom.report.pictures import png_bytes
 from fittingroom.store import Runs
+from fittingroom.study.workplace import Workplace
 from fittingroom.ui.jobs import Job
 from fittingroom.ui.opaque import opaque
 from fittingroom.ui.stories import behind
@@ -65,7 +66,7 @@ def runs(made_once: MadeOnce) -> Runs:
         for seed in (0, 1):
             good = trained(runs, "fast-mnist", "train.epochs=1", "data.limit=12000", data="mnist", seed=seed)
             trained(runs, "readme-004-mlp", "train.epochs=1", "data.limit=3000", data="mnist", seed=seed)
-            export(good, runs, good.bundle.path)
+            export(good, Workplace(runs=runs))
 
     return Runs(made_once("shown", fill))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from planned import plan
 from trained import trained
 from ui.asking import asked
 from waiting import until
@@ -15,7 +16,6 @@ from fittingroom.data import load
 from fittingroom.spec.read import read_recipe
 from fittingroom.store import Runs
 from fittingroom.study.execute import execute
-from fittingroom.study.plan import plan
 from fittingroom.ui import stories as told
 from fittingroom.ui.opaque import opaque
 from fittingroom.ui.stories import Stories

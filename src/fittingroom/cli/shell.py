@@ -50,7 +50,9 @@ def works(*named: str, report: str = "", png: bool = False, resume: str = "") ->
         added |= {"quiet": (options.Quiet, False), "events": (options.Events, None)}
         if report:
             added["as_json"] = options.Json, False
-        signature = inspect.signature(command, eval_str=True, locals={"Workplace": Any})  # its name is for type checkers
+        signature = inspect.signature(
+            command, eval_str=True, locals={"Workplace": Any}
+        )  # its name is for type checkers
         own = [p for p in signature.parameters.values() if p.name != "place"]
         more = [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)

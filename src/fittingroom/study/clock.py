@@ -22,6 +22,7 @@ WARM_UP_STEPS = 3
 MOST_STEPS = 40
 BUSY = 0.15  # of one core: more than this used by others spoils a measurement
 BUDGET_S = 2.0  # of a measurement
+LOOK_S = 0.4  # whether others are busy
 
 
 class _Enough(Exception):
@@ -60,6 +61,13 @@ class Quiet:
 
     def __bool__(self) -> bool:
         return _others_cpu_s() - self.others_s < BUSY * (time.perf_counter() - self.started)
+
+
+def busy_now() -> bool:
+    """Whether others use this machine at this moment, so that measuring would be in vain."""
+    quiet = Quiet()
+    time.sleep(LOOK_S)
+    return not quiet
 
 
 def _others_cpu_s() -> float:

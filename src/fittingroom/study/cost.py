@@ -13,7 +13,7 @@ from fittingroom.data.acquire import Say
 from fittingroom.spec.machine import cores
 from fittingroom.spec.records import Cost
 from fittingroom.store import RunFolder
-from fittingroom.study.clock import Quiet, forget_peak, median_s, peak_memory_bytes, step_s
+from fittingroom.study.clock import Quiet, busy_now, forget_peak, median_s, peak_memory_bytes, step_s
 from fittingroom.study.job import Job
 from fittingroom.study.launch.local import apart
 from fittingroom.study.sharing import cpu_name, threads_each
@@ -39,6 +39,8 @@ def measured_cost(job: Job, seeds: Sequence[RunFolder], say: Say = lambda line: 
     Medians, after a warm-up. None, and nothing is written, if other processes were busy meanwhile at every try: two threads
     collapse when anything else wants their cores.
     """
+    if busy_now():
+        return None
     threads = threads_each()
     say(f"measuring the cost of {job.recipe.name}, alone on the machine")
     # in a process of its own: a used one would show the memory of what it did before

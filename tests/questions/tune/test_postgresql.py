@@ -19,8 +19,8 @@ import optuna
 import pytest
 from waiting import PATIENCE_S, until
 
+from fittingroom.questions import tune as room
 from fittingroom.spec.errors import FittingroomError
-from fittingroom.study import tuning as room
 
 BINARIES = Path("/usr/lib/postgresql/15/bin")
 PASSWORD = "s3cret:pass/word"  # with what a URL must write as %3A and %2F

@@ -7,16 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from planned import study_of
 
 from fittingroom.augment.corruptions import CORRUPTIONS, corrupt
 from fittingroom.data import Dataset
 from fittingroom.metrics.crossed import estimate
-from fittingroom.report.gather import gather
+from fittingroom.metrics.story import gather
+from fittingroom.questions.stress import CHUNK, harm
 from fittingroom.spec.recipe import Recipe
 from fittingroom.store import Runs
-from fittingroom.study.launch import InThisProcess, launcher
-from fittingroom.study.run import plan_study, run_study
-from fittingroom.study.stress import CHUNK, stress
+from fittingroom.study.launch import InThisProcess, choose_launcher
+from fittingroom.study.workplace import Workplace
 from fittingroom.training import predict
 from fittingroom.training.fit import restore
 from fittingroom.training.predict import to_tensor
@@ -27,16 +28,17 @@ pytestmark = pytest.mark.slow
 def test_two_recipes_under_stress(quick: Callable[..., Recipe], fashion: Dataset, tmp_path: Path) -> None:
     runs = Runs(tmp_path / "runs")
     other = quick("readme-004-mlp", "model.layers.3.dropout=0.1").model_copy(update={"name": "other"})
-    folders = run_study(plan_study([quick(), other], [], range(2), runs, device="cpu"), runs, lambda n, s: None)
+    folders = study_of([quick(), other], runs, range(2)).train()
+    place = Workplace(runs=runs, device="cpu")
     assert gather(folders, runs)[0].robust is None
     shares: list[float] = []
-    stress(folders[:2], runs, InThisProcess(), device="cpu", tick=shares.append)
+    harm(folders[:2], place, InThisProcess(), tick=shares.append)
     assert gather(folders, runs)[0].robust is None  # not all of them yet
     assert shares == sorted(shares) and shares[-1] == 1.0
     reads = runs.test_reads()["fashion-mnist"]
-    stress(folders, runs, InThisProcess(), device="cpu")
+    harm(folders, place, InThisProcess())
     assert runs.test_reads()["fashion-mnist"] == reads + 2  # only the two that were missing
-    stress(folders, runs, InThisProcess(), device="cpu")
+    harm(folders, place, InThisProcess())
     assert runs.test_reads()["fashion-mnist"] == reads + 2
 
     found = folders[1].stressed()
@@ -74,13 +76,12 @@ def test_who_does_the_work_changes_nothing(quick: Callable[..., Recipe], fashion
     runs = Runs(tmp_path / "runs")
     n = 10 * CHUNK + 500  # a fifth of them is carved to test on: three parts, one of them small
     np.savez(tmp_path / "some.npz", images=fashion.train.images_NCHW[:n, 0], labels=fashion.train.labels_N[:n])
-    study = plan_study([quick()], [str(tmp_path / "some.npz")], range(2), runs, device="cpu")
-    both = run_study(study, runs, lambda n, s: None, costs=False)
+    both = study_of([quick()], runs, range(2), [str(tmp_path / "some.npz")]).train()
     said = []
     for name, at_once in (("local", 1), ("local", 2), ("ray", 2)):
         shares: list[float] = []
-        with launcher(name, at_once) as by:
-            stress(both, runs, by, device="cpu", tick=shares.append)
+        with choose_launcher(name, at_once) as by:
+            harm(both, Workplace(runs=runs, device="cpu"), by, tick=shares.append)
         assert shares == sorted(shares) and shares[-1] == 1.0
         said.append([run.stressed()["said"] for run in both])  # type: ignore[index]
         for run in both:

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from planned import Planned
 
 from fittingroom.data import Dataset, Images, LockedTest, folds
 from fittingroom.data.outliers import outliers
 from fittingroom.metrics.suspects import Suspects, find_suspects, flattery
+from fittingroom.questions.audit import auditors, of_test, of_train
 from fittingroom.spec.recipe import Recipe
 from fittingroom.store import Runs
-from fittingroom.study.audit import auditors, of_test, of_train
-from fittingroom.study.run import Plan, plan_trials, run_study
+from fittingroom.study.workplace import Workplace
 
 
 @pytest.fixture(scope="module")
@@ -44,13 +45,12 @@ def test_planted_errors_are_found_in_train_and_test(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     data, bad_train, bad_test = planted
-    for place in ("fittingroom.study.run.load", "fittingroom.study.execute.reload"):
+    for place in ("fittingroom.study.workplace.load", "fittingroom.study.execute.reload"):
         monkeypatch.setattr(place, lambda *args, **kwargs: data)
     runs = Runs(tmp_path / "runs")
     recipe = quick("readme-004-cnn", "train.epochs=4")
     recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"limit": None})})
-    plan: Plan = plan_trials(auditors(recipe, data.name, 3), runs, device="cpu", score_test=False)
-    finished = run_study(replace(plan, workers=1), runs, lambda n, s: None)
+    finished = Planned(auditors(recipe, data.name, 3), runs, at_once=1).train()
     assert len(finished) == 3 and runs.test_reads() == {}
 
     found = of_train(data, finished)
@@ -61,7 +61,7 @@ def test_planted_errors_are_found_in_train_and_test(
         _, labels = run.predictions("val")  # type: ignore[misc]
         assert np.array_equal(np.sort(labels), np.sort(data.train.labels_N[fold_N == run.recipe.data.fold]))
 
-    found, images = of_test(data, finished, runs, device="cpu")
+    found, images = of_test(data, finished, Workplace(runs=runs, device="cpu"))
     assert runs.test_reads() == {"planted": 1} and len(images) == 1000
     assert len(set(found.order_N[:30]) & set(bad_test)) / 30 > 0.4
 
@@ -110,5 +110,6 @@ def test_wrong_questions_get_one_message(command: Callable[..., object]) -> None
 
 def test_the_auditors_are_one_recipe_with_a_fold_each(quick: Callable[..., Recipe]) -> None:
     trial = auditors(quick("readme-004-mlp", "train.select=best_val"), "fashion-mnist", 2)[1]
-    assert (trial.recipe.data.folds, trial.recipe.data.fold, trial.recipe.name) == (2, 1, "readme-004-mlp fold 2 of 2")
+    assert (trial.recipe.data.folds, trial.recipe.data.fold, trial.part) == (2, 1, "fold 2 of 2")
+    assert trial.recipe.name == "readme-004-mlp" and not trial.score_test
     assert trial.recipe.train.select == "last"  # an epoch chosen by the fold would have seen it

@@ -12,21 +12,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from planned import Planned, plan
 from scipy.special import softmax
 from sklearn.metrics import accuracy_score, log_loss
 
 from fittingroom.cli.main import app
 from fittingroom.data import Dataset, Images, LockedTest, fold_numbers, fold_of, load, not_test, prepare
 from fittingroom.data.duplicates import NEAR_RMS
-from fittingroom.report.gather import stories
+from fittingroom.metrics.folds import pooled
+from fittingroom.metrics.story import of_study
+from fittingroom.questions.crossval import cv, folded
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import DataSpec, Recipe
-from fittingroom.store import RunFolder, Runs, load_run
+from fittingroom.store import RunFolder, Runs
 from fittingroom.study import execute as executing
-from fittingroom.study.crossval import folded, pooled
 from fittingroom.study.execute import execute
-from fittingroom.study.plan import plan
-from fittingroom.study.run import plan_trials, run_study
+from fittingroom.study.workplace import Workplace
 from fittingroom.training import predict
 from fittingroom.training.fit import restore
 
@@ -86,7 +87,12 @@ class Look:
     scored: list[Images] = field(default_factory=list)
 
 
-Seen = dict[tuple[str, int], Look]  # by the recipe's name and the seed
+Key = tuple[str, int, int]  # the recipe's name, the fold, the seed
+Seen = dict[Key, Look]
+
+
+def key_of(run: RunFolder) -> Key:
+    return run.recipe.name, run.recipe.data.fold, run.seed
 
 
 class Sealed(LockedTest):
@@ -103,7 +109,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
     real_fit, real_unlock = executing.fit, LockedTest.unlock
 
     def fit(recipe: Recipe, train: Images, val: Images | None, *, seed: int, **options: object) -> object:
-        found[recipe.name, seed] = Look(train, val)
+        found[recipe.name, recipe.data.fold, seed] = Look(train, val)
         return real_fit(recipe, train, val, seed=seed, **options)  # type: ignore[arg-type]
 
     def unlock(self: LockedTest, announce: Callable[[], None]) -> Images:
@@ -121,8 +127,7 @@ def cross_validate(
     recipes: Sequence[Recipe], path: str, home: Path, runs: Runs, seeds: range = range(1), k: int = K
 ) -> list[RunFolder]:
     trials = [t for recipe in recipes for t in folded(recipe, path, k, "test", seeds)]
-    study = plan_trials(trials, runs, device="cpu", home_dir=home, at_once=1)
-    return run_study(study, runs, lambda number, sign: None, costs=False)
+    return Planned(trials, runs, home=home, at_once=1).train()
 
 
 @pytest.fixture
@@ -200,7 +205,7 @@ def test_each_image_is_scored_once_by_a_model_that_saw_no_copy(
     finished = cross_validate([tiny(*changes)], path, home, runs)
     assert sum((keys(images) for look in seen.values() for images in look.scored), Counter()) == keys(all_images)
     for run in finished:
-        look = seen[run.recipe.name, run.seed]
+        look = seen[key_of(run)]
         train, val, (scored,) = look.train, look.val, look.scored
         assert run.data.n_test == len(scored) and run.data.n_train == len(train)
         others = keys(all_images) - keys(scored)
@@ -219,7 +224,7 @@ def test_best_val_chooses_on_images_out_of_the_other_parts(
 ) -> None:
     finished = cross_validate([tiny(*BEST)], source, home, Runs(tmp_path))
     for run in finished:
-        look = seen[run.recipe.name, run.seed]
+        look = seen[key_of(run)]
         train, val, (scored,) = look.train, look.val, look.scored
         assert val is not None and len(val) / (len(val) + len(train)) == pytest.approx(0.2, abs=0.05)
         assert not keys(val) & keys(scored) and nearest(train, val) > NEAR_RMS
@@ -271,12 +276,15 @@ def test_pooled_logits_are_each_images_own_models(
     other = tiny("model.layers=[{flatten=true}]").model_copy(
         update={"name": "linear fold 1 of 3"}
     )  # a name to stumble on
-    finished = cross_validate([tiny(), other], path, home, runs, range(2))
-    by_name = {(run.recipe.name, run.seed): run for run in finished}
-    found = pooled(finished, data, runs)
+    place = Workplace(runs=runs, home=home, device="cpu", at_once=1)
+    answer = cv([tiny(), other], place, folds=K, data=path, seeds=range(2))
+    finished = [RunFolder(runs.path / name) for name in runs.study(answer.study).runs]  # type: ignore[union-attr]
+    by_name = {key_of(run): run for run in finished}
+    (story,) = answer.stories
+    found = [run for name in (tiny().name, other.name) for run in story.runs[name]]
     assert [(run.name, run.seed) for run in found] == [(r.name, s) for r in (tiny(), other) for s in range(2)]
     for run in found:
-        parts = [(f"{run.name} fold {f + 1} of {K}", run.seed) for f in range(K)]
+        parts = [(run.name, f, run.seed) for f in range(K)]
         expected = by_hand([by_name[p] for p in parts], [seen[p].scored[0] for p in parts], all_images)
         assert np.allclose(run.logits_NK, expected, atol=1e-4) and np.array_equal(run.labels_N, all_images.labels_N)
         told = run.metrics.test
@@ -288,7 +296,8 @@ def test_pooled_logits_are_each_images_own_models(
         of_parts = [by_name[p].metrics for p in parts]
         assert run.metrics.train.accuracy == pytest.approx(np.mean([m.train.accuracy for m in of_parts]))
         assert run.metrics.train_s == pytest.approx(np.mean([m.train_s for m in of_parts]))
-    (story,) = stories(found, runs, on="held-out")
+    (again,) = of_study(answer.study, runs)
+    assert again.comparison == story.comparison  # without the data, from what is stored
     for row in story.comparison.rows:
         mine = [accuracy_score(all_images.labels_N, r.logits_NK.argmax(1)) for r in found if r.name == row.recipe]
         assert row.score == pytest.approx(np.mean(mine)) and row.score_sd == pytest.approx(np.std(mine, ddof=1))
@@ -303,13 +312,14 @@ def test_pooled_says_what_it_is_and_keeps_to_its_own_parts(
     """Runs of other cuts of the same data may lie beside them."""
     data, runs = load(source, home), Runs(tmp_path)
     thirds, halves = (cross_validate([tiny("train.epochs=1")], source, home, runs, k=k) for k in (3, 2))
-    (in_three,), (in_two,) = pooled(thirds, data, runs), pooled(halves, data, runs)
+    numbers = [fold_numbers(data, mine[0].recipe.data) for mine in (thirds, halves)]
+    (in_three,), (in_two,) = (pooled({"mlp": mine}, n) for mine, n in zip((thirds, halves), numbers, strict=True))
     assert in_three.data.title == "wardrobe, 3-fold cross-validation" and in_two.data.title.startswith(
         "wardrobe, 2-fold"
     )
     assert len({in_three.data.digest, in_two.data.digest, data.digest, *(run.data.digest for run in thirds)}) == 6
-    assert pooled(thirds[::-1], data, runs)[0].logits_NK.tobytes() == in_three.logits_NK.tobytes()
-    assert all(load_run(run).name.startswith("readme-004-mlp fold") for run in (*thirds, *halves))
+    assert pooled({"mlp": thirds[::-1]}, numbers[0])[0].logits_NK.tobytes() == in_three.logits_NK.tobytes()
+    assert [run.part for run in halves] == ["fold 1 of 2", "fold 2 of 2"] and in_two.name == "mlp"
 
 
 # ---------------------------------------------------------------- the command

@@ -23,15 +23,8 @@ from fittingroom.data import Dataset
 from fittingroom.data.acquire import Say
 from fittingroom.data.dataset import LockedTest
 from fittingroom.metrics.metric import METRICS
-from fittingroom.spec.errors import FittingroomError
-from fittingroom.spec.read import read_recipe, shipped_recipes
-from fittingroom.spec.recipe import Recipe
-from fittingroom.spec.space import parse_space
-from fittingroom.store import RunFolder, Runs
-from fittingroom.study import tuning as room
-from fittingroom.study.launch import Failed, InThisProcess, Launcher, ListenToJob, LocalPool, Outcome
-from fittingroom.study.plan import Job
-from fittingroom.study.tuning import (
+from fittingroom.questions import tune as room
+from fittingroom.questions.tune import (
     Search,
     best,
     drivers,
@@ -42,8 +35,15 @@ from fittingroom.study.tuning import (
     run_search,
     warm_start,
 )
-from fittingroom.study.tuning import storage as tuning_storage
-from fittingroom.study.tuning.propose import distributions
+from fittingroom.questions.tune import storage as tuning_storage
+from fittingroom.questions.tune.propose import distributions
+from fittingroom.spec.errors import FittingroomError
+from fittingroom.spec.read import read_recipe, shipped_recipes
+from fittingroom.spec.recipe import Recipe
+from fittingroom.spec.space import parse_space
+from fittingroom.store import RunFolder, Runs
+from fittingroom.study.job import Job
+from fittingroom.study.launch import Failed, InThisProcess, Launcher, ListenToJob, LocalPool, Outcome
 
 Quick = Callable[..., Recipe]
 Make = Callable[..., Search]

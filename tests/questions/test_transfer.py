@@ -18,21 +18,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_up import Run, two_classes
 from PIL import Image
+from planned import Planned, plan
 
 from fittingroom.cli.main import app
 from fittingroom.data import Dataset, load
+from fittingroom.metrics.transfer import Step, cells, sentences, step
 from fittingroom.metrics.verdict import Question, compare
-from fittingroom.report.transfer_page import Step, cells, sentences, step, write_transfer_page
+from fittingroom.questions.transfer import LEAST_STEPS, both, sized
+from fittingroom.report.transfer_page import write_transfer_page
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.read import read_recipe
 from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.records import TIMINGS
 from fittingroom.store import RunFolder, Runs
-from fittingroom.study.execute import Progress, execute
+from fittingroom.study.execute import Update, execute
 from fittingroom.study.initial import initial
-from fittingroom.study.plan import Job, plan
-from fittingroom.study.run import plan_trials, run_study
-from fittingroom.study.transfer import LEAST_STEPS, both, sized
+from fittingroom.study.job import Job
+from fittingroom.study.plan import Experiment
 
 Quick = Callable[..., Recipe]
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -170,7 +172,7 @@ def test_a_training_from_a_run_begins_with_its_weights_and_resumes_to_the_same_b
     start, after = begun.arrays("weights"), whole.arrays("weights")
     assert {name for name in after if np.array_equal(after[name], start[name])} == {*frozen, "mean", "scale"}
 
-    def stop(sign: Progress) -> None:
+    def stop(sign: Update) -> None:
         if sign.record:
             raise KeyboardInterrupt
 
@@ -239,12 +241,10 @@ def test_a_recipe_may_be_called_scratch(name: str, begun: RunFolder, fashion: Da
     (begun.path / "recipe.toml").write_text(text.replace('name = "readme-004-mlp"', f'name = "{name}"', 1))
     scratch, tuned = both(begun, [])
     assert scratch.name != tuned.name
-    size = sized(scratch, tuned, fashion, [10])[0]
-    right = {size.scratch.name: 0.6, size.tuned.name: 0.9}
-    found = step(
-        size.images, size.label, compare("pets", [run for n, share in right.items() for run in made_up(n, share)])
-    )
-    assert (found.scratch.recipe, found.tuned.recipe) == (size.scratch.name, size.tuned.name)
+    right = {scratch.name: 0.6, tuned.name: 0.9}
+    compared = compare("pets", [run for n, share in right.items() for run in made_up(n, share)])
+    found = step(30, "10 a class", scratch.name, compared)
+    assert (found.scratch.recipe, found.tuned.recipe) == (scratch.name, tuned.name)
 
 
 @settings(max_examples=60)
@@ -263,12 +263,13 @@ def test_sizes_grow_to_all_and_both_ways_take_the_same_steps(
         "data.folds=3",
     ]
     data = replace(fashion, train=fashion.train.take(np.arange(n)))
-    steps = sized(*both(base, changes), data, wanted)
+    steps = sized(both(base, changes), data, wanted)
     fits = sorted(w for w in wanted if 10 * w < n)
     assert [(s.images, s.label) for s in steps] == [*((10 * w, f"{w} a class") for w in fits), (n, f"all {n:,}")]
     for s in steps:
-        for recipe, begin in ((s.scratch, "from scratch"), (s.tuned, "from readme-004-mlp")):
-            assert recipe.name == f"{begin}, {s.label}"
+        scratch, tuned = s.recipes
+        assert [recipe.name for recipe in s.recipes] == ["from scratch", "from readme-004-mlp"]
+        for recipe in s.recipes:
             assert (recipe.train.select, recipe.train.patience, recipe.data.val_fraction, recipe.data.folds) == (
                 "last",
                 0,
@@ -276,15 +277,17 @@ def test_sizes_grow_to_all_and_both_ways_take_the_same_steps(
                 0,
             )
             assert recipe.data.limit == (None if s.images == n else s.images)
-        assert s.scratch.train == s.tuned.train and s.scratch.data == s.tuned.data
-        taken = s.tuned.train.epochs * math.ceil(s.images / batch)
-        assert taken >= LEAST_STEPS and s.tuned.train.epochs >= epochs
-        assert s.tuned.train.epochs == epochs or taken < LEAST_STEPS + math.ceil(s.images / batch)
-    assert Recipe.model_validate(steps[0].tuned.model_dump()) == steps[0].tuned, "what is made is a valid recipe"
+        assert scratch.train == tuned.train and scratch.data == tuned.data
+        taken = tuned.train.epochs * math.ceil(s.images / batch)
+        assert taken >= LEAST_STEPS and tuned.train.epochs >= epochs
+        assert tuned.train.epochs == epochs or taken < LEAST_STEPS + math.ceil(s.images / batch)
+    assert Recipe.model_validate(steps[0].recipes[1].model_dump()) == steps[0].recipes[1], (
+        "what is made is a valid recipe"
+    )
 
 
 def test_a_size_asked_for_twice_is_one(base: RunFolder, fashion: Dataset) -> None:
-    assert [s.label for s in sized(*both(base, []), fashion, [100, 10, 100])] == [
+    assert [s.label for s in sized(both(base, []), fashion, [100, 10, 100])] == [
         "10 a class",
         "100 a class",
         "all 60,000",
@@ -294,10 +297,12 @@ def test_a_size_asked_for_twice_is_one(base: RunFolder, fashion: Dataset) -> Non
 def test_both_ways_see_the_same_images_as_often(
     begun: RunFolder, runs: Runs, fashion: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fittingroom.study.transfer.LEAST_STEPS", 12)
-    (size, _) = sized(*both(begun, ["train.batch_size=16"]), fashion, [10])
-    study = plan_trials(size.trials("fashion-mnist", [0]), runs, device="cpu", at_once=1, score_test=False)
-    scratch, tuned = run_study(study, runs, lambda number, sign: None, costs=False)
+    monkeypatch.setattr("fittingroom.questions.transfer.LEAST_STEPS", 12)
+    (size, _) = sized(both(begun, ["train.batch_size=16"]), fashion, [10])
+    experiments = [
+        Experiment(recipe, "fashion-mnist", [0], part=size.label, score_test=False) for recipe in size.recipes
+    ]
+    scratch, tuned = Planned(experiments, runs, at_once=1).train()
     assert scratch.data == tuned.data and scratch.data.n_train == 100 and scratch.data.n_val == 0
     assert len(scratch.epochs) == len(tuned.epochs) == 2
     assert scratch.arrays("weights").keys() == tuned.arrays("weights").keys()
@@ -316,8 +321,8 @@ def made_up(name: str, share: float, n: int = 200, seeds: int = 3) -> list[Run]:
 def steps_of(shares: dict[int, tuple[float, float]], metric: str = "accuracy", source: str = "net") -> list[Step]:
     found = []
     for images, (scratch, tuned) in shares.items():
-        runs = made_up(f"from {source}, {images} a class", tuned) + made_up(f"from scratch, {images} a class", scratch)
-        found.append(step(images, f"{images} a class", compare("pets", runs, Question(metric))))
+        runs = made_up(f"from {source}", tuned) + made_up("from scratch", scratch)
+        found.append(step(images, f"{images} a class", "from scratch", compare("pets", runs, Question(metric))))
     return found
 
 
@@ -328,7 +333,7 @@ def test_the_gain_is_that_of_the_trained_weights_with_its_sign(metric: str) -> N
     assert len(head) == 7 and all(len(line) == 7 for line in lines)
     better = 1 if metric == "accuracy" else -1
     for line, s in zip(lines, steps, strict=True):
-        assert s.scratch.recipe == f"from scratch, {s.label}" and s.tuned.recipe == f"from net, {s.label}"
+        assert s.scratch.recipe == "from scratch" and s.tuned.recipe == "from net"
         gain, low, high = map(float, re.sub(r"[\[\],]", " ", line[5]).split())
         assert line[0] == s.label and low <= gain <= high
         assert gain == pytest.approx(better * (float(line[3]) - float(line[1])), abs=0.011)
@@ -348,8 +353,8 @@ def test_the_page_tells_each_step_and_escapes_names(tmp_path: Path) -> None:
 
 
 def test_one_seed_has_a_page(tmp_path: Path) -> None:
-    runs = made_up("from net, all 60", 0.8, seeds=1) + made_up("from scratch, all 60", 0.5, seeds=1)
-    steps = [step(60, "all 60", compare("pets", runs))]
+    runs = made_up("from net", 0.8, seeds=1) + made_up("from scratch", 0.5, seeds=1)
+    steps = [step(60, "all 60", "from scratch", compare("pets", runs))]
     assert cells(steps)[1][6] == "open" and "–" in cells(steps)[1]
     assert "one seed" in write_transfer_page(steps, "net", "pets", tmp_path / "page.html").read_text()
 
@@ -387,7 +392,7 @@ def test_transfer_on_a_folder_of_pictures(command: Command, begun: RunFolder, fa
     assert [(s["images"], s["label"]) for s in told["steps"]] == [(30, "10 a class"), (36, "all 36")]
     for s in told["steps"]:
         for way, name in (("scratch", "from scratch"), ("tuned", "from readme-004-mlp")):
-            mine = [run for run in runs.list() if run.recipe.name == f"{name}, {s['label']}"]
+            mine = [run for run in runs.list() if (run.recipe.name, run.part) == (name, s["label"])]
             assert [run.seed for run in mine] == s[way]["seeds"] == [0, 1]
             accuracies = [run.metrics.test.accuracy for run in mine if run.metrics.test]
             assert s[way]["score"] == pytest.approx(np.mean(accuracies))
