@@ -42,10 +42,9 @@ def show_comparison(comparison: Comparison) -> None:
     from rich.text import Text
 
     from fittingroom.cli import show
-    from fittingroom.metrics import words
 
     screen = show.console()
-    head, *lines = words.table(comparison)
+    head, *lines = comparison.table()
     wide = 170
     if screen.is_terminal and screen.width < wide:  # a narrow terminal gets two tables instead of torn cells
         show.table(head[:7], [line[:7] for line in lines])

@@ -13,7 +13,7 @@ import numpy as np
 from fittingroom.metrics.calibration import reliability as binned
 from fittingroom.metrics.intervals import wilson
 from fittingroom.metrics.metric import METRICS, Metric
-from fittingroom.metrics.verdict import Row
+from fittingroom.metrics.rows import Row
 from fittingroom.metrics.words import human
 from fittingroom.report.gather import Story
 from fittingroom.report.theme import COLOURS, WIDTH, Chart

@@ -11,7 +11,7 @@ from fittingroom.metrics.effects import Effect
 from fittingroom.metrics.metric import METRICS
 from fittingroom.metrics.portrait import Calibrated, Sentence, Side, calibrated, portrait
 from fittingroom.metrics.portrait import against as compared
-from fittingroom.metrics.words import human, in_words, percent, table
+from fittingroom.metrics.words import human, in_words, percent
 from fittingroom.report import charts, theme
 from fittingroom.report.gather import Story
 from fittingroom.report.mistakes import confusion_words, confusions, explorer, mistakes, only_one_is_right
@@ -119,7 +119,7 @@ def _context(story: Story, runs: Runs, folder: Path) -> dict[str, Any]:
         "answers": _answers(story),
         "who": [{"recipe": recipe, "words": _who(r[0])} for recipe, r in story.runs.items()],
         "charts": {"differences": None, "robustness": None, **drawn},
-        "table": table(story.comparison),
+        "table": story.comparison.table(),
         "table_note": _table_note(story),
         "covers": _covers(story),
         "sizes": _sizes(story),

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fittingroom.metrics.metric import METRICS
-from fittingroom.metrics.verdict import Comparison, Row
+from fittingroom.metrics.rows import Row
+from fittingroom.metrics.verdict import Comparison
 from fittingroom.metrics.words import pair_sentence
 from fittingroom.report import charts
 from fittingroom.report.render import both_modes, render
