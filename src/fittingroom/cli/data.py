@@ -128,6 +128,6 @@ def loaded(name: str, overrides: list[str] | None, strict: bool, home: Path | No
         raise FittingroomError(
             f"{' '.join(overrides or [])}: here only what pictures become is set: data.image_size, data.channels, data.resize"
         )
-    shape = parse(ShapeSpec, tree, "data", "docs/data.md")
+    shape = parse(ShapeSpec, tree, "data", "docs/data.md", "data")
     with share_of("reading pictures", silent) as tick:
         return load(name, home, (lambda line: None) if silent else print, shape=shape, strict=strict, tick=tick)
