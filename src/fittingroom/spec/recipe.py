@@ -266,7 +266,7 @@ class TrainSpec(Strict):
     label_smoothing: Fraction = Field(default=0.0, description="share of each target spread over all classes; 0 = off")
     ema: Fraction = Field(default=0.0, description="decay per step of averaged weights, which are then scored; 0 = off")
     clip_norm: NotNegative = Field(default=0.0, description="a longer gradient is shortened to this norm; 0 = off")
-    patience: Natural = Field(default=0, description="epochs without a better validation loss that end it; 0 = off")
+    patience: Natural = Field(default=0, description="epochs without a better validation loss that stop it; 0 = off")
     select: Literal["last", "best_val"] = Field(
         default="last", description='which epoch is scored on test; "best_val": the one of the best validation accuracy'
     )
