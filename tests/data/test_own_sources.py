@@ -24,7 +24,8 @@ from PIL import Image
 
 import fittingroom
 from fittingroom.data import Dataset, load
-from fittingroom.data.own.listing import Listing, list_pictures, natural
+from fittingroom.data.own.listing import Listing, natural
+from fittingroom.data.own.sources import list_pictures
 from fittingroom.spec import errors
 from fittingroom.spec.errors import FittingroomError
 

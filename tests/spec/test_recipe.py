@@ -8,11 +8,14 @@ import pytest
 import tomli_w
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
+from fittingroom import spec
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.overrides import apply_overrides, parse_value
 from fittingroom.spec.read import parse_recipe, read_recipe, shipped_recipes
 
+PARTS = [kind for kind in vars(spec.recipe).values() if isinstance(kind, type) and issubclass(kind, BaseModel)]
 TINY = {"model": {"kind": "sequential", "layers": [{"flatten": True}]}, "train": {"epochs": 1}}
 
 
@@ -141,6 +144,11 @@ def test_any_value_survives_the_command_line(value: object) -> None:
 
 def test_plain_words_need_no_quotes() -> None:
     assert parse_value("best_val") == "best_val"
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_key_says_what_it_means(part: type[BaseModel]) -> None:
+    assert not [key for key, info in part.model_fields.items() if not info.description]
 
 
 def test_names_and_prose_do_not_decide_a_result() -> None:

@@ -63,12 +63,27 @@ def test_what_was_changed_becomes_overrides() -> None:
         ({"recipe": ["fast-mnist"], "optimizer.lr": ["-1"]}, "optimizer.lr", "must be > 0"),
         ({"recipe": ["fast-mnist"], "train.epochs": ["many"]}, "train.epochs", "valid integer"),
         ({"recipe": ["fast-mnist"], "optimizer.kind": ["--fresh"]}, "optimizer.kind", "must be"),
+        ({"recipe": ["fast-mnist"], "data.limit": ["optimizer.lr: "]}, "data.limit", "valid integer"),
+        ({"recipe": ["fast-mnist"], "data.val_fraction": ["0.0"], "train.patience": ["2"]}, "", "nothing to select on"),
     ],
 )
 def test_every_fault_is_told_at_its_field(form: dict[str, list[str]], at: str, text: str) -> None:
     with pytest.raises(Wrong) as wrong:
         read_form(form, home(), none)
-    assert text in wrong.value.faults[at]
+    assert list(wrong.value.faults) == [at] and text in wrong.value.faults[at]
+    assert not wrong.value.faults[at].startswith(f"{at}:")  # it stands there
+
+
+def test_faults_of_several_fields_stand_at_their_own_and_every_field_says_what_it_means() -> None:
+    form = {"recipe": ["readme-004-cnn"], "optimizer.lr": ["-1"], "train.ema": ["2"], "train.epochs": ["7"]}
+    with pytest.raises(Wrong) as wrong:
+        read_form(form, home(), none)
+    shown = fields(read_recipe("readme-004-cnn"), {key: values[0] for key, values in form.items()}, wrong.value.faults)
+    assert {f.path: f.fault for f in shown if f.fault} == {
+        "optimizer.lr": "-1 must be > 0",
+        "train.ema": "2 must be < 1",
+    }
+    assert [f.path for f in shown if not f.description or "`" in f.description] == []
 
 
 @settings(max_examples=60)

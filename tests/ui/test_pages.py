@@ -194,7 +194,17 @@ def _fault(page: Page, address: str) -> None:
     with page.expect_response(lambda r: r.request.method == "POST") as sent:
         page.evaluate("document.querySelector('form.recipe').requestSubmit()")
     assert sent.value.status == 400
-    expect(page.locator("[id='fault-optimizer.lr']")).to_contain_text("must be > 0")
+    expect(page.locator("[id='fault-optimizer.lr']")).to_have_text("-1 must be > 0")
+    expect(page.locator("[role=alert]")).to_have_text("optimizer.lr: -1 must be > 0")
+    rate = page.locator("input[name='optimizer.lr']")
+    expect(rate).to_have_accessible_name("lr optimizer")
+    expect(rate).to_have_accessible_description("-1 must be > 0 learning rate: the first thing to try changing")
+    undescribed = page.evaluate(
+        """[...document.querySelectorAll("form.recipe .entry > :is(input, select)")].filter(e =>
+            !e.getAttribute("aria-describedby").split(" ").every(id => document.getElementById(id)?.textContent)
+        ).map(e => e.name)"""
+    )
+    assert undescribed == []
     expect(page.locator("input[name='train.epochs']")).to_have_value("7")
     assert (
         page.evaluate("document.querySelector(\"input[name='optimizer.lr']\").getAttribute('aria-invalid')") == "true"

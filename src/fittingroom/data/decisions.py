@@ -49,15 +49,19 @@ def excluded_rows(exclude: str | Sequence[int], data: Dataset) -> tuple[int, ...
     if isinstance(exclude, str):
         path = Path(exclude).expanduser()
         if not path.is_file():
-            raise FittingroomError(f"data.exclude: there is no file {path}; give a file of decisions, or rows")
+            raise FittingroomError.at("data.exclude", f"there is no file {path}; give a file of decisions, or rows")
         decisions = read_decisions(path, data.digest)
         if not decisions:
-            raise FittingroomError(f"data.exclude: {path} says nothing about {data.name} as it is here; leave it away")
+            raise FittingroomError.at(
+                "data.exclude", f"{path} says nothing about {data.name} as it is here; leave it away"
+            )
         exclude = [row for (split, row), decision in decisions.items() if split == "train" and decision in LEFT_OUT]
     rows = tuple(sorted(set(exclude)))
     most = len(data.train) + (len(data.val) if data.val else 0)
     if rows and rows[-1] >= most:
-        raise FittingroomError(f"data.exclude: there is no row {rows[-1]}; {data.name} has {most:,} training images")
+        raise FittingroomError.at(
+            "data.exclude", f"there is no row {rows[-1]}; {data.name} has {most:,} training images"
+        )
     return tuple(row for row in rows if row < len(data.train))
 
 

@@ -8,8 +8,9 @@ import numpy as np
 
 from fittingroom.metrics.intervals import welch
 from fittingroom.metrics.metric import METRICS
+from fittingroom.metrics.rows import Row
 from fittingroom.metrics.statistic import STATISTICS
-from fittingroom.metrics.verdict import Comparison, Evidence, Row
+from fittingroom.metrics.verdict import Comparison, Evidence
 from fittingroom.spec.records import Record
 
 CURVES = ("gap", "early_val_accuracy", "val_loss_fluctuation")

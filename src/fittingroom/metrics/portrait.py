@@ -17,8 +17,9 @@ from fittingroom.metrics.intervals import own_spread, welch
 from fittingroom.metrics.metric import ACCURACY
 from fittingroom.metrics.pairs import paired
 from fittingroom.metrics.parts import Part, parts_words
+from fittingroom.metrics.rows import Row
 from fittingroom.metrics.statistic import STATISTICS
-from fittingroom.metrics.verdict import Evidence, Row
+from fittingroom.metrics.verdict import Evidence
 from fittingroom.metrics.words import human
 
 

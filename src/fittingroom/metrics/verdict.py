@@ -12,62 +12,16 @@ from pydantic import computed_field
 
 from fittingroom.metrics.crossed import detectable, estimate, seeds_needed
 from fittingroom.metrics.intervals import wilson
-from fittingroom.metrics.mcnemar import McNemar, mcnemar
+from fittingroom.metrics.mcnemar import mcnemar
 from fittingroom.metrics.metric import ACCURACY, METRICS, Metric, metric
 from fittingroom.metrics.pairs import Judged, judge_pairs
+from fittingroom.metrics.rows import Pair, Row
 from fittingroom.metrics.statistic import Trained
 from fittingroom.metrics.words import sentences, table
 from fittingroom.spec.errors import FittingroomError, unknown
 from fittingroom.spec.records import Cost, Environment, Record
 
 UNEVEN = 1.5  # times as many test images in the largest class as in the smallest: balanced accuracy is told, too
-
-
-class Row(Record):
-    """One recipe on one data set. Accuracies are fractions, intervals 95 %; None where there is nothing to say."""
-
-    recipe: str
-    seeds: tuple[int, ...]
-    score: float  # mean over the seeds, of the metric that was asked for
-    score_sd: float | None  # between seeds; None with one
-    score_low: float
-    score_high: float
-    test: float  # accuracy, whatever decides
-    balanced: float | None  # mean recall of the classes, where the test classes differ much in size
-    train: float
-    val: float | None
-    ece: float
-    test_averaged: float | None
-    parameters: int
-    flops: int
-    epochs: float
-    train_s: float
-    at_once: int  # the most runs that shared the machine while train_s was measured
-    threads: int
-    cost: Cost | None  # the last that was measured
-
-
-class Pair(Record):
-    """`better` against `worse` on the same images: by how much the score of `better` is better (≥ 0), in the metric."""
-
-    better: str
-    worse: str
-    difference: float
-    low: float
-    high: float
-    level: float  # of the interval: 0.95 for one pair, more for several
-    p: float  # adjusted for the number of pairs, as the interval is: see `crossed.holm`
-    resolved: bool
-    only_better: float  # test images that only `better` gets right, mean over seeds
-    only_worse: float
-    seeds: int
-    images: int
-    seeds_needed: int | None  # for 80 % power; None: resolved already, or the test set is the limit
-    limit: str  # "", "seeds" or "test set": what stands in the way
-    detectable: float | None  # the least difference that these seeds show with 80 % power; None with one seed
-    effect: float  # the difference that was asked about
-    seeds_for_effect: int | None  # to show `effect` with 80 % power; None: one seed, or the test set is the limit
-    mcnemar: McNemar | None  # of a pair of single runs: about these weights only
 
 
 class Comparison(Record):
@@ -87,10 +41,14 @@ class Comparison(Record):
         """Which is best, and how it stands against each other one, in words."""
         return " ".join(self.sentences)
 
+    def table(self) -> list[list[str]]:
+        """The rows as text cells, header first; columns of which nothing is known are left out."""
+        return table(self.rows, METRICS[self.metric], self.on)
+
     def _repr_html_(self) -> str:
         from html import escape
 
-        head, *body = table(self)
+        head, *body = self.table()
         cells = "".join("<tr>" + "".join(f"<td>{escape(c)}</td>" for c in line) + "</tr>" for line in body)
         header = "".join(f"<th>{escape(c)}</th>" for c in head)
         return f"<p><b>{escape(self.verdict)}</b></p><table><tr>{header}</tr>{cells}</table>"

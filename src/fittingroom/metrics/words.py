@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from fittingroom.metrics.crossed import MOST_SEEDS
-from fittingroom.metrics.metric import ACCURACY, METRICS, Metric
-
-if TYPE_CHECKING:
-    from fittingroom.metrics.verdict import Comparison, Pair, Row
-    from fittingroom.spec.records import Cost
+from fittingroom.metrics.metric import ACCURACY, Metric
+from fittingroom.metrics.rows import Pair, Row
+from fittingroom.spec.records import Cost
 
 LUCK = "one seed cannot tell luck from merit"
 
@@ -102,17 +99,16 @@ def _seeds(n: int) -> str:
     return f"{n} seed" if n == 1 else f"mean ± sd of {n} seeds"
 
 
-def table(comparison: Comparison) -> list[list[str]]:
-    """The comparison as text cells, header first; columns of which nothing is known are left out."""
-    by = METRICS[comparison.metric]
+def table(rows: Sequence[Row], by: Metric, on: str = "test") -> list[list[str]]:
+    """The rows of a comparison as text cells, header first; columns of which nothing is known are left out."""
     plain = by.name == ACCURACY.name
     head = [
-        "recipe", f"{by.name.replace('_', ' ') if not plain else comparison.on}{by.unit}", "± sd", "95 % interval",
-        *([] if plain else [f"{comparison.on} %"]), "balanced %", "train %", "val %", "gap", "parameters", "FLOPs/image",
+        "recipe", f"{by.name.replace('_', ' ') if not plain else on}{by.unit}", "± sd", "95 % interval",
+        *([] if plain else [f"{on} %"]), "balanced %", "train %", "val %", "gap", "parameters", "FLOPs/image",
         "train s", "images/s", "1 image ms", "250 images ms", "memory MB", "ECE %",
     ]  # fmt: skip
     lines = [head]
-    for r in comparison.rows:
+    for r in rows:
         beside = f" ({r.at_once} at once)" if r.at_once > 1 else ""
         lines.append([
             r.recipe,

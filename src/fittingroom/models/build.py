@@ -120,20 +120,22 @@ def _from_python(spec: ModelSpec, channels: int, size: tuple[int, int], classes:
     module_name, _, function_name = spec.target.partition(":")
     function = getattr(_import(module_name), function_name, None)
     if not callable(function):
-        raise FittingroomError(
-            f'model.target: {module_name} has no function "{function_name}"; write "module:function"'
+        raise FittingroomError.at(
+            "model.target", f'{module_name} has no function "{function_name}"; write "module:function"'
         )
     keywords = {"channels": channels, "size": size, "classes": classes, **spec.args}
     try:
         inspect.signature(function).bind(**keywords)
     except (TypeError, ValueError) as error:
-        raise FittingroomError(f"model.target: {spec.target} does not take {', '.join(keywords)}: {error}") from None
+        raise FittingroomError.at(
+            "model.target", f"{spec.target} does not take {', '.join(keywords)}: {error}"
+        ) from None
     try:
         body = function(**keywords)
     except Exception as error:
-        raise FittingroomError(f"model.target: {spec.target} failed: {_where(error)}") from error
+        raise FittingroomError.at("model.target", f"{spec.target} failed: {_where(error)}") from error
     if not isinstance(body, nn.Module):
-        raise FittingroomError(f"model.target: {spec.target} gave a {type(body).__name__}, not a torch.nn.Module")
+        raise FittingroomError.at("model.target", f"{spec.target} gave a {type(body).__name__}, not a torch.nn.Module")
     return body
 
 
@@ -144,7 +146,9 @@ def _import(module_name: str) -> ModuleType:
     try:
         return importlib.import_module(module_name)
     except Exception as error:  # it runs a user's code
-        raise FittingroomError(f"model.target: cannot import {module_name} from {here}: {_where(error)}") from error
+        raise FittingroomError.at(
+            "model.target", f"cannot import {module_name} from {here}: {_where(error)}"
+        ) from error
 
 
 def _where(error: Exception) -> str:

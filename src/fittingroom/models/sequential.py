@@ -48,30 +48,32 @@ def sequential(layers: tuple[Layer, ...], channels: int, size: Size, classes: in
     """
     shape = Shape((channels, *size))
     modules: list[nn.Module] = []
-    for path, layer in _unrolled(layers, "model.layers"):
-        module, shape = _module(layer, shape, path)
+    for place, turn, layer in _unrolled(layers, "model.layers"):
+        module, shape = _module(layer, shape, place, turn)
         modules.append(module)
     if len(shape.dims) == 3:
         modules.append(nn.Flatten())
     return nn.Sequential(*kernels.fused(modules), nn.Linear(math.prod(shape.dims), classes))
 
 
-def _unrolled(layers: Iterable[Layer], path: str) -> Iterator[tuple[str, Layer]]:
+def _unrolled(layers: Iterable[Layer], path: str) -> Iterator[tuple[str, str, Layer]]:
+    """Each layer as often as it comes, with its place and, where it is repeated, which round it is."""
     for i, layer in enumerate(layers):
         here = f"{path}.{i}"
         if isinstance(layer, Repeat):
             for round_ in range(layer.repeat):
-                for inner_path, inner in _unrolled(layer.layers, f"{here}.layers"):
-                    yield (f"{inner_path} (round {round_ + 1} of {layer.repeat})", inner)
+                for place, turn, inner in _unrolled(layer.layers, f"{here}.layers"):
+                    yield place, f"{turn} (round {round_ + 1} of {layer.repeat})", inner
         else:
-            yield here, layer
+            yield here, "", layer
 
 
-def _module(layer: Layer, shape: Shape, path: str) -> tuple[nn.Module, Shape]:
+def _module(layer: Layer, shape: Shape, place: str, turn: str) -> tuple[nn.Module, Shape]:
     """One layer as a module, and the shape after it."""
 
     def refuse(problem: str, remedy: str) -> FittingroomError:
-        return FittingroomError(f"{path}: {problem}; {shape} arrives here; {remedy}")
+        fault = f"{problem}; {shape} arrives here; {remedy}"
+        return FittingroomError(f"{place}{turn}: {fault}", {place: fault})
 
     flat = len(shape.dims) == 1
     if flat and isinstance(layer, Conv | Pool):

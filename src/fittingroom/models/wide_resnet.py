@@ -26,7 +26,9 @@ def wide_resnet(
     """WRN-`depth`-`widen`: three stages of (depth - 4) / 6 blocks, 16, 32, 64 channels × `widen`."""
     if (depth - 4) % 6:
         fits = 4 + 6 * round((depth - 4) / 6)
-        raise FittingroomError(f"model.args.depth: {depth} must be 6·n + 4 (10, 16, 22, 28, 40 …); nearest: {fits}")
+        raise FittingroomError.at(
+            "model.args.depth", f"{depth} must be 6·n + 4 (10, 16, 22, 28, 40 …); nearest: {fits}"
+        )
     layers: list[nn.Module] = [nn.Conv2d(channels, 16, 3, padding=1, bias=False)]
     before = 16
     for stage in range(3):

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from fittingroom.data import Dataset
-from fittingroom.metrics import words
 from fittingroom.metrics.story import Story, gather
 from fittingroom.metrics.verdict import Comparison, Pair, Question, Row
 from fittingroom.questions.answer import Answer, Table
@@ -65,7 +64,7 @@ class Compared(Answer):
 
     @property
     def tables(self) -> list[Table]:
-        return [words.table(c) for c in self.comparisons]
+        return [c.table for c in self.comparisons]
 
     def json(self) -> dict[str, Any]:
         reads = self.runs.test_reads()

@@ -13,9 +13,9 @@ import numpy as np
 from fittingroom.metrics.calibration import reliability as binned
 from fittingroom.metrics.intervals import wilson
 from fittingroom.metrics.metric import METRICS, Metric
+from fittingroom.metrics.rows import Row
 from fittingroom.metrics.story import Story
 from fittingroom.metrics.transfer import Step
-from fittingroom.metrics.verdict import Row
 from fittingroom.metrics.words import human
 from fittingroom.report.theme import COLOURS, WIDTH, Chart
 from fittingroom.spec.records import DataFacts, Epoch, Structure

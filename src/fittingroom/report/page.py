@@ -12,17 +12,17 @@ from fittingroom.metrics.metric import METRICS
 from fittingroom.metrics.portrait import Calibrated, Sentence, Side, calibrated, portrait
 from fittingroom.metrics.portrait import against as compared
 from fittingroom.metrics.story import Story
-from fittingroom.metrics.words import human, in_words, percent, table
+from fittingroom.metrics.words import human, in_words, percent
 from fittingroom.report import charts, theme
 from fittingroom.report.mistakes import confusion_words, confusions, explorer, mistakes, only_one_is_right
 from fittingroom.report.pictures import data_uri, png_bytes, sheet
 from fittingroom.report.render import assets, both_modes, render, script_hash
-from fittingroom.report.repeat import commands, recipe_toml, run_cells
+from fittingroom.report.repeat import commands, run_cells
 from fittingroom.report.tables import deletion_words, effect_cells, part_table, robust_tables, weakest_words
 from fittingroom.spec.changes import told_apart
 from fittingroom.store import LoadedRun, Runs
 from fittingroom.store.atomic import write
-from fittingroom.store.runs import safe_name
+from fittingroom.store.runs import recipe_toml, safe_name
 
 
 def write_report(stories: Sequence[Story], runs: Runs, path: Path, effects: Sequence[Effect] = ()) -> Path:
@@ -108,7 +108,7 @@ def _context(story: Story, runs: Runs, folder: Path) -> dict[str, Any]:
         "answers": _answers(story),
         "who": [{"recipe": recipe, "words": _who(r[0])} for recipe, r in story.runs.items()],
         "charts": {"differences": None, "robustness": None, **drawn},
-        "table": table(story.comparison),
+        "table": story.comparison.table(),
         "table_note": _table_note(story),
         "covers": _covers(story),
         "sizes": _sizes(story),

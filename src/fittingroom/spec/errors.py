@@ -4,18 +4,38 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 
 
 class FittingroomError(Exception):
     """A mistake that the user can mend. The command line prints it without a traceback and exits with code 2.
 
+    `faults` maps a place in what was given ("optimizer.lr"; "" for what has none) to what is wrong with it, where that is known.
+
     >>> raise FittingroomError("got this; do that")
     Traceback (most recent call last):
     ...
     fittingroom.spec.errors.FittingroomError: got this; do that
     """
+
+    def __init__(self, message: str, faults: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.faults: Mapping[str, str] = dict(faults or {})
+
+    @staticmethod
+    def at(place: str, fault: str) -> FittingroomError:
+        """The mistake in one place.
+
+        >>> error = FittingroomError.at("optimizer.lr", "-1 must be > 0")
+        >>> str(error), error.faults
+        ('optimizer.lr: -1 must be > 0', {'optimizer.lr': '-1 must be > 0'})
+        """
+        return FittingroomError(f"{place}: {fault}", {place: fault})
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows instead of a traceback: in a notebook, too, a mistake ends in one sentence, not in our frames."""
+        return [f"{type(self).__name__}: {self}"]
 
 
 class NotFinite(FittingroomError):

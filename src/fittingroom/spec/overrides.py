@@ -39,7 +39,10 @@ def apply_overrides(tree: dict[str, Any], words: list[str]) -> dict[str, Any]:
         node: Any = tree
         for depth, key in enumerate(keys):
             here = ".".join(keys[:depth]) or "recipe"
-            slot = _slot(node, key, here, word)
+            try:
+                slot = _slot(node, key, here)
+            except ValueError as error:
+                raise FittingroomError(f"{word}: {error}", {path.strip(): str(error)}) from None
             if depth == len(keys) - 1:
                 node[slot] = parse_value(text.strip())
             elif isinstance(node, dict):
@@ -49,12 +52,12 @@ def apply_overrides(tree: dict[str, Any], words: list[str]) -> dict[str, Any]:
     return tree
 
 
-def _slot(node: Any, key: str, here: str, word: str) -> str | int:
-    """The dict key or list index that `key` means inside `node`, which stands at path `here`."""
+def _slot(node: Any, key: str, here: str) -> str | int:
+    """The dict key or list index that `key` means inside `node`, which stands at path `here`; `ValueError` if none."""
     if isinstance(node, dict):
         return key
     if not isinstance(node, list):
-        raise FittingroomError(f"{word}: {here} is {node!r}, which has no parts; set {here}=… itself")
+        raise ValueError(f"{here} is {node!r}, which has no parts; set {here}=… itself")
     if not (key.isdecimal() and int(key) < len(node)):
-        raise FittingroomError(f"{word}: {here} has {len(node)} entries, 0 to {len(node) - 1}; got {key!r}")
+        raise ValueError(f"{here} has {len(node)} entries, 0 to {len(node) - 1}; got {key!r}")
     return int(key)

@@ -74,11 +74,11 @@ def read_shape(words: Sequence[str]) -> ShapeSpec:
         raise FittingroomError(
             f"{' '.join(words)}: here only what pictures become is set: data.image_size, data.channels, data.resize"
         )
-    return parse(ShapeSpec, tree, "data", "docs/data.md")
+    return parse(ShapeSpec, tree, "data", "docs/data.md", "data")
 
 
-def parse(kind: type[T], tree: Any, where: str, see: str) -> T:
-    """`tree` as a `kind`, strictly. All faults in one `FittingroomError`, each with its path."""
+def parse(kind: type[T], tree: Any, where: str, see: str, place: str = "") -> T:
+    """`tree`, which stands at `place` of a recipe, as a `kind`, strictly. All faults in one error, each with its path."""
     try:  # by way of JSON, where a strict model takes arrays as tuples and nothing else is converted
         return kind.model_validate_json(json.dumps(tree, default=str))
     except ValidationError as error:
@@ -86,41 +86,50 @@ def parse(kind: type[T], tree: Any, where: str, see: str) -> T:
         told = [
             e for e in error.errors() if not (e["type"] == "too_short" and len(e["input"]) >= e["ctx"]["min_length"])
         ]
-        faults = [_fault(kind, tree, e) for e in told]
-        raise FittingroomError("\n".join([f"{where}: {_count(len(faults), 'fault')} (see: {see})", *faults])) from None
+        found = [_fault(kind, tree, e) for e in told]
+        lines = [f"  {path or 'recipe'}: {fault}" for path, fault in found]
+        faults: dict[str, str] = {}
+        for path, fault in found:
+            whole = ".".join(filter(None, (place, path)))
+            faults[whole] = f"{faults[whole]}; {fault}" if whole in faults else fault
+        message = "\n".join([f"{where}: {_count(len(found), 'fault')} (see: {see})", *lines])
+        raise FittingroomError(message, faults) from None
 
 
 def _count(n: int, noun: str) -> str:
     return f"{n} {noun}{'' if n == 1 else 's'}"
 
 
-def _fault(kind: type[BaseModel], tree: Any, error: Any) -> str:
-    """One line for one pydantic error: path, what was found, what would be right."""
+def _fault(kind: type[BaseModel], tree: Any, error: Any) -> tuple[str, str]:
+    """One pydantic error: its path, and in words what was found and what would be right."""
     keys = _plain_path(tree, error["loc"])
-    path = ".".join(map(str, keys)) or "recipe"
+    return ".".join(map(str, keys)), _in_words(kind, tree, keys, error)
+
+
+def _in_words(kind: type[BaseModel], tree: Any, keys: list[str | int], error: Any) -> str:
     context = error.get("ctx", {})
     found = error["input"]
     shown = f"{found!r} " if isinstance(found, str | int | float | bool) else ""
     match error["type"]:
         case "extra_forbidden":
-            return f"  {path}: no such key" + _like(str(keys[-1]), _known_keys(kind, tree, keys[:-1]))
+            return "no such key" + _like(str(keys[-1]), _known_keys(kind, tree, keys[:-1]))
         case "missing":
-            return f"  {path}: missing"
+            return "missing"
         case "value_error":
-            return f"  {path}: {context['error']!s}"
+            return str(context["error"])
         case "layer_kind":
-            return f"  {path}: {error['msg']}" + (
+            return str(error["msg"]) + (
                 _like(str(next(iter(found))), LAYER_KINDS) if isinstance(found, dict) and found else ""
             )
         case "literal_error":
-            return f"  {path}: {shown}must be {context['expected']}" + _like(
+            return f"{shown}must be {context['expected']}" + _like(
                 str(found), re.findall(r"'(\w+)'", context["expected"])
             )
         case "greater_than" | "greater_than_equal" | "less_than" | "less_than_equal":
             sign = {"greater_than": ">", "greater_than_equal": "≥", "less_than": "<", "less_than_equal": "≤"}
-            return f"  {path}: {shown}must be {sign[error['type']]} {next(iter(context.values())):g}"
+            return f"{shown}must be {sign[error['type']]} {next(iter(context.values())):g}"
         case _:
-            return f"  {path}: {shown}{error['msg'].replace('Input should', 'must')}"
+            return f"{shown}{error['msg'].replace('Input should', 'must')}"
 
 
 def _plain_path(tree: Any, loc: tuple[str | int, ...]) -> list[str | int]:

@@ -1,7 +1,7 @@
 """The recipe: one frozen, typed, strict description of how a classifier is made.
 
 Everything that decides a result is here or in the run's seed, device kind and thread count. What cannot change a result
-(name, description, claims) is kept out of the digest that names a run's content.
+(name, description, claims) is kept out of the digest that names a run's content. A field's `description` is its help in forms.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+Natural = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(gt=0, le=1)]
 
 
 class Strict(BaseModel):
@@ -28,61 +30,61 @@ class Strict(BaseModel):
 class Conv(Strict):
     """2-D convolution: `{conv = 32, kernel = 3, padding = "same"}`; `padding = 0` is "valid"."""
 
-    conv: Count
-    kernel: Count = 3
-    stride: Count = 1
-    padding: Literal["same"] | Annotated[int, Field(ge=0)] = "same"
-    dilation: Count = 1
-    groups: Count = 1
-    bias: bool = True
+    conv: Count = Field(description="channels that come out")
+    kernel: Count = Field(default=3, description="side of the kernel in pixels")
+    stride: Count = Field(default=1, description="pixels between two places of the kernel")
+    padding: Literal["same"] | Natural = Field(default="same", description='zeros at each edge; "same" keeps the size')
+    dilation: Count = Field(default=1, description="pixels between two taps of the kernel; 1 = a dense kernel")
+    groups: Count = Field(default=1, description="groups of channels that do not mix; 1 = all mix")
+    bias: bool = Field(default=True, description="whether each channel has a bias")
 
 
 class Pool(Strict):
     """Pooling: `{pool = "max", size = 2}`; the global kinds reduce each channel to one number and take no size."""
 
-    pool: Literal["max", "avg", "global_max", "global_avg"]
-    size: Count = 2
-    stride: Count | None = None
-    padding: Annotated[int, Field(ge=0)] = 0
+    pool: Literal["max", "avg", "global_max", "global_avg"] = Field(description="how pixels become one")
+    size: Count = Field(default=2, description="side of the window in pixels")
+    stride: Count | None = Field(default=None, description="pixels between two windows; not given: as many as `size`")
+    padding: Natural = Field(default=0, description="pixels added at each edge, at most half of `size`")
 
 
 class Norm(Strict):
     """Normalisation over the batch, each image (`layer`) or groups of channels (`group`)."""
 
-    norm: Literal["batch", "layer", "group"]
-    groups: Count = 8
+    norm: Literal["batch", "layer", "group"] = Field(description="what is normalised together")
+    groups: Count = Field(default=8, description="group: how many groups the channels make")
 
 
 class Act(Strict):
     """Pointwise non-linearity."""
 
-    act: Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"]
+    act: Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"] = Field(description="the function")
 
 
 class Dropout(Strict):
     """Zero each value with this probability while training."""
 
-    dropout: Fraction
+    dropout: Fraction = Field(description="the probability, 0 to below 1")
 
 
 class Flatten(Strict):
     """(C, H, W) to one vector of C·H·W values."""
 
-    flatten: Literal[True]
+    flatten: Literal[True] = Field(description="always true")
 
 
 class Dense(Strict):
     """Fully connected layer with this many outputs. The last one, with a logit for each class, is added for you."""
 
-    dense: Count
-    bias: bool = True
+    dense: Count = Field(description="outputs")
+    bias: bool = Field(default=True, description="whether each output has a bias")
 
 
 class Repeat(Strict):
     """The same layers several times over, with weights of their own: `{repeat = 3, layers = [...]}`."""
 
-    repeat: Count
-    layers: tuple[Layer, ...]
+    repeat: Count = Field(description="how often")
+    layers: tuple[Layer, ...] = Field(description="what is repeated, in order")
 
 
 LAYER_KINDS: dict[str, type[Strict]] = {
@@ -126,15 +128,17 @@ Repeat.model_rebuild()
 class ModelSpec(Strict):
     """Which network. `kind` is `sequential` (with `layers`), `python` (with `target`) or a name of `fittingroom models`."""
 
-    kind: str
-    layers: tuple[Layer, ...] = ()
-    target: str = ""  # "module:function" for kind = "python"
-    args: dict[
-        str, int | Annotated[float, Field(allow_inf_nan=False)] | bool | str
-    ] = {}  # keyword arguments of a registered or python model
-    init: str = ""  # a run whose trained weights to start from; the last layer is new if the classes differ
-    freeze: Literal["body"] | Annotated[int, Field(ge=0)] = (
-        0  # so many first layers stay as they are (dropout goes on); "body": all but the last
+    kind: str = Field(description='"sequential", "python" or a name of `fittingroom models`')
+    layers: tuple[Layer, ...] = Field(default=(), description="sequential: its layers; the one of logits is added")
+    target: str = Field(default="", description='python: the "module:function" that makes the network')
+    args: dict[str, int | Annotated[float, Field(allow_inf_nan=False)] | bool | str] = Field(
+        default={}, description="keyword arguments of a registered or python model"
+    )
+    init: str = Field(
+        default="", description="a run whose trained weights to start from; the last layer is new if the classes differ"
+    )
+    freeze: Literal["body"] | Natural = Field(
+        default=0, description='how many first layers stay as they are (dropout goes on); "body": all but the last'
     )
 
     @model_validator(mode="after")
@@ -155,24 +159,36 @@ class ModelSpec(Strict):
 class ShapeSpec(Strict):
     """What pictures are made into; what is not given is chosen from the pictures, and said."""
 
-    image_size: Count | tuple[Count, Count] | None = None  # the side of a square, or [height, width]
-    channels: Literal[1, 3] | None = None  # grey or colour
-    resize: Literal["pad", "crop", "stretch"] | None = None  # how a picture of another aspect comes to that size
+    image_size: Count | tuple[Count, Count] | None = Field(
+        default=None, description="pixels: a square's side, or [height, width]; not given: chosen from the pictures"
+    )
+    channels: Literal[1, 3] | None = Field(default=None, description="1 = grey, 3 = colour")
+    resize: Literal["pad", "crop", "stretch"] | None = Field(
+        default=None, description='another aspect: "pad" keeps all of it, "crop" fills the frame, "stretch" distorts'
+    )
 
 
 class DataSpec(ShapeSpec):
     """Which images, and how much of train is held out for validation."""
 
-    name: str = "fashion-mnist"  # of a data set, or the path of pictures of your own
-    val_fraction: Fraction = 0.1
-    split_seed: Annotated[int, Field(ge=0)] = 0  # the same for every run seed, so that runs share one validation set
-    limit: Count | None = None  # use only so many training images (stratified), for quick looks
-    folds: Annotated[int, Field(ge=0, le=100)] = 0  # cross-validation: hold out part `fold` of so many instead; 0 = off
-    fold: Annotated[int, Field(ge=0)] = 0
-    fold_is: Literal["val", "test"] = "val"  # what the part stands for; "test": validation comes out of the other parts
-    exclude: (
-        str | tuple[Annotated[int, Field(ge=0)], ...]
-    ) = ()  # rows of train that are left out, or a file of decisions
+    name: str = Field(default="fashion-mnist", description="a data set, or the path of pictures of your own")
+    val_fraction: Fraction = Field(
+        default=0.1, description="share of train held out to validate on, unless the data bring such images; 0 = none"
+    )
+    split_seed: Natural = Field(
+        default=0, description="draws what is held out; the same for every run's seed: runs share one validation set"
+    )
+    limit: Count | None = Field(
+        default=None, description="use only so many images of train (stratified), for quick looks; not given: all"
+    )
+    folds: Annotated[int, Field(ge=0, le=100)] = Field(
+        default=0, description="cross-validation: hold out one of so many parts instead; 0 = off"
+    )
+    fold: Natural = Field(default=0, description="which of these parts, from 0")
+    fold_is: Literal["val", "test"] = Field(
+        default="val", description='what the part stands for; "test": validation comes out of the other parts'
+    )
+    exclude: str | tuple[Natural, ...] = Field(default=(), description="rows of train left out, or a file of decisions")
 
     @model_validator(mode="after")
     def _fold_is_one_of_them(self) -> DataSpec:
@@ -185,7 +201,7 @@ class AugmentSpec(BaseModel):
     """One step of augmentation: `{kind = "shift", pixels = 2}`. Parameters are checked by the function of that name."""
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
-    kind: str
+    kind: str = Field(description="a name of `fittingroom augmentations`")
 
     @property
     def params(self) -> dict[str, Any]:
@@ -198,18 +214,20 @@ class OptimizerSpec(Strict):
     `muon` orthogonalises the update of every matrix and kernel but the last layer's; `rest` with `rest_lr` moves what remains.
     """
 
-    kind: Literal["sgd", "adam", "adamw", "adadelta", "rmsprop", "muon"] = "adam"
-    lr: Positive = 1e-3
-    weight_decay: NotNegative = 0.0
-    momentum: Fraction = 0.0  # sgd, rmsprop, muon
-    nesterov: bool = False  # sgd, muon
-    beta1: Fraction = 0.9  # adam, adamw
-    beta2: Fraction = 0.999  # adam, adamw
-    rest: Literal["adamw", "sgd"] = "adamw"  # muon
-    rest_lr: Positive = 1e-3  # muon
-    layer_decay: Annotated[float, Field(gt=0, le=1)] = (
-        1.0  # each layer learns with so much of the rate of the one behind it
+    kind: Literal["sgd", "adam", "adamw", "adadelta", "rmsprop", "muon"] = Field(
+        default="adam", description="the rule by which weights move"
     )
+    lr: Positive = Field(default=1e-3, description="learning rate: the first thing to try changing")
+    weight_decay: NotNegative = Field(default=0.0, description="pull of matrices and kernels towards zero; 0 = off")
+    momentum: Fraction = Field(
+        default=0.0, description="sgd, rmsprop, muon: share of the last step that is kept (muon: 0 means 0.95)"
+    )
+    nesterov: bool = Field(default=False, description="sgd, muon: look ahead by the momentum")
+    beta1: Fraction = Field(default=0.9, description="adam, adamw: decay per step of the mean gradient")
+    beta2: Fraction = Field(default=0.999, description="adam, adamw: decay per step of the mean squared gradient")
+    rest: Literal["adamw", "sgd"] = Field(default="adamw", description="muon: what moves norms, biases, the last layer")
+    rest_lr: Positive = Field(default=1e-3, description="muon: learning rate of the rest")
+    layer_decay: Share = Field(default=1.0, description="each layer's rate as a share of the next one's; 1 = all alike")
 
     @model_validator(mode="after")
     def _parts_match_kind(self) -> OptimizerSpec:
@@ -227,41 +245,49 @@ class ScheduleSpec(Strict):
     `one_cycle` does the same with half cosines. `warmup_epochs` is a linear rise in front of the others.
     """
 
-    kind: Literal["constant", "step", "cosine", "triangular", "one_cycle"] = "constant"
-    warmup_epochs: NotNegative = 0.0
-    peak: Annotated[float, Field(gt=0, lt=1)] = 0.25
-    start: Fraction = 0.04  # triangular, one_cycle: factor at the first step
-    final: Fraction = 0.0  # cosine, triangular, one_cycle: factor at the end
-    step_epochs: Positive = 10.0  # step
-    gamma: Annotated[float, Field(gt=0, le=1)] = 0.1  # step
+    kind: Literal["constant", "step", "cosine", "triangular", "one_cycle"] = Field(
+        default="constant", description="the course of the learning rate over the run"
+    )
+    warmup_epochs: NotNegative = Field(default=0.0, description="epochs of a linear rise in front; 0 = none")
+    peak: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.25, description="triangular, one_cycle: where in the run the rate is highest, as a share of it"
+    )
+    start: Fraction = Field(default=0.04, description="triangular, one_cycle: factor at the first step")
+    final: Fraction = Field(default=0.0, description="cosine, triangular, one_cycle: factor at the end")
+    step_epochs: Positive = Field(default=10.0, description="step: epochs between two drops")
+    gamma: Share = Field(default=0.1, description="step: factor of each drop")
 
 
 class TrainSpec(Strict):
     """The loop: how long, how many at once, what is smoothed, what is kept."""
 
-    epochs: Annotated[int, Field(ge=1, le=100_000)]
-    batch_size: Count = 64
-    label_smoothing: Fraction = 0.0
-    ema: Fraction = 0.0  # decay a step of the averaged weights, which are then the ones scored; 0 = off
-    clip_norm: NotNegative = 0.0  # 0 = off
-    patience: Annotated[int, Field(ge=0)] = 0  # stop after so many epochs without a better validation loss; 0 = off
-    select: Literal["last", "best_val"] = "last"  # which epoch's weights are scored on test
-    balance: Literal["none", "loss", "sampling"] = (
-        "none"  # rare classes count as much as frequent ones: in the loss, or by
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = Field(description="passes over the training images")
+    batch_size: Count = Field(default=64, description="images per step")
+    label_smoothing: Fraction = Field(default=0.0, description="share of each target spread over all classes; 0 = off")
+    ema: Fraction = Field(default=0.0, description="decay per step of averaged weights, which are then scored; 0 = off")
+    clip_norm: NotNegative = Field(default=0.0, description="a longer gradient is shortened to this norm; 0 = off")
+    patience: Natural = Field(default=0, description="epochs without a better validation loss that stop it; 0 = off")
+    select: Literal["last", "best_val"] = Field(
+        default="last", description='which epoch is scored on test; "best_val": the one of the best validation accuracy'
     )
-    # drawing each epoch's images so that all classes come equally often
-    balance_power: Annotated[float, Field(gt=0, le=1)] = (
-        0.5  # 1: fully; ½ (by the square root) is calmer where a class is tiny
+    balance: Literal["none", "loss", "sampling"] = Field(
+        default="none", description='make rare classes count more: in the "loss", or by "sampling" them more often'
     )
-    precision: Literal["auto", "fp32", "bf16"] = "auto"  # of the training forward and backward; scoring is float32
+    balance_power: Share = Field(
+        default=0.5, description="how much more: 1 = all classes count alike; 0.5 is calmer where a class is tiny"
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        default="auto", description="of training's forward and backward pass; scoring is float32"
+    )
 
 
 class ScoreSpec(Strict):
     """Averaging over views at test time, reported apart from the plain score."""
 
-    average: Literal["none", "flip", "shift", "flip_shift"] = "none"
+    average: Literal["none", "flip", "shift", "flip_shift"] = Field(default="none", description="over which views")
 
 
+# each defined, with its reason, in metrics/statistic.py
 Statistic = Literal[
     "test_accuracy",
     "val_accuracy",
@@ -274,7 +300,7 @@ Statistic = Literal[
     "early_val_accuracy",
     "flops",
     "parameters",
-]  # each defined, with its reason, in metrics/statistic.py
+]
 
 
 class Claim(Strict):
@@ -285,16 +311,20 @@ class Claim(Strict):
     ratio. With `than_dataset`, the difference is claimed to be larger on `dataset` than there.
     """
 
-    id: str
-    text: str
-    dataset: str = "fashion-mnist"
-    statistic: Statistic = "test_accuracy"
-    than: str = ""  # a recipe's name, or a file beside this one
-    without: str = ""  # a part of this recipe, as in `fittingroom ablate --drop`
-    than_dataset: str = ""
-    relation: Literal["equal", "above", "below"] = "equal"
-    stated: Annotated[float, Field(allow_inf_nan=False)] | None = None  # accuracies are fractions
-    rounding: NotNegative | None = None  # half a step of the stated figure; default: half of its last written digit
+    id: str = Field(description="a short name, unlike those of the recipe's other claims")
+    text: str = Field(description="what the source states, in words")
+    dataset: str = Field(default="fashion-mnist", description="the data that it is stated of")
+    statistic: Statistic = Field(default="test_accuracy", description="what is stated")
+    than: str = Field(default="", description="compared with this recipe: a name, or a file beside this one")
+    without: str = Field(default="", description="compared with this recipe less a part: `fittingroom ablate`")
+    than_dataset: str = Field(default="", description="the difference is larger on `dataset` than on this one")
+    relation: Literal["equal", "above", "below"] = Field(default="equal", description="how it stands to `stated`")
+    stated: Annotated[float, Field(allow_inf_nan=False)] | None = Field(
+        default=None, description="the figure; accuracies are fractions"
+    )
+    rounding: NotNegative | None = Field(
+        default=None, description="half a step of the stated figure; not given: half of its last written digit"
+    )
 
     @model_validator(mode="after")
     def _can_be_judged(self) -> Claim:
@@ -334,15 +364,16 @@ class Claim(Strict):
 class Measured(Strict):
     """A score that we measured, with its conditions. Fractions; `n` seeds."""
 
-    dataset: str
-    test_accuracy: Annotated[float, Field(ge=0, le=1)]
-    sd: NotNegative
-    n: Count
-    train_s: Positive
-    hardware: str
-    date: str
+    dataset: str = Field(description="the data that it was measured on")
+    test_accuracy: Annotated[float, Field(ge=0, le=1)] = Field(description="mean over the seeds")
+    sd: NotNegative = Field(description="standard deviation between seeds")
+    n: Count = Field(description="seeds")
+    train_s: Positive = Field(description="seconds that a training took")
+    hardware: str = Field(description="the machine")
+    date: str = Field(description="when, YYYY-MM-DD")
 
 
+# keys that came after runs were made; with these values a run of before is the same run
 LATER: tuple[tuple[str, str, Any], ...] = (
     *(("data", key, None) for key in ShapeSpec.model_fields),
     ("data", "fold_is", "val"),
@@ -353,7 +384,6 @@ LATER: tuple[tuple[str, str, Any], ...] = (
     ("train", "balance", "none"),
     ("train", "balance_power", 0.5),
 )
-# keys that came after runs were made; with these values a run of before is the same run
 
 
 class Recipe(Strict):
@@ -366,19 +396,19 @@ class Recipe(Strict):
     ('adam', 0.1)
     """
 
-    name: str
-    description: str = ""
-    source: str = ""
-    claims: tuple[Claim, ...] = ()
-    measured: tuple[Measured, ...] = ()
-    space: dict[str, str] = {}  # what `fittingroom tune` may change, and to what: spec/space.py
-    data: DataSpec = DataSpec()
-    model: ModelSpec
-    augment: tuple[AugmentSpec, ...] = ()
-    optimizer: OptimizerSpec = OptimizerSpec()
-    schedule: ScheduleSpec = ScheduleSpec()
-    train: TrainSpec
-    score: ScoreSpec = ScoreSpec()
+    name: str = Field(description="what tables and run folders call it")
+    description: str = Field(default="", description="what it is, in a sentence")
+    source: str = Field(default="", description="where it comes from")
+    claims: tuple[Claim, ...] = Field(default=(), description="what the source states, for `fittingroom replicate`")
+    measured: tuple[Measured, ...] = Field(default=(), description="what we measured")
+    space: dict[str, str] = Field(default={}, description="what `fittingroom tune` may change: spec/space.py")
+    data: DataSpec = Field(default=DataSpec(), description="which images")
+    model: ModelSpec = Field(description="which network")
+    augment: tuple[AugmentSpec, ...] = Field(default=(), description="what training does to images, in order")
+    optimizer: OptimizerSpec = Field(default=OptimizerSpec(), description="how weights move")
+    schedule: ScheduleSpec = Field(default=ScheduleSpec(), description="the learning rate over the run")
+    train: TrainSpec = Field(description="the loop")
+    score: ScoreSpec = Field(default=ScoreSpec(), description="what is averaged at test time")
 
     @model_validator(mode="after")
     def _claims_differ(self) -> Recipe:

@@ -39,13 +39,16 @@ class Registry(Generic[F]):
         return self.functions[name]
 
     def bind(self, name: str, params: Mapping[str, Any], where: str) -> Callable[..., Any]:
-        """The function of this name with `params` checked and set. Raises `FittingroomError` with every fault."""
+        """The function of this name with `params`, which stand at `where` of a recipe, checked and set.
+
+        Raises `FittingroomError` with every fault.
+        """
         function, keywords = self[name], self.complete(name, params, where)
         return lambda *args: function(*args, **keywords)
 
     def complete(self, name: str, params: Mapping[str, Any], where: str) -> dict[str, Any]:
         """`params` checked, with the defaults of those not given."""
-        checked = parse(_schema(self[name]), dict(params), f"{where} ({name})", self.see)
+        checked = parse(_schema(self[name]), dict(params), f"{where} ({name})", self.see, where)
         return {key: getattr(checked, key) for key in type(checked).model_fields}
 
 

@@ -74,28 +74,28 @@ def parse_dimension(path: str, text: str) -> Dimension:
     if not found or kind not in KINDS:
         like = nearest(kind, KINDS) if kind else None
         hint = f'; nearest: "{like}"' if like else ""
-        raise FittingroomError(f'{path}: "{text}" is no space{hint}; for example: {EXAMPLES}')
+        raise FittingroomError.at(path, f'"{text}" is no space{hint}; for example: {EXAMPLES}')
     values = _values(found.group(2), path, text)
     if kind == "choice":
         if len(values) < 2:
-            raise FittingroomError(f"{path}: {text} leaves no choice; give two values or more")
+            raise FittingroomError.at(path, f"{text} leaves no choice; give two values or more")
         if not all(isinstance(v, int | float | str | bool | dict | list) for v in values):
-            raise FittingroomError(f"{path}: {text} names something that no recipe takes, a date perhaps")
+            raise FittingroomError.at(path, f"{text} names something that no recipe takes, a date perhaps")
         choice = Choice(tuple(values))
         if len(set(choice.labels())) < len(values):
-            raise FittingroomError(f"{path}: {text} names a value twice")
+            raise FittingroomError.at(path, f"{text} names a value twice")
         return choice
     log = kind == "log" or values[2:] == ["log"]
     numbers = values[:2] if values[2:] in ([], ["log"]) else values
     if len(numbers) != 2 or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in numbers):
-        raise FittingroomError(f"{path}: {text} takes a least and a largest number; for example: {EXAMPLES}")
+        raise FittingroomError.at(path, f"{text} takes a least and a largest number; for example: {EXAMPLES}")
     low, high = numbers
     if not low < high or (log and low <= 0) or not all(abs(v) < float("inf") for v in numbers):
         above = ", both above 0" if log else ""
-        raise FittingroomError(f"{path}: {text} must rise from a least to a larger number{above}")
+        raise FittingroomError.at(path, f"{text} must rise from a least to a larger number{above}")
     whole = kind == "int"
     if whole and not all(isinstance(v, int) for v in numbers):
-        raise FittingroomError(f"{path}: {text} takes whole numbers")
+        raise FittingroomError.at(path, f"{text} takes whole numbers")
     return Range(low, high, whole, log)
 
 
@@ -106,16 +106,17 @@ def parse_space(tree: Mapping[str, Any], where: str) -> dict[str, Dimension]:
     ['optimizer.lr']
     """
     found: dict[str, Dimension] = {}
-    faults = []
+    faults: dict[str, str] = {}
     for path, text in tree.items():
         try:
             if not isinstance(text, str):
-                raise FittingroomError(f'{path}: give the space as text, for example "log(1e-4, 1e-1)"')
+                raise FittingroomError.at(path, 'give the space as text, for example "log(1e-4, 1e-1)"')
             found[path] = parse_dimension(path, text)
         except FittingroomError as error:
-            faults.append(f"  {error}")
+            faults |= error.faults
     if faults:
-        raise FittingroomError("\n".join([f"{where}: {len(faults)} fault{'s' * (len(faults) > 1)}", *faults]))
+        lines = [f"  {path}: {fault}" for path, fault in faults.items()]
+        raise FittingroomError("\n".join([f"{where}: {len(faults)} fault{'s' * (len(faults) > 1)}", *lines]), faults)
     return found
 
 
@@ -153,4 +154,4 @@ def _values(inside: str, path: str, text: str) -> list[Any]:
     try:
         return [tomllib.loads(f"x = {w}")["x"] if re.match(r"[-+.\d\"'\[{]|true$|false$", w) else w for w in words]
     except tomllib.TOMLDecodeError:
-        raise FittingroomError(f"{path}: cannot read the values of {text}; for example: {EXAMPLES}") from None
+        raise FittingroomError.at(path, f"cannot read the values of {text}; for example: {EXAMPLES}") from None

@@ -28,7 +28,9 @@ class Initial:
         """The weights in memory. Raises `FittingroomError` if the file has changed."""
         run = RunFolder(self.path)
         if _sha256(run) != self.sha256:
-            raise FittingroomError(f"model.init: the weights in {self.path} have changed since this study was planned")
+            raise FittingroomError.at(
+                "model.init", f"the weights in {self.path} have changed since this study was planned"
+            )
         return Start(run.arrays("weights"), run.data.classes)
 
 
@@ -45,7 +47,7 @@ def initial(init: str, runs: Runs) -> Initial | None:
     run.refuse_unfinished()
     found = Initial(run.path.resolve() if run.path == Path() else run.path, _sha256(run))
     if not found.sha256.startswith(content):
-        raise FittingroomError(f"model.init: {init} is asked for, but the weights of {run.path} are {found.label}")
+        raise FittingroomError.at("model.init", f"{init} is asked for, but the weights of {run.path} are {found.label}")
     return found
 
 
@@ -54,4 +56,4 @@ def _sha256(run: RunFolder) -> str:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise FittingroomError(f"model.init: cannot read {path}: {error.strerror}") from None
+        raise FittingroomError.at("model.init", f"cannot read {path}: {error.strerror}") from None

@@ -85,8 +85,8 @@ class Job:
     def complete(self) -> Recipe:
         """The recipe with every default of its augmentations and its model written out: a default may change later."""
         augment = tuple(
-            AugmentSpec(kind=step.kind, **AUGMENTATIONS.complete(step.kind, step.params, "augment"))
-            for step in self.recipe.augment
+            AugmentSpec(kind=step.kind, **AUGMENTATIONS.complete(step.kind, step.params, f"augment.{i}"))
+            for i, step in enumerate(self.recipe.augment)
         )
         model = self.recipe.model
         if model.kind in MODELS.functions:
@@ -169,13 +169,13 @@ def _try(model: nn.Module, recipe: Recipe, data: Dataset) -> None:
             pipeline([step])(images, targets, torch.Generator().manual_seed(0))
         except (RuntimeError, ValueError) as error:
             _, h, w = data.train.shape
-            raise FittingroomError(f"augment.{i}: {step.kind} does not work on {h}×{w} images: {error}") from None
+            raise FittingroomError.at(f"augment.{i}", f"{step.kind} does not work on {h}×{w} images: {error}") from None
     try:
         with torch.no_grad():
             model.train()(images)
     except ValueError as error:  # BatchNorm, of a batch of one
-        raise FittingroomError(
-            f"train.batch_size: {recipe.train.batch_size} is too small for this model: {error}"
+        raise FittingroomError.at(
+            "train.batch_size", f"{recipe.train.batch_size} is too small for this model: {error}"
         ) from None
 
 

@@ -34,9 +34,8 @@ from fittingroom.training.schedule import lr_factor
 from fittingroom.training.start import Start, depths, frozen, start_from
 from fittingroom.training.team import ALONE, Alone
 
-CLEAN_N = (
-    5_000  # training images on which the clean accuracy of an epoch is taken: its standard error is under 0.7 points
-)
+# training images on which the clean accuracy of an epoch is taken: its standard error is under 0.7 points
+CLEAN_N = 5_000
 State = Mapping[str, np.ndarray]  # of a training, by name: networks, optimizer, epoch
 Tick = Callable[[int, Tensor], None]  # images done in this epoch, loss sum so far (still on the device)
 
@@ -164,9 +163,8 @@ def fit(
         train_loss, train_accuracy = (total / n for total in totals.tolist())
         trained = time.perf_counter()
         clean_logits = score(clean)
-        if not (
-            math.isfinite(train_loss) and np.isfinite(clean_logits).all()
-        ):  # the last step's update can be the bad one
+        # the last step's update can be the bad one
+        if not (math.isfinite(train_loss) and np.isfinite(clean_logits).all()):
             raise _not_finite(number, None, recipe)
         val_logits = score(val) if val else None
         yield Snapshot(
@@ -222,10 +220,8 @@ def network(recipe: Recipe, train: Images, seed: int) -> nn.Module:
     """The untrained network of a recipe, with the training images' mean and deviation inside."""
     channels, height, width = train.shape
     each = len(train) * height * width
-    sum_C, sum_of_squares_C = (
-        np.zeros(channels),
-        np.zeros(channels),
-    )  # of whole numbers below 2**53, so without rounding
+    # of whole numbers below 2**53, so without rounding
+    sum_C, sum_of_squares_C = np.zeros(channels), np.zeros(channels)
     for part in chunks(train.images_NCHW):
         values = part.reshape(len(part), channels, -1)
         sum_C += values.sum((0, 2), dtype=np.float64)

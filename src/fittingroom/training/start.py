@@ -52,15 +52,16 @@ def start_from(model: nn.Module, weights: Mapping[str, np.ndarray], keep_head: b
     strange = [name for name in weights if name not in own]
     if missing or strange:
         name = (missing or strange)[0]
-        raise FittingroomError(
-            f"model.init: those weights are of another network: {name} is {'not there' if missing else 'not in this one'}; "
-            "give the recipe that they were trained with"
+        raise FittingroomError.at(
+            "model.init",
+            f"those weights are of another network: {name} is {'not there' if missing else 'not in this one'}; "
+            "give the recipe that they were trained with",
         )
     for name in wanted:
         there, here = weights[name].shape, tuple(own[name].shape)
         if there != here:
             sizes = f"{name.removeprefix('body.')} is {_shape(there)} there and {_shape(here)} here"
-            raise FittingroomError(f"model.init: {sizes}; {_reason(name, there, here)}")
+            raise FittingroomError.at("model.init", f"{sizes}; {_reason(name, there, here)}")
     load_arrays(model, {name: weights[name] if name in wanted else own[name].numpy() for name in own})
 
 
@@ -73,8 +74,8 @@ def frozen(model: nn.Module, spec: ModelSpec) -> list[nn.Module]:
     layers = layers_of(model)
     n = len(layers) - 1 if spec.freeze == "body" else spec.freeze
     if n >= len(layers):
-        raise FittingroomError(
-            f"model.freeze: {n} of {len(layers)} layers leaves none to train; at most {len(layers) - 1}"
+        raise FittingroomError.at(
+            "model.freeze", f"{n} of {len(layers)} layers leaves none to train; at most {len(layers) - 1}"
         )
     still = [module for layer in layers[:n] for module in layer]
     for module in still:

@@ -110,7 +110,9 @@ class Collection:
         wanted = ShapeSpec(**{key: getattr(shape, key) for key in ShapeSpec.model_fields})
         path = self.runs.decisions_file(name)
         if not path.is_file():
-            raise FittingroomError(f"data.exclude: nothing was decided about {name}; see its suspect labels under Data")
+            raise FittingroomError.at(
+                "data.exclude", f"nothing was decided about {name}; see its suspect labels under Data"
+            )
         with self._lock:
             excluded_rows(str(path), self._load(name, wanted))
         return path

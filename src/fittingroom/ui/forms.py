@@ -25,11 +25,12 @@ MOST_SIGNS = 200  # of one entry
 
 @dataclass(frozen=True)
 class Field:
-    """One entry: its path in the recipe, what it may be, and what it is."""
+    """One entry: its path in the recipe, what it may be, what it is and what it means."""
 
     path: str
     kind: Literal["number", "choice", "yes", "text"]
     value: str
+    description: str
     whole: bool = False
     choices: tuple[str, ...] = ()
     fault: str = ""
@@ -114,12 +115,12 @@ def read_form(form: Mapping[str, Sequence[str]], home_dir: Path, exclusion: Call
     try:
         read = [read_recipe(name, changes) for name in names]
     except FittingroomError as error:
-        raise Wrong(_by_field(str(error), [f.path for f in entries])) from None
+        raise Wrong(error.faults or {"": str(error)}) from None
     if form.get("exclude"):
         try:
             [path] = {exclusion(data or recipe.data.name, one.data) for one in read}
         except FittingroomError as error:
-            raise Wrong({"exclude": str(error)}) from None
+            raise Wrong({"exclude": error.faults.get("data.exclude", str(error))}) from None
         changes.append(f"data.exclude={path}")
     on = ["--data", data] if data else []
     if len(names) == 1 and int(seeds) == 1:
@@ -133,27 +134,17 @@ def _like(name: str, names: Any) -> str:
     return f"; nearest: {found!r}" if found else ""
 
 
-def _by_field(message: str, paths: Sequence[str]) -> dict[str, str]:
-    """A refusal's lines, each at the field that it begins with."""
-    faults: dict[str, str] = {}
-    for line in message.splitlines()[1:] or [message]:  # the first only counts the others
-        text = line.strip().removeprefix("- ")
-        path = next((p for p in paths if text.startswith(p + ":") or f" {p}:" in text), "")
-        faults[path] = f"{faults[path]}; {text}" if path in faults else text
-    return faults
-
-
 def _field(path: str, info: FieldInfo, value: Any) -> Field:
-    kind = _plain(info.annotation)
+    kind, said = _plain(info.annotation), info.description or ""
     text = "" if value is None or value == () else str(value).lower() if isinstance(value, bool) else str(value)
     if get_origin(kind) is Literal:
         choices = tuple(map(str, get_args(kind)))
-        return Field(path, "choice", text, choices=choices if value is not None else ("", *choices))
+        return Field(path, "choice", text, said, choices=choices if value is not None else ("", *choices))
     if kind is bool:
-        return Field(path, "yes", text, choices=("false", "true"))
+        return Field(path, "yes", text, said, choices=("false", "true"))
     if kind in (int, float):
-        return Field(path, "number", f"{value:g}" if isinstance(value, float) else text, kind is int)
-    return Field(path, "text", text)
+        return Field(path, "number", f"{value:g}" if isinstance(value, float) else text, said, kind is int)
+    return Field(path, "text", text, said)
 
 
 def _plain(annotation: Any) -> Any:

@@ -1,7 +1,8 @@
 """Pictures of one's own: whatever a path holds becomes one verified tensor file in the cache."""
 
 from fittingroom.data.own.bring import RESIDENT_BYTES, Own, bring, by_reason, known, pixels, reopen, source_words
-from fittingroom.data.own.listing import Listing, exists, list_pictures
+from fittingroom.data.own.listing import Listing
+from fittingroom.data.own.sources import exists, list_pictures
 
 __all__ = [
     "RESIDENT_BYTES",

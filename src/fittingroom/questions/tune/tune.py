@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from fittingroom.data import Dataset
-from fittingroom.metrics import words
 from fittingroom.metrics.search import Searched
 from fittingroom.metrics.story import Story, gather
 from fittingroom.metrics.verdict import Question
@@ -79,7 +78,7 @@ class Tuned(Answer):
 
     @property
     def table(self) -> Table:
-        return words.table(self.found.comparison)
+        return self.found.comparison.table
 
     @property
     def files(self) -> dict[str, Path]:
