@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -24,142 +25,146 @@ from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.records import Record
 from fittingroom.store import Runs
 from fittingroom.store.atomic import write
+from fittingroom.store.events import VARIABLE, read_on
+from fittingroom.ui.progress import Progress
 
-HEAD_BYTES = 4_000  # of a log, where a command says what it is about
 TAIL_BYTES = 20_000  # of a log that are shown
+KEPT = 100  # commands whose progress is in memory
 
 
-class Job(Record):
+class Command(Record):
     """A command, when and as which process it was started."""
 
     id: str
-    words: Annotated[tuple[str, ...], Field(min_length=2)]  # of the command, "fittingroom" first
+    words: Annotated[tuple[str, ...], Field(min_length=2)]  # "fittingroom" first
     title: str
     pid: int
     born: str  # what tells this process from a later one with the same number
     started: float  # seconds since 1970
+    run: str = ""  # the folder's name, where it was started for one run that was there
 
     @property
-    def command(self) -> str:
+    def typed(self) -> str:
         """As a person would type it."""
         return shlex.join(self.words)
 
     @property
     def kind(self) -> str:
-        """The command's name: train, compare, export."""
+        """Its name: train, compare, export."""
         return self.words[1]
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A job, as it is now."""
+class CommandState:
+    """A command, as it is now."""
 
-    job: Job
+    command: Command
     running: bool
     code: int | None  # its exit code; None while it runs, or if that is not known any more
-    head: str  # how its log begins
-    log: str  # how it ends
 
     @property
-    def state(self) -> str:
+    def status(self) -> str:
         if self.running:
             return "running"
         return {0: "finished", 130: "stopped", None: "ended"}.get(self.code, "failed")
 
-    @property
-    def run(self) -> str:
-        """The name of the run folder that it is about, as far as is known."""
-        if self.job.kind == "export":
-            return Path(*self.job.words[2:3]).name
-        return Path(self._said("run folder +")).name
 
-    @property
-    def study(self) -> str:
-        """The study that it has finished."""
-        return self._said("study: ")
+class Commands:
+    """Starts, lists and stops. What is known of a command lies in `RUNS/commands`, so that a new server knows it, too.
 
-    @property
-    def progress(self) -> tuple[int, int] | None:
-        """How many runs of a comparison are trained, and how many were to be; None before it says so."""
-        if not (waiting := self._said(r"\d+ runs: \d+ finished, (?=\d+ to train)")):
-            return None
-        done = re.findall(r"^(\d+) of \d+ runs: ", self.log, re.MULTILINE)
-        return int(done[-1]) if done else 0, int(waiting.split()[0])
-
-    def left_s(self, now: float) -> float | None:
-        """How long a comparison may still take, as its runs have taken so far; None before the first is trained."""
-        done, of = self.progress or (0, 0)
-        return (now - self.job.started) / done * (of - done) if done and self.running else None
-
-    def _said(self, before: str) -> str:
-        """What stands behind these words at a line's beginning, where they come last; "" if nowhere."""
-        for text in (self.log, self.head):
-            if found := re.findall(rf"^(?:{before})(.+)$", text, re.MULTILINE):
-                return str(found[-1]).strip()
-        return ""
-
-
-class Jobs:
-    """Starts, lists and stops. What is known of a job lies in `RUNS/jobs`, so that a new server knows it, too."""
+    ID.json is the `Command`, ID.log its output, ID.events its events (`store.events`), ID.code its exit code.
+    """
 
     def __init__(self, runs: Runs) -> None:
-        self.folder = runs.path / "jobs"
+        self.folder = runs.path / "commands"
         self._mine: set[str] = set()  # whose ends our threads wait for
+        self._progress: OrderedDict[str, tuple[Progress, int]] = (
+            OrderedDict()
+        )  # and the bytes of events that it is made of
+        self._lock = threading.Lock()
 
-    def start(self, words: Sequence[str], title: str) -> Job:
+    def start(self, words: Sequence[str], title: str, run: str = "") -> Command:
         """Start `fittingroom WORDS`. Its output goes into a file, and it does not end with us."""
         self.folder.mkdir(parents=True, exist_ok=True)
         name = secrets.token_hex(6)
-        with (self.folder / f"{name}.log").open("wb") as log:
+        events = str(self._file(name, "events").resolve())
+        with self._file(name, "log").open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "fittingroom", *words],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env={**os.environ, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"},
+                env={**os.environ, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1", VARIABLE: events},
             )
-        pid = process.pid
-        job = Job(id=name, words=("fittingroom", *words), title=title, pid=pid, born=born(pid), started=time.time())
-        write(self.folder / f"{name}.json", job.model_dump_json(indent=1) + "\n")
+        pid, all_words = process.pid, ("fittingroom", *words)
+        command = Command(id=name, words=all_words, title=title, pid=pid, born=born(pid), started=time.time(), run=run)
+        write(self._file(name, "json"), command.model_dump_json(indent=1) + "\n")
         self._mine.add(name)
         threading.Thread(target=self._wait, args=(name, process), daemon=True).start()
-        return job
+        return command
 
     def stop(self, name: str) -> bool:
-        """Ask a job to end, as Ctrl-C would: whole epochs are kept. False if it has ended already."""
-        seen = self.find(name)
-        if seen is None or not seen.running:
+        """Ask a command to end, as Ctrl-C would: whole epochs are kept. False if it has ended already."""
+        state = self.find(name)
+        if state is None or not state.running:
             return False
         with contextlib.suppress(ProcessLookupError):
-            os.kill(seen.job.pid, signal.SIGTERM)
+            os.kill(state.command.pid, signal.SIGTERM)
         return True
 
-    def find(self, name: str) -> Seen | None:
-        """A job by its id, as it is now; None if there is none, or what is known of it is damaged."""
+    def find(self, name: str) -> CommandState | None:
+        """A command by its id, as it is now; None if there is none, or what is known of it is damaged."""
         if not re.fullmatch(r"[0-9a-f]{12}", name):
             return None
         try:
-            job = Job.model_validate_json((self.folder / f"{name}.json").read_bytes())
-            running, code = self._state(name, job)
+            command = Command.model_validate_json(self._file(name, "json").read_bytes())
+            return CommandState(command, *self._state(name, command)) if command.id == name else None
         except (OSError, ValueError):
             return None
-        head, tail = _ends(self.folder / f"{name}.log")
-        return Seen(job, running, code, head, tail)
 
-    def running(self) -> Sequence[Seen]:
-        """The jobs that run now, the latest first."""
-        found = [self.find(name) for name in self._names() if not (self.folder / f"{name}.code").exists()]
-        return [seen for seen in found if seen and seen.running]
+    def progress(self, command: Command) -> Progress:
+        """How far it is. Only the events that have come since the last look are read."""
+        with self._lock:
+            progress, first = self._progress.get(command.id, (Progress(), 0))
+            while (batch := read_on(self._file(command.id, "events"), first))[1] > first:
+                progress, first = progress.after(batch[0]), batch[1]
+            self._progress[command.id] = progress, first
+            self._progress.move_to_end(command.id)
+            if len(self._progress) > KEPT:
+                self._progress.popitem(last=False)
+        return progress
 
-    def list(self, most: int = 20) -> Sequence[Seen]:
-        """The jobs that run, then the latest of the others, `most` in all."""
+    def run(self, command: Command) -> str:
+        """The folder's name of the run that it is about; "" where that is not known, or there are several."""
+        return command.run or self.progress(command).run
+
+    def log(self, command: Command) -> str:
+        """How its output ends."""
+        path = self._file(command.id, "log")
+        try:
+            with path.open("rb") as file:
+                file.seek(max(0, path.stat().st_size - TAIL_BYTES))
+                return file.read().decode("utf-8", "replace")
+        except OSError:
+            return ""
+
+    def running(self) -> Sequence[CommandState]:
+        """The commands that run now, the latest first."""
+        found = [self.find(name) for name in self._names() if not self._file(name, "code").exists()]
+        return [state for state in found if state and state.running]
+
+    def list(self, most: int = 20) -> Sequence[CommandState]:
+        """The commands that run, then the latest of the others, `most` in all."""
         running = self.running()
-        others = (seen for name in self._names() if (seen := self.find(name)) and not seen.running)
+        others = (state for name in self._names() if (state := self.find(name)) and not state.running)
         return [*running, *islice(others, max(0, most - len(running)))]
 
+    def _file(self, name: str, kind: str) -> Path:
+        return self.folder / f"{name}.{kind}"
+
     def _names(self) -> Sequence[str]:
-        """The ids of all jobs, the latest first."""
+        """The ids of all commands, the latest first."""
         times = {}
         for file in self.folder.glob("*.json"):
             with contextlib.suppress(FileNotFoundError):
@@ -170,12 +175,12 @@ class Jobs:
         """For a thread of its own: no process stays a zombie, and its exit code is kept though nobody looks."""
         code = process.wait()
         with contextlib.suppress(FittingroomError):  # a full disk: then it has just "ended"
-            write(self.folder / f"{name}.code", str(code))
+            write(self._file(name, "code"), str(code))
         self._mine.discard(name)
 
-    def _state(self, name: str, job: Job) -> tuple[bool, int | None]:
-        kept = self.folder / f"{name}.code"
-        if not kept.is_file() and (name in self._mine or (job.born and born(job.pid) == job.born)):
+    def _state(self, name: str, command: Command) -> tuple[bool, int | None]:
+        kept = self._file(name, "code")
+        if not kept.is_file() and (name in self._mine or (command.born and born(command.pid) == command.born)):
             return True, None
         return False, int(kept.read_text()) if kept.is_file() else None
 
@@ -187,14 +192,3 @@ def born(pid: int) -> str:
     except OSError:
         return ""
     return "" if after[0] == "Z" else after[19]
-
-
-def _ends(log: Path) -> tuple[str, str]:
-    """How a log begins, and how it ends."""
-    try:
-        with log.open("rb") as file:
-            head = file.read(HEAD_BYTES)
-            file.seek(max(0, log.stat().st_size - TAIL_BYTES))
-            return head.decode("utf-8", "replace"), file.read().decode("utf-8", "replace")
-    except OSError:
-        return "", ""
