@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Sequence
 
 from fittingroom.spec.records import Epoch
 from fittingroom.store import Runs
 from fittingroom.store.events import EpochEnded, Event, RunBegun, append
-from fittingroom.ui.commands import Command, Commands
+from fittingroom.ui.commands import Command, Commands, born
 
 
 def left(
@@ -18,13 +19,13 @@ def left(
     log: str = "",
     code: str = "",
     title: str = "before",
-    pid: int = 0,
-    born: str = "",
+    running: bool = False,
 ) -> Command:
-    """A command; it runs if `pid` and `born` are of a process, and has ended otherwise."""
+    """A command that has ended; or runs, as far as can be told: its process is this one."""
     folder, name = Commands(runs).folder, secrets.token_hex(6)
     folder.mkdir(parents=True, exist_ok=True)
-    command = Command(id=name, words=("fittingroom", *words), title=title, pid=pid, born=born, started=1000.0)
+    pid = os.getpid() if running else 0
+    command = Command(id=name, words=("fittingroom", *words), title=title, pid=pid, born=born(pid), started=1000.0)
     (folder / f"{name}.json").write_text(command.model_dump_json())
     (folder / f"{name}.log").write_text(log)
     for event in events:

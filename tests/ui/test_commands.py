@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from waiting import until
 
 from fittingroom.store import Runs
 from fittingroom.store.events import Answered, Planned, append
-from fittingroom.ui.commands import Commands, born
+from fittingroom.ui.commands import Commands
 
 
 @pytest.mark.slow
@@ -88,8 +87,8 @@ def test_only_what_is_new_is_read(tmp_path: Path) -> None:
 
 
 def test_what_runs_is_found_behind_any_number_of_ended_commands_and_damaged_ones(tmp_path: Path) -> None:
-    runs, me = Runs(tmp_path), os.getpid()
-    commands, running = Commands(runs), left(runs, ["train", "x"], pid=me, born=born(me))
+    runs = Runs(tmp_path)
+    commands, running = Commands(runs), left(runs, ["train", "x"], running=True)
     for _ in range(30):
         left(runs, ["train", "x"])
     for i, text in enumerate(("", "[]", '{"id": 3}', "\0")):

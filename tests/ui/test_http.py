@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,6 @@ from waiting import until
 
 from fittingroom.store import RunFolder, Runs
 from fittingroom.store.events import Answered, Event, Failed, Planned, RunEnded, StudyWritten
-from fittingroom.ui.commands import born
 from fittingroom.ui.opaque import opaque
 
 
@@ -84,7 +82,7 @@ def test_words_that_no_form_of_ours_made_are_not_given(client: httpx.Client, tmp
 
 def test_a_command_shows_what_its_events_say(client: httpx.Client, tmp_path: Path) -> None:
     """How far it is while it runs; its answer, or why there is none, when it has ended. Nothing of it is taken from its log."""
-    runs, words, me = Runs(tmp_path / "runs"), ["compare", "a", "b"], os.getpid()
+    runs, words = Runs(tmp_path / "runs"), ["compare", "a", "b"]
     far = [
         Planned(runs=4, finished=1),
         begun("a_s0"),
@@ -94,13 +92,13 @@ def test_a_command_shows_what_its_events_say(client: httpx.Client, tmp_path: Pat
     ]
     log = "6 runs: 2 finished, 4 to train\nstudy: from-a-log\n"
 
-    def shown(*told: Event, code: str = "", pid: int = 0) -> str:
-        command = left(runs, words, *told, log=log, code=code, pid=pid, born=born(pid) if pid else "")
+    def shown(*told: Event, code: str = "", running: bool = False) -> str:
+        command = left(runs, words, *told, log=log, code=code, running=running)
         return client.get(f"/commands/{command.id}").text
 
-    page = shown(*far, pid=me)
+    page = shown(*far, running=True)
     assert "2 of 4 runs finished" in page and "left" in page and "Stop" in page and "The verdict" not in page
-    assert "given up" not in page and "1 given up" in shown(*far, RunEnded(run="b_s0", finished=False), pid=me)
+    assert "given up" not in page and "1 given up" in shown(*far, RunEnded(run="b_s0", finished=False), running=True)
     runs.write_study("a-b", [])
     answer = Answered(
         question="compare", subject="a-b", sentences=("<b>a</b> is best", *["more"] * 20), files=("a-b.html",)
