@@ -47,7 +47,10 @@ def test_a_stopped_comparison_goes_on_by_its_own_words(client: httpx.Client, tmp
     """A real one: given again, it trains what is missing, and shows how far it is."""
     runs = Runs(tmp_path / "runs")
     words = ["compare", "readme-004-mlp", "readme-004-cnn", "train.epochs=1", "data.limit=600"]
-    stopped = left(runs, [*words, "--data", "mnist", "--seeds", "1", "--runs", "/nowhere"], code="130")
+    words += ["--data", "mnist", "--seeds", "1", "--runs", "/nowhere"]
+    faulty = left(runs, words, Failed(message="x", faults={"optimizer.lr": "x"}), code="2")
+    assert "Go on" not in client.get(f"/commands/{faulty.id}").text
+    stopped = left(runs, words, code="130")
     assert "Go on" in client.get(f"/commands/{stopped.id}").text
     reply = client.post(f"/commands/{stopped.id}/again")
     assert reply.status_code == 303
@@ -155,6 +158,22 @@ def test_no_form_is_an_error_of_ours(client: httpx.Client, form: dict[str, str])
 
 def test_no_decision_is_an_error_of_ours(client: httpx.Client) -> None:
     assert client.post("/data/x/decide", data={"row": "9" * 5000}).status_code == 400
+
+
+def test_a_run_leads_to_the_command_that_trains_it(finished: Runs, tmp_path: Path) -> None:
+    """It can be stopped there if it is about no other run."""
+    runs = Runs(tmp_path / "runs")
+    shutil.copytree(finished.path, runs.path)
+    one, other, third, *_ = runs.list()
+    alone = left(runs, ["train", "x"], Planned(runs=1, finished=0), begun(one.name), running=True)
+    several = left(runs, ["compare", "x", "y"], Planned(runs=2, finished=0), begun(other.name), running=True)
+    with asked(runs.path) as client:
+        until(lambda: "of 10" in client.get("/").text)
+        page = client.get(f"/runs/{opaque(one.name)}").text
+        assert f'href="/commands/{alone.id}"' in page and f"/commands/{alone.id}/stop" in page
+        page = client.get(f"/runs/{opaque(other.name)}").text
+        assert f'href="/commands/{several.id}"' in page and "/stop" not in page
+        assert "Its command" not in client.get(f"/runs/{opaque(third.name)}").text
 
 
 def marked(run: RunFolder, **facts: object) -> None:

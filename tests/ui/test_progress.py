@@ -75,6 +75,13 @@ def test_epochs_of_before_do_not_count_as_fast_ones() -> None:
     assert progress(*told).left_s(1001.0) == pytest.approx(11.0)
 
 
+def test_impossible_numbers_are_no_fault_of_ours() -> None:
+    """An events file may come from elsewhere."""
+    for n in (-(10**400), 10**400):
+        found = progress(Planned(runs=2, finished=9), begun("a"), epoch("a", n), epoch("a", 1), epoch("a", -n))
+        assert found.left >= 0 and (found.left_s(0.0) or 0) >= 0
+
+
 def test_what_is_told_of_a_run_that_has_not_begun_is_left_out() -> None:
     found = progress(epoch("a", 1), RunEnded(run="a", finished=True))
     assert found.trainings == {} and found.finished == 0

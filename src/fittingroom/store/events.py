@@ -26,6 +26,9 @@ CHUNK_BYTES = 1 << 20  # read at once; no event is longer
 Text = Annotated[str, BeforeValidator(lambda text: printable(text) if isinstance(text, str) else text)]
 
 
+Count = Annotated[int, Field(ge=0, lt=2**53)]  # whole in every reader of JSON
+
+
 class _Timed(Record):
     """What all events have."""
 
@@ -40,8 +43,8 @@ class Planned(_Timed):
     """
 
     event: Literal["planned"] = "planned"
-    runs: int = Field(ge=0, description="In all.")
-    finished: int = Field(ge=0, description="Of these, there already.")
+    runs: Count = Field(description="In all.")
+    finished: Count = Field(description="Of these, there already.")
 
 
 class RunBegun(_Timed):
@@ -51,8 +54,8 @@ class RunBegun(_Timed):
     run: Text = Field(description="The name of its folder in the runs folder.")
     recipe: Text
     dataset: Text
-    seed: int
-    epochs: int = Field(description="At most: a run may stop early.")
+    seed: Count
+    epochs: Count = Field(description="At most: a run may stop early.")
 
 
 class EpochEnded(_Timed):
@@ -60,7 +63,7 @@ class EpochEnded(_Timed):
 
     event: Literal["epoch"] = "epoch"
     run: Text
-    epochs: int = Field(description="Of the run, at most.")
+    epochs: Count = Field(description="Of the run, at most.")
     record: Epoch = Field(description="As in the run's epochs.jsonl.")
 
 

@@ -12,6 +12,7 @@ from fittingroom.store.events import Answered, EpochEnded, Event, Failed, Planne
 class Training:
     """A run that a command trains, or has trained."""
 
+    began: float  # seconds since 1970
     epochs: int  # at most
     first: int = 1  # epoch of this command's: a run that goes on has some already
     last: int = 0
@@ -49,9 +50,9 @@ class Progress:
                 case Planned():
                     new, trainings = replace(new, planned=event), {}
                 case RunBegun():
-                    trainings[event.run] = Training(event.epochs)
+                    trainings[event.run] = Training(event.time, event.epochs)
                 case EpochEnded() if known := trainings.get(event.run):
-                    n = event.record.epoch
+                    n = max(1, min(event.record.epoch, event.epochs))
                     trainings[event.run] = replace(known, first=known.first if known.last else n, last=n)
                 case RunEnded() if known := trainings.get(event.run):
                     trainings[event.run] = replace(known, finished=event.finished)
@@ -86,13 +87,16 @@ class Progress:
         """How many runs have ended unfinished."""
         return sum(training.finished is False for training in self.trainings.values())
 
+    @property
+    def left(self) -> float:
+        """How many of the planned runs are still to be trained, and parts of runs."""
+        waiting = self.planned.runs - self.planned.finished - len(self.trainings) if self.planned else 0
+        return max(0, waiting) + sum(training.left for training in self.trainings.values())
+
     def left_s(self, now: float) -> float | None:
-        """How long the planned runs may still take, as they have taken so far; None before an epoch is over, and at the end."""
-        if self.planned is None:
-            return None
+        """How long that may take, as it took so far; None before an epoch is over, and at the end."""
         done = sum(training.share for training in self.trainings.values())
-        waiting = self.planned.runs - self.planned.finished - len(self.trainings)
-        left = max(0, waiting) + sum(training.left for training in self.trainings.values())
-        if not (done and left):
+        if not (done and self.left):
             return None
-        return max(0.0, (self.latest - self.planned.time) / done * left - (now - self.latest))
+        took_s = self.latest - min(training.began for training in self.trainings.values())
+        return max(0.0, took_s / done * self.left - (now - self.latest))

@@ -91,8 +91,9 @@ def _begin(given: Given, rooms: Rooms) -> Response:
 def _about(state: CommandState, rooms: Rooms) -> dict[str, Any]:
     command, progress = state.command, rooms.commands.progress(state.command)
     name = rooms.commands.run(command)
-    run = next(iter(rooms.index.find([opaque(name)])), None) if name else None
+    run = next(iter(rooms.index.find([opaque(name)])), None) if name else None  # which has a Resume of its own
     exported = command.kind == "export" and state.status == "finished"
+    faulty = progress.failed is not None and progress.failed.faults  # the same words would fail again
     several = progress.planned is not None and progress.planned.runs > 1
     under_way = progress.under_way if several and state.running else []
     return {
@@ -104,7 +105,7 @@ def _about(state: CommandState, rooms: Rooms) -> dict[str, Any]:
         "run": run,
         "ready": exported and run is not None and rooms.index.folder(run).bundle.there,
         "study": rooms.study(progress.study) if progress.study else "",
-        "again": run is None and bool(once_more(state, rooms.runs, rooms.home_dir)),  # a run has a Resume of its own
+        "again": run is None and not faulty and bool(once_more(state, rooms.runs, rooms.home_dir)),
         "log": rooms.commands.log(command),
         "most": SENTENCES,
     }
