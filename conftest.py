@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "FITTINGROOM_TOKEN", "RAY_ADDRESS"):  # of who runs the tests, not theirs
+# of who runs the tests, not theirs
+for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "FITTINGROOM_TOKEN", "FITTINGROOM_EVENTS", "RAY_ADDRESS"):
     os.environ.pop(name, None)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests run in parallel; two OpenMP teams on two cores collapse
 

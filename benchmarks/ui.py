@@ -65,7 +65,7 @@ def started(folder: Path) -> tuple[subprocess.Popen[str], str, float]:
     address = re.findall(r"http://[\d.:]+", server.stderr.readline())[0]
     while True:
         try:
-            seconds(address + "/jobs")
+            seconds(address + "/commands")
             return server, address, time.perf_counter() - began
         except OSError:
             time.sleep(0.02)

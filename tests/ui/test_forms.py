@@ -1,25 +1,18 @@
-"""The form and the jobs: the command that a person would type, and nothing else."""
+"""The form: the command that a person would type, and nothing else."""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from waiting import until
 
 from fittingroom.data.catalog import home
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.read import read_recipe, shipped_recipes
 from fittingroom.spec.recipe import ShapeSpec
-from fittingroom.store import Runs
 from fittingroom.ui.forms import Wrong, fields, offered, read_form
-from fittingroom.ui.jobs import Job, Jobs, Seen, born
 
 
 def none(name: str, shape: ShapeSpec) -> Path:
@@ -98,99 +91,3 @@ def test_whatever_is_sent_is_a_command_or_refused(given_: dict[str, list[str]]) 
     assert words[:2] == ("train", "fast-mnist") and all(
         "=" in word and word.split("=")[0] in given_ for word in words[2:]
     )
-
-
-@pytest.mark.slow
-def test_a_job_is_started_seen_by_others_stopped_and_its_end_kept(tmp_path: Path) -> None:
-    """A real training; a second `Jobs` (a new server) knows it; SIGTERM ends it after a whole epoch."""
-    runs = Runs(tmp_path / "runs")
-    jobs = Jobs(runs)
-    job = jobs.start(
-        ["train", "readme-004-mlp", "train.epochs=2000", "data.limit=1000", "--runs", str(runs.path)], "long"
-    )
-    other = Jobs(runs)
-    until(lambda: bool(runs.list()) and len(runs.list()[0].epochs) > 2)
-    seen = other.find(job.id)
-    assert seen and seen.running and seen.run == runs.list()[0].name
-    assert other.stop(job.id)
-    until(lambda: not jobs.find(job.id).running)  # type: ignore[union-attr]
-    ended = jobs.find(job.id)
-    assert ended and ended.state == "stopped" and "--resume" in ended.log
-    again = Jobs(runs).find(job.id)
-    assert again and again.code == 130 and not other.stop(job.id)
-    assert [s.job.id for s in other.list()] == [job.id]
-    assert "fittingroom train readme-004-mlp train.epochs=2000" in ended.job.command
-
-
-def test_exit_codes_are_kept_though_nobody_looks(tmp_path: Path) -> None:
-    """A thread waits for each process: none stays a zombie, and a look later writes nothing."""
-    jobs = Jobs(Runs(tmp_path))
-    job = jobs.start(["train", "no-such-recipe"], "bad")
-    kept = tmp_path / "jobs" / f"{job.id}.code"
-    until(kept.exists)
-    assert kept.read_text() == "2" and not Path(f"/proc/{job.pid}").exists()
-    before = kept.stat().st_ino, kept.stat().st_mtime_ns
-    seen = jobs.find(job.id)
-    assert seen and seen.state == "failed" and (kept.stat().st_ino, kept.stat().st_mtime_ns) == before
-
-
-def logged(jobs: Jobs, name: str, words: list[str], log: str, pid: int = 0, since: str = "") -> Seen:
-    """A job as a server before us has left it."""
-    jobs.folder.mkdir(exist_ok=True)
-    job = Job(id=name, words=("fittingroom", *words), title=name, pid=pid, born=since, started=1000.0)
-    (jobs.folder / f"{name}.json").write_text(job.model_dump_json())
-    (jobs.folder / f"{name}.log").write_text(log)
-    found = jobs.find(name)
-    assert found
-    return found
-
-
-def test_a_job_knows_its_run_however_long_its_log(tmp_path: Path) -> None:
-    jobs = Jobs(Runs(tmp_path))
-    long = "run folder /r/mine_s0_abc\n" + "epoch   1/999  loss 0.1234  train acc 50.00 %\n" * 3000
-    seen = logged(jobs, "0" * 12, ["train", "mine"], long)
-    assert seen.run == "mine_s0_abc" and len(seen.log) < len(long) / 4
-    assert logged(jobs, "1" * 12, ["export", "/r/mine_s0_abc"], "").run == "mine_s0_abc"
-
-
-def test_a_comparison_says_how_far_it_is(tmp_path: Path) -> None:
-    jobs, me = Jobs(Runs(tmp_path)), os.getpid()
-    head = "MNIST: verified, from x\n6 runs: 2 finished, 4 to train, 2 at a time\n"
-    lines = [f"{i} of 4 runs: a on mnist, seed {i}\n" for i in (1, 2, 3)]
-    assert logged(jobs, "0" * 12, ["compare", "a", "b"], "").progress is None
-    begun = logged(jobs, "1" * 12, ["compare", "a", "b"], head, me, born(me))
-    assert begun.progress == (0, 4) and begun.left_s(1060.0) is None
-    seen = logged(jobs, "2" * 12, ["compare", "a", "b"], head + "".join(lines), me, born(me))
-    assert seen.progress == (3, 4) and seen.left_s(1060.0) == 20.0 and seen.running
-
-
-def test_what_runs_is_found_behind_any_number_of_ended_jobs_and_damaged_ones(tmp_path: Path) -> None:
-    jobs, me = Jobs(Runs(tmp_path)), os.getpid()
-    logged(jobs, "a" * 12, ["train", "x"], "", me, born(me))
-    for i in range(30):
-        logged(jobs, f"{i:012x}", ["train", "x"], "")
-    for i, text in enumerate(("", "[]", '{"id": 3}', "\0")):
-        (jobs.folder / f"{'b' * 11}{i}.json").write_text(text)
-    assert [seen.job.id for seen in jobs.running()] == ["a" * 12]
-    assert len(jobs.list(5)) == 5 and jobs.list(5)[0].running and len(jobs.list(100)) == 31
-
-
-def test_ids_of_jobs_are_no_paths(tmp_path: Path) -> None:
-    (tmp_path / "jobs").mkdir()
-    (tmp_path / "secret.json").write_text("{}")
-    jobs = Jobs(Runs(tmp_path))
-    for name in ("../secret", "%2e%2e/secret", "", "a" * 12, "/etc/passwd"):
-        assert jobs.find(name) is None and not jobs.stop(name)
-
-
-def test_a_number_that_another_process_has_got_is_not_stopped(tmp_path: Path) -> None:
-    """A job whose process has ended is not confused with a stranger that has its number now."""
-    jobs = Jobs(Runs(tmp_path))
-    job = jobs.start(["--version"], "short")
-    until(lambda: not jobs.find(job.id).running)  # type: ignore[union-attr]
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as stranger:
-        text = (tmp_path / "jobs" / f"{job.id}.json").read_text()
-        (tmp_path / "jobs" / f"{job.id}.json").write_text(text.replace(f'"pid": {job.pid}', f'"pid": {stranger.pid}'))
-        assert not Jobs(Runs(tmp_path)).stop(job.id)
-        assert stranger.poll() is None
-        stranger.send_signal(signal.SIGKILL)

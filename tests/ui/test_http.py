@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +11,11 @@ import httpx
 import pytest
 from trained import trained
 from ui.asking import asked
+from ui.recorded import begun, epoch, left
 from waiting import until
 
-from fittingroom.store import Runs
-from fittingroom.ui.jobs import Job
+from fittingroom.store import RunFolder, Runs
+from fittingroom.store.events import Answered, Event, Failed, Planned, RunEnded, StudyWritten
 from fittingroom.ui.opaque import opaque
 
 
@@ -39,33 +40,26 @@ def test_no_path_of_a_client_is_opened(client: httpx.Client, tmp_path: Path, key
     while_there = asked_for()
     secret.unlink()
     assert asked_for() == while_there
-    assert not (tmp_path / "runs" / "jobs").exists()
-
-
-def left(runs: Runs, words: list[str], code: str = "130", log: str = "") -> str:
-    """A job that has ended, as a server before us has left it: its id."""
-    folder, name = runs.path / "jobs", secrets.token_hex(6)
-    folder.mkdir(parents=True, exist_ok=True)
-    job = Job(id=name, words=("fittingroom", *words), title="before", pid=0, born="", started=1000.0)
-    (folder / f"{name}.json").write_text(job.model_dump_json())
-    (folder / f"{name}.code").write_text(code)
-    (folder / f"{name}.log").write_text(log)
-    return name
+    assert not (tmp_path / "runs" / "commands").exists()
 
 
 def test_a_stopped_comparison_goes_on_by_its_own_words(client: httpx.Client, tmp_path: Path) -> None:
     """A real one: given again, it trains what is missing, and shows how far it is."""
     runs = Runs(tmp_path / "runs")
     words = ["compare", "readme-004-mlp", "readme-004-cnn", "train.epochs=1", "data.limit=600"]
-    name = left(runs, [*words, "--data", "mnist", "--seeds", "1", "--runs", "/nowhere"])
-    assert "Go on" in client.get(f"/jobs/{name}").text
-    reply = client.post(f"/jobs/{name}/again")
+    words += ["--data", "mnist", "--seeds", "1", "--runs", "/nowhere"]
+    faulty = left(runs, words, Failed(message="x", faults={"optimizer.lr": "x"}), code="2")
+    assert "Go on" not in client.get(f"/commands/{faulty.id}").text
+    stopped = left(runs, words, code="130")
+    assert "Go on" in client.get(f"/commands/{stopped.id}").text
+    reply = client.post(f"/commands/{stopped.id}/again")
     assert reply.status_code == 303
     place = reply.headers["location"]
     page = client.get(place).text
     assert f"--runs {runs.path}" in page and "/nowhere" not in page
-    until(lambda: "The verdict" in client.get(place).text)
-    assert "2 of 2 runs trained" in client.get(place).text and all(run.done for run in runs.list())
+    until(lambda: "The verdict" in client.get(place).text)  # needs events from the command line
+    assert "2 of 2 runs finished" in client.get(place).text and all(run.done for run in runs.list())
+    until(lambda: "running" not in client.get(place).text)
     assert "Go on" not in client.get(place).text and client.post(f"{place}/again").status_code == 400
 
 
@@ -82,11 +76,44 @@ def test_a_stopped_comparison_goes_on_by_its_own_words(client: httpx.Client, tmp
     ],
 )
 def test_words_that_no_form_of_ours_made_are_not_given(client: httpx.Client, tmp_path: Path, words: list[str]) -> None:
-    """A file in RUNS/jobs may have come with a folder from elsewhere; a click must not run what it says."""
-    name = left(Runs(tmp_path / "runs"), words)
-    assert "Go on" not in client.get(f"/jobs/{name}").text
-    assert client.post(f"/jobs/{name}/again").status_code == 400
-    assert len(list((tmp_path / "runs" / "jobs").glob("*.json"))) == 1
+    """A file in RUNS/commands may have come with a folder from elsewhere; a click must not run what it says."""
+    command = left(Runs(tmp_path / "runs"), words, code="130")
+    assert "Go on" not in client.get(f"/commands/{command.id}").text
+    assert client.post(f"/commands/{command.id}/again").status_code == 400
+    assert len(list((tmp_path / "runs" / "commands").glob("*.json"))) == 1
+
+
+def test_a_command_shows_what_its_events_say(client: httpx.Client, tmp_path: Path) -> None:
+    """How far it is while it runs; its answer, or why there is none, when it has ended. Nothing of it is taken from its log."""
+    runs, words = Runs(tmp_path / "runs"), ["compare", "a", "b"]
+    far = [
+        Planned(runs=4, finished=1),
+        begun("a_s0"),
+        epoch("a_s0", 1),
+        RunEnded(run="a_s0", finished=True),
+        begun("b_s0"),
+    ]
+    log = "6 runs: 2 finished, 4 to train\nstudy: from-a-log\n"
+
+    def shown(*told: Event, code: str = "", running: bool = False) -> str:
+        command = left(runs, words, *told, log=log, code=code, running=running)
+        return client.get(f"/commands/{command.id}").text
+
+    page = shown(*far, running=True)
+    assert "2 of 4 runs finished" in page and "left" in page and "Stop" in page and "The verdict" not in page
+    assert "given up" not in page and "1 given up" in shown(*far, RunEnded(run="b_s0", finished=False), running=True)
+    runs.write_study("a-b", [])
+    answer = Answered(
+        question="compare", subject="a-b", sentences=("<b>a</b> is best", *["more"] * 20), files=("a-b.html",)
+    )
+    page = shown(*far, StudyWritten(name="a-b"), answer, code="0")
+    assert f"/compare?study={opaque('a-b')}" in page and "&lt;b&gt;a&lt;/b&gt; is best" in page and "a-b.html" in page
+    assert page.count("<li>more</li>") == 11 and "9 more are in the output" in page
+    page = shown(
+        Failed(message="a.toml: 1 fault\n  train.epochs: <0> must be > 0", faults={"train.epochs": "x"}), code="2"
+    )
+    assert "train.epochs: &lt;0&gt; must be" in page and 'role="alert"' in page
+    assert "runs finished" not in shown(code="0") and "/compare?study=" not in shown(code="0")
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +160,53 @@ def test_no_decision_is_an_error_of_ours(client: httpx.Client) -> None:
     assert client.post("/data/x/decide", data={"row": "9" * 5000}).status_code == 400
 
 
+def test_a_run_leads_to_the_command_that_trains_it(finished: Runs, tmp_path: Path) -> None:
+    """It can be stopped there if it is about no other run."""
+    runs = Runs(tmp_path / "runs")
+    shutil.copytree(finished.path, runs.path)
+    one, other, third, *_ = runs.list()
+    alone = left(runs, ["train", "x"], Planned(runs=1, finished=0), begun(one.name), running=True)
+    several = left(runs, ["compare", "x", "y"], Planned(runs=2, finished=0), begun(other.name), running=True)
+    with asked(runs.path) as client:
+        until(lambda: "of 10" in client.get("/").text)
+        page = client.get(f"/runs/{opaque(one.name)}").text
+        assert f'href="/commands/{alone.id}"' in page and f"/commands/{alone.id}/stop" in page
+        page = client.get(f"/runs/{opaque(other.name)}").text
+        assert f'href="/commands/{several.id}"' in page and "/stop" not in page
+        assert "Its command" not in client.get(f"/runs/{opaque(third.name)}").text
+
+
+def marked(run: RunFolder, **facts: object) -> None:
+    """Write into what a run says of itself."""
+    told = json.loads((run.path / "run.json").read_text()) | facts
+    (run.path / "run.json").write_text(json.dumps(told))
+
+
+def test_parts_of_studies_are_shown_when_asked_for(finished: Runs, tmp_path: Path) -> None:
+    """They are counted, found by their words, and say on their own page what they belong to."""
+    runs = Runs(tmp_path / "runs")
+    shutil.copytree(finished.path, runs.path)
+    one, other, *_ = runs.list()
+    marked(one, part="fold 2 of 5", study="cv <mlp>")
+    marked(other, part="trial", study="gone")
+    runs.write_study("cv <mlp>", [one])
+    with asked(runs.path) as client:
+        until(lambda: "of 8" in client.get("/").text)
+        page = client.get("/").text
+        assert "with the parts of studies (2)" in page and "fold 2 of 5" not in page
+        page = client.get("/?parts=1&sort=name").text
+        assert "1 to 10 of 10" in page and "fold 2 of 5" in page and "without the parts" in page
+        assert "/rows?" in page and "parts=1" in page and 'name="parts" value="1"' in page
+        page = client.get("/?q=trial").text
+        assert "only parts of studies" in page and "with the parts of studies (1)" in page
+        page = client.get(f"/runs/{opaque(one.name)}").text
+        assert "fold 2 of 5, part of" in page and "cv &lt;mlp&gt;</a>" in page
+        link = f"/compare?study={opaque(runs.studies()[0])}"
+        assert link in page and client.get(link).status_code == 200
+        page = client.get(f"/runs/{opaque(other.name)}").text
+        assert "trial, part of gone" in page and "/compare?study=" not in page
+
+
 def test_a_place_beyond_the_end_shows_the_end(finished: Runs) -> None:
     with asked(finished.path) as client:
         until(lambda: "of 10" in client.get("/").text)
@@ -160,7 +234,9 @@ def test_what_cannot_be_tried_is_told_and_offered_to_be_exported(finished: Runs)
                 shutil.rmtree(run.path / "bundle")
 
 
-@pytest.mark.parametrize("path", ["/new", "/runs/x/resume", "/jobs/x/stop", "/jobs/x/again", "/data/x/decide", "/try"])
+@pytest.mark.parametrize(
+    "path", ["/new", "/runs/x/resume", "/commands/x/stop", "/commands/x/again", "/data/x/decide", "/try"]
+)
 def test_pages_of_other_sites_can_ask_for_nothing(client: httpx.Client, path: str) -> None:
     for origin in ("http://evil.example", "null", "https://127.0.0.1.evil.example"):
         assert client.post(path, data={"recipe": "fast-mnist"}, headers={"origin": origin}).status_code == 403
@@ -170,8 +246,8 @@ def test_pages_of_other_sites_can_ask_for_nothing(client: httpx.Client, path: st
 @pytest.mark.parametrize("name", ["..%2f..%2fapp.py", "%2e%2e%2fapp.py", "%2fetc%2fpasswd", "style.css%00", "app.py"])
 def test_no_address_is_a_path(client: httpx.Client, tmp_path: Path, name: str) -> None:
     """Whatever stands where an id belongs, is no path: there is no such thing."""
-    (tmp_path / "runs" / "jobs").mkdir(parents=True)
-    for kind in ("static", "runs", "jobs", "data"):
+    (tmp_path / "runs" / "commands").mkdir(parents=True)
+    for kind in ("static", "runs", "commands", "data"):
         reply = client.get(f"/{kind}/{name}")
         assert reply.status_code in (400, 404) and "import" not in reply.text and "root:" not in reply.text
     assert client.get(f"/compare?study={name}").status_code == 404

@@ -204,6 +204,27 @@ def test_damaged_runs_are_told_and_hide_no_others(runs: Runs) -> None:
     assert states == {runs.list()[-1].name: "finished", a.name: "damaged", b.name: "damaged"}
 
 
+def test_parts_of_studies_are_left_out_unless_asked_for(runs: Runs) -> None:
+    """By their own word, or where an older version said nothing, by their folds. The count is of what is shown."""
+    copies = copied(runs, 5)
+    given: list[dict[str, Any]] = [{"part": "trial", "study": "tune"}, {"part": ""}, {"part": None}, {"part": 7}, {}]
+    for copy, facts in zip(copies, given, strict=True):
+        told = json.loads((copy.path / "run.json").read_text()) | facts
+        (copy.path / "run.json").unlink()
+        (copy.path / "run.json").write_text(json.dumps(told))
+    for copy in copies[-1], copies[1]:  # a whole run that says so may have folds
+        text = (copy.path / "recipe.toml").read_text()
+        (copy.path / "recipe.toml").unlink()
+        (copy.path / "recipe.toml").write_text(text.replace("folds = 0\nfold = 0", "folds = 5\nfold = 1"))
+    index = RunIndex(runs)
+    index.sync()
+    parts = {line.name: line.part for line in index.page(parts=True)[0]}
+    assert [parts[copy.name] for copy in copies] == ["trial", "", "", "7", "fold 2 of 5"]
+    assert index.page()[1] == len(index.page()[0]) == 3 and index.page(parts=True)[1] == 6 and index.parts() == 3
+    assert index.page("trial") == ([], 0) and index.page("trial", parts=True)[1] == index.parts("trial") == 1
+    assert index.find([opaque(copies[0].name)])[0].part == "trial"
+
+
 def test_filter_and_sort(runs: Runs) -> None:
     copies = copied(runs, 3)
     for i, copy in enumerate(copies):

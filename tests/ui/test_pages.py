@@ -17,6 +17,7 @@ import pytest
 from browsing import DIGITS, chromium, draw, hand, needs_browser, opened
 from playwright.sync_api import Browser, Page, expect
 from trained import MadeOnce, trained
+from ui.recorded import left
 from waiting import PATIENCE_S, until
 
 from fittingroom.data import load
@@ -26,8 +27,8 @@ from fittingroom.metrics.audit import Audit, Suspect
 from fittingroom.metrics.story import gather
 from fittingroom.report.pictures import png_bytes
 from fittingroom.store import Runs
+from fittingroom.store.events import Answered, Failed
 from fittingroom.study.workplace import Workplace
-from fittingroom.ui.jobs import Job
 from fittingroom.ui.opaque import opaque
 from fittingroom.ui.stories import behind
 
@@ -99,7 +100,7 @@ def test_from_an_empty_folder_to_a_drawn_digit(browser: Browser, tmp_path: Path)
         expect(page.locator(".command")).to_contain_text("fittingroom train fast-mnist train.epochs=1 data.limit=12000")
         expect(page.locator(".state")).to_have_text("finished", timeout=200_000)
         expect(page.locator(".log")).to_contain_text("test accuracy")
-        page.click("text=The run")
+        page.click("text=The run")  # needs events from the command line
         expect(page.locator(".answers b").first).to_contain_text("%")
         page.click("text=Export it, to try it")
         expect(page.locator(".state")).to_have_text("finished", timeout=200_000)
@@ -113,7 +114,7 @@ def test_from_an_empty_folder_to_a_drawn_digit(browser: Browser, tmp_path: Path)
         page.check("input[name=with][value=readme-004-mlp]")
         page.click("button:text-is('Start')")
         expect(page.locator(".command")).to_contain_text("fittingroom compare fast-mnist readme-004-mlp")
-        page.click("text=The verdict", timeout=200_000)
+        page.click("text=The verdict", timeout=200_000)  # needs events from the command line
         expect(page.locator(".verdict")).to_contain_text("fast-mnist")
         page.locator(".confusion td.wrong a").first.click()
         expect(page.locator(".gallery figure").first).to_be_visible()
@@ -138,7 +139,7 @@ def test_a_training_is_stopped_and_resumed(browser: Browser, tmp_path: Path) -> 
         page.click("button:text-is('Stop')")
         expect(page.locator(".state")).to_have_text("stopped")
         expect(page.locator(".log")).to_contain_text("--resume")
-        page.click("text=The run")
+        page.click("text=The run")  # needs events from the command line
         page.click("button:has-text('Resume')")
         expect(page.locator(".log")).to_contain_text("going on after epoch")
         expect(page.locator(".state")).to_have_text("finished", timeout=200_000)
@@ -157,7 +158,7 @@ def test_what_is_live_leaves_a_person_where_they_are(browser: Browser, tmp_path:
             "() => document.querySelector('.log').scrollHeight > document.querySelector('.log').clientHeight + 100"
         )
         page.wait_for_function(overflows)
-        job = page.url
+        command = page.url
         page.focus("button:text-is('Stop')")
         page.evaluate(
             """() => {
@@ -177,8 +178,8 @@ def test_what_is_live_leaves_a_person_where_they_are(browser: Browser, tmp_path:
         epoch = page.locator("tbody progress").inner_text()
         expect(page.locator("tbody progress")).not_to_have_text(epoch)
         assert page.evaluate("document.activeElement === before")
-        page.goto(job)
-        page.request.post(f"{job}/stop", headers={"Origin": address})  # as from another window
+        page.goto(command)
+        page.request.post(f"{command}/stop", headers={"Origin": address})  # as from another window
         expect(page.locator("#said")).to_contain_text("stopped")
 
 
@@ -394,7 +395,7 @@ def test_pages_fit_a_phone_name_what_they_show_and_can_be_read(
     with opened(browser, dark=dark, width=390, height=844) as page:
         page.goto(f"{address}/data")
         mnist = page.locator("a:text-is('MNIST')").get_attribute("href") or ""
-        paths = ["/", "/?q=nothing", "/new", "/jobs", "/try", f"/try?{chosen}", f"/runs/{ids[0]}", "/data", mnist]
+        paths = ["/", "/?q=nothing", "/new", "/commands", "/try", f"/try?{chosen}", f"/runs/{ids[0]}", "/data", mnist]
         paths += [f"{mnist}?show=twins", f"{mnist}?show=suspects", f"/compare?{chosen}", f"/flip?{chosen}"]
         paths += [f"/images?{chosen}&true=3&said=5", f"/images?{chosen}"]
         for path in paths:
@@ -440,10 +441,8 @@ def test_names_are_text(browser: Browser, tmp_path: Path) -> None:
     facts = json.loads((run.path / "data.json").read_text())
     facts["classes"] = [f"{evil}{i}" for i in range(10)]
     (run.path / "data.json").write_text(json.dumps(facts))
-    (runs.path / "jobs").mkdir()
-    job = Job(id="0" * 12, words=("fittingroom", "train", evil), title=evil, pid=0, born="", started=0)
-    (runs.path / "jobs" / f"{job.id}.json").write_text(job.model_dump_json())
-    (runs.path / "jobs" / f"{job.id}.log").write_text(f"{evil}\n<b>bold</b>\n")
+    answer = Answered(question=evil, subject=evil, sentences=(evil,), files=(evil,))
+    command = left(runs, ["train", evil], answer, Failed(message=evil), title=evil, log=f"{evil}\n<b>bold</b>\n")
     with served(runs.path) as address, opened(browser) as page:
         reply = page.goto(address)
         assert reply
@@ -451,8 +450,10 @@ def test_names_are_text(browser: Browser, tmp_path: Path) -> None:
         assert "script-src 'self'" in policy and "unsafe-eval" not in policy
         shown = {
             f"/runs/{opaque(run.name)}": "h1",
-            "/jobs": "tbody",
-            f"/jobs/{job.id}": ".log",
+            "/commands": "tbody",
+            f"/commands/{command.id}": ".log",
+            f"/commands/{command.id}?": "[role=alert]",
+            f"/commands/{command.id}?answer": "section[aria-label=answer]",
             f"/compare?run={opaque(run.name)}": ".confusion th[scope=row] >> nth=0",
             f"/images?run={opaque(run.name)}": "h1",
         }

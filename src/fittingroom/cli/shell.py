@@ -105,9 +105,8 @@ def _told(place: Workplace, resume: str) -> Iterator[None]:
         again = without_passwords(shlex.join(["fittingroom", *words, *([resume] if resume else [])]))
         print(f"\nstopped; {saved[-1]}. Go on with:\n  {again}", file=sys.stderr)
         raise typer.Exit(130) from None
-    except Exception as error:
-        faults = dict(getattr(error, "faults", {})) if isinstance(error, FittingroomError) else {}
-        place.progress.event(Failed(message=str(error), faults=faults))
+    except FittingroomError as error:
+        place.progress.event(Failed(message=str(error), faults=dict(error.faults)))
         raise
 
 

@@ -41,6 +41,7 @@ class Comparison(Record):
         """Which is best, and how it stands against each other one, in words."""
         return " ".join(self.sentences)
 
+    @property
     def table(self) -> list[list[str]]:
         """The rows as text cells, header first; columns of which nothing is known are left out."""
         return table(self.rows, METRICS[self.metric], self.on)
@@ -48,7 +49,7 @@ class Comparison(Record):
     def _repr_html_(self) -> str:
         from html import escape
 
-        head, *body = self.table()
+        head, *body = self.table
         cells = "".join("<tr>" + "".join(f"<td>{escape(c)}</td>" for c in line) + "</tr>" for line in body)
         header = "".join(f"<th>{escape(c)}</th>" for c in head)
         return f"<p><b>{escape(self.verdict)}</b></p><table><tr>{header}</tr>{cells}</table>"

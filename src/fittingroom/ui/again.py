@@ -9,9 +9,9 @@ from pathlib import Path
 
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.store import RunFolder, Runs
+from fittingroom.ui.commands import CommandState
 from fittingroom.ui.forms import MOST_SEEDS, fields, offered
 from fittingroom.ui.index import Line
-from fittingroom.ui.jobs import Seen
 
 
 def resuming(line: Line, run: RunFolder) -> list[str]:
@@ -36,15 +36,15 @@ def resuming(line: Line, run: RunFolder) -> list[str]:
     return [*words, *test_option(run)]
 
 
-def once_more(seen: Seen, runs: Runs, home_dir: Path) -> list[str]:
+def once_more(state: CommandState, runs: Runs, home_dir: Path) -> list[str]:
     """The words, without their places, of a training or a comparison that has ended unfinished: given again, it goes on.
 
-    [] where there is nothing to go on with. What lies in RUNS/jobs may come from elsewhere: words that our form would not
+    [] where there is nothing to go on with. What lies in RUNS/commands may come from elsewhere: words that our form would not
     make are not given.
     """
-    if seen.state in ("running", "finished") or seen.job.kind not in ("train", "compare"):
+    if state.status in ("running", "finished") or state.command.kind not in ("train", "compare"):
         return []
-    words = list(takewhile(lambda word: word != "--runs", seen.job.words[1:]))
+    words = list(takewhile(lambda word: word != "--runs", state.command.words[1:]))
     said = list(takewhile(lambda word: not word.startswith("-"), words[1:]))
     options = words[1 + len(said) :]
     names, changes = [w for w in said if "=" not in w], [w for w in said if "=" in w]

@@ -15,15 +15,16 @@ from typing import Any
 
 from fittingroom.spec.changes import told_apart
 from fittingroom.spec.printable import is_printable
+from fittingroom.spec.recipe import DataSpec
 from fittingroom.store import RunFolder, Runs
 from fittingroom.ui.opaque import opaque
 
-LAYOUT = 2  # raised when the table changes: an older one is made anew
+LAYOUT = 3  # raised when the table changes: an older one is made anew
 QUIET_S = 120.0  # an unfinished run without an epoch that has been silent for longer has stopped …
 QUIET_EPOCHS, LEAST_QUIET_S = 3, 5.0  # … one with epochs, if it has been silent for so many; unless its lock is held
 COLUMNS = (
     "id", "name", "stamp", "changed_at", "recipe", "dataset", "seed", "state", "epochs", "of", "epoch_s",
-    "test", "val", "train_s", "started", "changes", "curve",
+    "test", "val", "train_s", "started", "changes", "part", "curve",
 )  # fmt: skip
 SORTS = {"name", "recipe", "dataset", "seed", "state", "epochs", "test", "val", "train_s", "started"}
 
@@ -46,6 +47,7 @@ class Line:
     train_s: float | None
     started: str
     changes: str
+    part: str  # of a study that it is ("fold 2 of 5", "trial"); "" if it stands alone
     curve: tuple[float, ...]  # validation accuracy (else training accuracy) after each epoch
 
 
@@ -81,19 +83,21 @@ class RunIndex:
                 self.waiting = max(0, len(todo) - first - 50)
 
     def page(
-        self, words: str = "", sort: str = "started", down: bool = True, first: int = 0, most: int = 100
+        self,
+        words: str = "",
+        sort: str = "started",
+        down: bool = True,
+        first: int = 0,
+        most: int = 100,
+        parts: bool = False,
     ) -> tuple[list[Line], int]:
-        """The lines from `first` whose name, data set or state holds every one of `words`, and how many there are in all."""
+        """The lines from `first` whose name, data set or state holds every one of `words`, and how many there are in all.
+
+        Runs that are a part of a study only with `parts`.
+        """
         by = sort if sort in SORTS else "started"
-        where, values = ["recipe IS NOT NULL"], []
-        for word in words.split():
-            where.append(
-                "(name || ' ' || recipe || ' ' || dataset || ' ' || state || ' ' || changes) LIKE ? ESCAPE '\\'"
-            )
-            values.append(
-                f"%{word.replace(chr(92), chr(92) * 2).replace('%', chr(92) + '%').replace('_', chr(92) + '_')}%"
-            )
-        condition = " AND ".join(where)
+        condition, values = _condition(words)
+        condition += "" if parts else " AND part = ''"
         direction = "DESC" if down else "ASC"
         with self._lock:
             count = int(self._ask(f"SELECT count(*) FROM runs WHERE {condition}", values)[0][0])
@@ -103,6 +107,12 @@ class RunIndex:
                 [*values, most, first],
             )
         return self._lines(found), count
+
+    def parts(self, words: str = "") -> int:
+        """How many runs that are a part of a study have these words."""
+        condition, values = _condition(words)
+        with self._lock:
+            return int(self._ask(f"SELECT count(*) FROM runs WHERE {condition} AND part != ''", values)[0][0])
 
     def find(self, ids: Sequence[str]) -> list[Line]:
         """The lines with these ids, in their order, each once; ids that do not exist (any more) are left out."""
@@ -167,6 +177,14 @@ class RunIndex:
             self._db.execute(put, _damaged(*line[:3]))
 
 
+def _condition(words: str) -> tuple[str, list[str]]:
+    """What SQLite asks of a line that is a run and holds every one of `words`, and the values for its marks."""
+    text = " || ' ' || ".join(("name", "recipe", "dataset", "state", "changes", "part"))
+    escaped = (word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") for word in words.split())
+    values = [f"%{word}%" for word in escaped]
+    return " AND ".join(["recipe IS NOT NULL", *[f"({text}) LIKE ? ESCAPE '\\'"] * len(values)]), values
+
+
 def _folders(runs: Path) -> dict[str, int]:
     """The folders in `runs`, and when each changed. Others delete and make them meanwhile."""
     found: dict[str, int] = {}
@@ -181,7 +199,7 @@ def _folders(runs: Path) -> dict[str, int]:
 
 
 def _damaged(mark: str, name: str, stamp: int) -> tuple[Any, ...]:
-    return (mark, name, stamp, stamp / 1e9, name, "", 0, "damaged", 0, 0, *[None] * 4, "", "", "[]")
+    return (mark, name, stamp, stamp / 1e9, name, "", 0, "damaged", 0, 0, *[None] * 4, "", "", "", "[]")
 
 
 def _connected(place: str) -> sqlite3.Connection:
@@ -201,7 +219,7 @@ def _connected(place: str) -> sqlite3.Connection:
 
 
 def _facts(run: RunFolder) -> tuple[Any, ...]:
-    recipe, epochs, done = run.recipe, run.epochs, run.done
+    recipe, identity, epochs, done = run.recipe, run.identity, run.epochs, run.done
     metrics = run.metrics if done else None
     last = [e.train_s + e.eval_s for e in epochs[-3:]]
     curve = [e.clean_accuracy if e.val_accuracy is None else e.val_accuracy for e in epochs]
@@ -209,11 +227,19 @@ def _facts(run: RunFolder) -> tuple[Any, ...]:
     accuracy = metrics.test.accuracy if metrics and metrics.test else None
     val = metrics.val.accuracy if metrics and metrics.val else (epochs[-1].val_accuracy if epochs else None)
     return (
-        recipe.name, run.data.name, run.seed, "finished" if done else "training", len(epochs),
+        recipe.name, run.data.name, int(identity["seed"]), "finished" if done else "training", len(epochs),
         recipe.train.epochs, sum(last) / len(last) if last else None, accuracy, val,
         metrics.train_s if metrics else None, run.environment.started, told_apart([recipe])[0],
+        _part(identity, recipe.data),
         json.dumps([round(v, 4) for v in curve[::-1][::every][::-1]]),
     )  # fmt: skip
+
+
+def _part(identity: dict[str, Any], data: DataSpec) -> str:
+    """Which part of a study a run is; "" if it stands alone. Older runs do not say so, but for folds it is to be seen."""
+    if identity.get("part") is not None:
+        return str(identity["part"])
+    return f"fold {data.fold + 1} of {data.folds}" if data.folds else ""
 
 
 def _held() -> set[str]:
@@ -254,7 +280,7 @@ def _line(row: Sequence[Any], folder: Path, held: set[str]) -> Line:
             left_s = max(0.0, (got["of"] - got["epochs"]) * epoch_s - silent_s)
     return Line(
         **{key: got[key] for key in ("id", "name", "recipe", "dataset", "seed", "epochs", "of", "test")},
-        **{key: got[key] for key in ("val", "train_s", "started", "changes")},
+        **{key: got[key] for key in ("val", "train_s", "started", "changes", "part")},
         state=state,
         left_s=left_s,
         curve=tuple(json.loads(got["curve"])),

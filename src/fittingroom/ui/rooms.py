@@ -9,10 +9,12 @@ from pathlib import Path
 from starlette.exceptions import HTTPException
 
 from fittingroom.store import RunFolder, Runs
+from fittingroom.store.runs import safe_name
 from fittingroom.ui.attempts import Attempts
 from fittingroom.ui.collection import Collection
+from fittingroom.ui.commands import Commands, CommandState
 from fittingroom.ui.index import Line, RunIndex
-from fittingroom.ui.jobs import Jobs, Seen
+from fittingroom.ui.opaque import opaque
 from fittingroom.ui.stories import Stories
 
 
@@ -23,7 +25,7 @@ class Rooms:
     runs: Runs
     home_dir: Path
     index: RunIndex
-    jobs: Jobs
+    commands: Commands
     stories: Stories
     data: Collection
     attempts: Attempts
@@ -32,7 +34,13 @@ class Rooms:
     def over(cls, runs: Runs, home_dir: Path) -> Rooms:
         """The rooms over a runs folder."""
         return cls(
-            runs, home_dir, RunIndex(runs), Jobs(runs), Stories(runs), Collection(runs, home_dir), Attempts(home_dir)
+            runs,
+            home_dir,
+            RunIndex(runs),
+            Commands(runs),
+            Stories(runs),
+            Collection(runs, home_dir),
+            Attempts(home_dir),
         )
 
     @property
@@ -51,9 +59,13 @@ class Rooms:
         """The run with this id."""
         return self.found([run])[0]
 
-    def job(self, name: str) -> Seen:
-        """The job with this id."""
-        seen = self.jobs.find(name)
-        if seen is None:
-            raise HTTPException(404, "there is no such job")
-        return seen
+    def study(self, name: str) -> str:
+        """The id of the study of this name; "" if there is none."""
+        return opaque(safe_name(name)) if safe_name(name) in self.runs.studies() else ""
+
+    def command(self, name: str) -> CommandState:
+        """The command with this id."""
+        state = self.commands.find(name)
+        if state is None:
+            raise HTTPException(404, "there is no such command")
+        return state

@@ -24,13 +24,19 @@ def add(app: FastAPI, rooms: Rooms) -> None:
     """The addresses of runs."""
 
     @app.get("/")
-    def runs(q: Words = "", sort: str = "started", down: bool = True, first: First = 0) -> HTMLResponse:
+    def runs(
+        q: Words = "", sort: str = "started", down: bool = True, first: First = 0, parts: bool = False
+    ) -> HTMLResponse:
         studies = [(opaque(name), name) for name in rooms.runs.studies()]
-        return page("runs.html", "runs", studies=studies, folder=rooms.runs.path, **_table(rooms, q, sort, down, first))
+        return page(
+            "runs.html", "runs", studies=studies, folder=rooms.runs.path, **_table(rooms, q, sort, down, first, parts)
+        )
 
     @app.get("/rows")
-    def rows(q: Words = "", sort: str = "started", down: bool = True, first: First = 0) -> HTMLResponse:
-        return page("rows.html", "runs", **_table(rooms, q, sort, down, first))
+    def rows(
+        q: Words = "", sort: str = "started", down: bool = True, first: First = 0, parts: bool = False
+    ) -> HTMLResponse:
+        return page("rows.html", "runs", **_table(rooms, q, sort, down, first, parts))
 
     @app.get("/runs/{run}")
     def one(run: str) -> HTMLResponse:
@@ -44,27 +50,30 @@ def add(app: FastAPI, rooms: Rooms) -> None:
     def resume(run: str) -> Response:
         line, folder = rooms.one(run)
         words = resuming(line, folder)
-        job = rooms.jobs.start([*words, *rooms.places], f"{line.recipe} on {line.dataset}, resumed")
-        return RedirectResponse(f"/jobs/{job.id}", 303)
+        return _begun(words, f"{line.recipe} on {line.dataset}, resumed", line)
 
     @app.post("/runs/{run}/export")
     def export(run: str) -> Response:
         line, folder = rooms.one(run)
         words = ["export", str(folder.path)]
         refuse_own_code(folder, words)
-        job = rooms.jobs.start([*words, *rooms.places], f"exporting {line.recipe}")
-        return RedirectResponse(f"/jobs/{job.id}", 303)
+        return _begun(words, f"exporting {line.recipe}", line)
+
+    def _begun(words: list[str], title: str, line: Line) -> Response:
+        command = rooms.commands.start([*words, *rooms.places], title, line.name)
+        return RedirectResponse(f"/commands/{command.id}", 303)
 
 
-def _table(rooms: Rooms, q: str, sort: str, down: bool, first: int) -> dict[str, Any]:
-    lines, count = rooms.index.page(q, sort, down, first, PER_PAGE)
+def _table(rooms: Rooms, q: str, sort: str, down: bool, first: int, parts: bool) -> dict[str, Any]:
+    lines, count = rooms.index.page(q, sort, down, first, PER_PAGE, parts)
     if count and not lines:  # beyond the end: runs were deleted since
         first = (count - 1) // PER_PAGE * PER_PAGE
-        lines, count = rooms.index.page(q, sort, down, first, PER_PAGE)
+        lines, count = rooms.index.page(q, sort, down, first, PER_PAGE, parts)
+    now = {"q": q, "sort": sort, "down": int(down), "first": first, "parts": int(parts)}
     return {
-        "lines": lines, "count": count, "q": q, "sort": sort, "down": down, "first": first, "most": PER_PAGE,
-        "waiting": rooms.index.waiting, "jobs": rooms.jobs.running(),
-        "link": lambda **change: "/?" + urlencode({"q": q, "sort": sort, "down": int(down), "first": first} | change),
+        **now, "lines": lines, "count": count, "most": PER_PAGE, "parts_count": rooms.index.parts(q),
+        "waiting": rooms.index.waiting, "commands": [state.command for state in rooms.commands.running()],
+        "link": lambda **change: "/?" + urlencode(now | change),
     }  # fmt: skip
 
 
@@ -77,6 +86,7 @@ def _about(line: Line, folder: RunFolder, rooms: Rooms) -> dict[str, Any]:
         except FittingroomError as error:
             refusal = str(error)
     epochs = [] if damaged else folder.epochs
+    study = str(folder.identity.get("study") or "") if line.part else ""
     return {
         "line": line,
         "epochs": epochs,
@@ -88,5 +98,16 @@ def _about(line: Line, folder: RunFolder, rooms: Rooms) -> dict[str, Any]:
         "metrics": folder.metrics if folder.done else None,
         "bundle": folder.bundle.there,
         "refusal": refusal,
-        "job": next((seen for seen in rooms.jobs.running() if seen.run == line.name), None),
+        "study": study,
+        "study_id": rooms.study(study) if study else "",
+        **_command(line.name, rooms),
     }
+
+
+def _command(run: str, rooms: Rooms) -> dict[str, Any]:
+    """The command that runs for this run now, and whether it is about no other."""
+    for state in rooms.commands.running():
+        alone = rooms.commands.run(state.command) == run
+        if alone or run in rooms.commands.progress(state.command).under_way:
+            return {"command": state.command, "alone": alone}
+    return {"command": None, "alone": False}

@@ -1,4 +1,4 @@
-"""The form that starts a command, and the jobs that came of it: watched, stopped."""
+"""The form that starts a command, and the commands that were started: watched, stopped."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from starlette.exceptions import HTTPException
 
 from fittingroom.data.decisions import left_out
 from fittingroom.ui.again import once_more
+from fittingroom.ui.commands import CommandState
 from fittingroom.ui.forms import Wrong, fields, offered, read_form
 from fittingroom.ui.frame import page
-from fittingroom.ui.jobs import Seen
 from fittingroom.ui.opaque import opaque
 from fittingroom.ui.rooms import Rooms
 
 Given = dict[str, list[str]]
+SENTENCES = 12  # of an answer that are shown; its output has all
 
 
 def add(app: FastAPI, rooms: Rooms) -> None:
-    """The addresses of the form and of jobs."""
+    """The addresses of the form and of commands."""
 
     @app.get("/new")
     def new(recipe: str = "") -> HTMLResponse:
@@ -36,32 +37,32 @@ def add(app: FastAPI, rooms: Rooms) -> None:
                 given.setdefault(key, []).append(value)
         return await run_in_threadpool(_begin, given, rooms)
 
-    @app.get("/jobs")
-    def jobs() -> HTMLResponse:
-        return page("jobs.html", "new", jobs=rooms.jobs.list(50))
+    @app.get("/commands")
+    def commands() -> HTMLResponse:
+        return page("commands.html", "new", states=rooms.commands.list(50))
 
-    @app.get("/jobs/{name}")
-    def job(name: str) -> HTMLResponse:
-        return page("job.html", "new", **_about(rooms.job(name), rooms))
+    @app.get("/commands/{name}")
+    def command(name: str) -> HTMLResponse:
+        return page("command.html", "new", **_about(rooms.command(name), rooms))
 
-    @app.get("/jobs/{name}/live")
+    @app.get("/commands/{name}/live")
     def live(name: str) -> HTMLResponse:
-        return page("job_live.html", "new", **_about(rooms.job(name), rooms))
+        return page("command_live.html", "new", **_about(rooms.command(name), rooms))
 
-    @app.post("/jobs/{name}/stop")
+    @app.post("/commands/{name}/stop")
     def stop(name: str) -> Response:
-        rooms.job(name)
-        rooms.jobs.stop(name)
-        return RedirectResponse(f"/jobs/{name}", 303)
+        rooms.command(name)
+        rooms.commands.stop(name)
+        return RedirectResponse(f"/commands/{name}", 303)
 
-    @app.post("/jobs/{name}/again")
+    @app.post("/commands/{name}/again")
     def again(name: str) -> Response:
-        seen = rooms.job(name)
-        words = once_more(seen, rooms.runs, rooms.home_dir)
+        state = rooms.command(name)
+        words = once_more(state, rooms.runs, rooms.home_dir)
         if not words:
             raise HTTPException(400, "this command has ended for good, or was not begun by the form; begin a new one")
-        job = rooms.jobs.start([*words, *rooms.places], seen.job.title)
-        return RedirectResponse(f"/jobs/{job.id}", 303)
+        begun = rooms.commands.start([*words, *rooms.places], state.command.title)
+        return RedirectResponse(f"/commands/{begun.id}", 303)
 
 
 def _form(given: Given, faults: dict[str, str], rooms: Rooms, status: int = 200) -> HTMLResponse:
@@ -83,18 +84,28 @@ def _begin(given: Given, rooms: Rooms) -> Response:
         wish = read_form(given, rooms.home_dir, rooms.data.exclusion)
     except Wrong as wrong:
         return _form(given, wrong.faults, rooms, 400)
-    job = rooms.jobs.start([*wish.words, *rooms.places], wish.title)
-    return RedirectResponse(f"/jobs/{job.id}", 303)
+    begun = rooms.commands.start([*wish.words, *rooms.places], wish.title)
+    return RedirectResponse(f"/commands/{begun.id}", 303)
 
 
-def _about(seen: Seen, rooms: Rooms) -> dict[str, Any]:
-    run = next(iter(rooms.index.find([opaque(seen.run)])), None) if seen.run else None
-    study = seen.study if seen.study and rooms.runs.study(seen.study) is not None else ""
-    exported = run is not None and seen.job.kind == "export" and seen.state == "finished"
+def _about(state: CommandState, rooms: Rooms) -> dict[str, Any]:
+    command, progress = state.command, rooms.commands.progress(state.command)
+    name = rooms.commands.run(command)
+    run = next(iter(rooms.index.find([opaque(name)])), None) if name else None  # which has a Resume of its own
+    exported = command.kind == "export" and state.status == "finished"
+    faulty = progress.failed is not None and progress.failed.faults  # the same words would fail again
+    several = progress.planned is not None and progress.planned.runs > 1
+    under_way = progress.under_way if several and state.running else []
     return {
-        "seen": seen,
+        "command": command,
+        "state": state,
+        "progress": progress,
+        "several": several,
+        "training": rooms.index.find([opaque(name) for name in under_way]),
         "run": run,
         "ready": exported and run is not None and rooms.index.folder(run).bundle.there,
-        "study": opaque(study) if study else "",
-        "again": run is None and bool(once_more(seen, rooms.runs, rooms.home_dir)),  # a run has a Resume of its own
+        "study": rooms.study(progress.study) if progress.study else "",
+        "again": run is None and not faulty and bool(once_more(state, rooms.runs, rooms.home_dir)),
+        "log": rooms.commands.log(command),
+        "most": SENTENCES,
     }
