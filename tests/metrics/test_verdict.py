@@ -239,7 +239,7 @@ def test_another_metric_can_decide(name: str) -> None:
     expected = np.mean([by.score(r.logits_NK, r.labels_N) for r in runs[:3]])
     assert c.rows[0].score == pytest.approx(expected) and c.rows[0].score_low < expected < c.rows[0].score_high
     assert c.pairs[0].difference == pytest.approx(abs(c.rows[0].score - c.rows[1].score))
-    assert by.title in c.verdict and by.show(expected) in c.table()[1]
+    assert by.title in c.verdict and by.show(expected) in c.table[1]
 
 
 def test_one_pair_of_runs_is_described_by_mcnemar_and_several_seeds_are_not() -> None:

@@ -108,7 +108,7 @@ def _context(story: Story, runs: Runs, folder: Path) -> dict[str, Any]:
         "answers": _answers(story),
         "who": [{"recipe": recipe, "words": _who(r[0])} for recipe, r in story.runs.items()],
         "charts": {"differences": None, "robustness": None, **drawn},
-        "table": story.comparison.table(),
+        "table": story.comparison.table,
         "table_note": _table_note(story),
         "covers": _covers(story),
         "sizes": _sizes(story),
