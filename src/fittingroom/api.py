@@ -79,11 +79,11 @@ class Run:
 
         from fittingroom.data import Images
         from fittingroom.training import predict
-        from fittingroom.training.fit import restore
+        from fittingroom.training.rebuild import rebuild
 
         labels = np.zeros(len(images_NCHW), np.int64)
         like = Images(images_NCHW, labels, self.folder.data.classes)
-        model = restore(self.recipe, self.folder.arrays("weights"), like)
+        model = rebuild(self.folder, like)
         return np.asarray(softmax(predict(model, like), axis=1))
 
     def __repr__(self) -> str:

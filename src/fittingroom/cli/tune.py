@@ -114,6 +114,7 @@ def tune(
     from fittingroom.cli.verdict import show_comparison
     from fittingroom.data import load
     from fittingroom.metrics.verdict import Question
+    from fittingroom.models import with_sources
     from fittingroom.report.gather import gather
     from fittingroom.report.page import write_report
     from fittingroom.report.tune_page import Found, write_tune_page
@@ -136,6 +137,8 @@ def tune(
 
     with share_of("reading pictures", silent) as tick:
         loaded = load(data or recipe.data.name, home, source.append, shape=recipe.data, strict=strict, tick=tick)
+    model = with_sources(recipe.model, loaded.train.shape, len(loaded.classes))  # the same for all trials
+    recipe = recipe.model_copy(update={"model": model})
     chosen = choose_device(device)
     workers, threads = sharing(chosen, launcher, at_once, batch)
     asked = room.Search(recipe, dimensions, loaded, tuple(names), pruner, batch, search_seed, chosen, threads)

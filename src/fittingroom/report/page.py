@@ -17,12 +17,12 @@ from fittingroom.report.gather import Story
 from fittingroom.report.mistakes import confusion_words, confusions, explorer, mistakes, only_one_is_right
 from fittingroom.report.pictures import data_uri, png_bytes, sheet
 from fittingroom.report.render import assets, both_modes, render, script_hash
-from fittingroom.report.repeat import commands, recipe_toml, run_cells
+from fittingroom.report.repeat import commands, run_cells
 from fittingroom.report.tables import deletion_words, effect_cells, part_table, robust_tables, weakest_words
 from fittingroom.spec.changes import told_apart
 from fittingroom.store import LoadedRun, Runs
 from fittingroom.store.atomic import write
-from fittingroom.store.runs import safe_name
+from fittingroom.store.runs import recipe_toml, safe_name
 
 Draw = Callable[[bool], theme.Chart]  # dark → chart
 

@@ -11,7 +11,6 @@ from fittingroom.metrics.metric import ACCURACY
 from fittingroom.report.gather import Story
 from fittingroom.spec.changes import changed
 from fittingroom.spec.read import read_recipe, shipped_recipes
-from fittingroom.spec.recipe import Recipe
 from fittingroom.store import LoadedRun
 
 
@@ -32,7 +31,8 @@ def commands(story: Story) -> tuple[str, str]:
     plain = True
     for name, runs in story.runs.items():
         recipe, folder = runs[0].recipe, runs[0].folder
-        changes = changed(read_recipe(name), recipe) if name in shipped_recipes() else None
+        ours = name in shipped_recipes() and not recipe.model.sources
+        changes = changed(read_recipe(name), recipe) if ours else None
         if changes is None:
             entries.append({"recipe": str(folder.path / "recipe.toml"), "name": name})
         else:
@@ -56,8 +56,3 @@ def commands(story: Story) -> tuple[str, str]:
         return f"fittingroom compare {' '.join(story.runs)} --data {story.data.name} --seeds {n}{asked}{suffix}", ""
     study = tomli_w.dumps({"seeds": n, "data": [story.data.name], "recipes": entries})
     return f"fittingroom compare study.toml{asked}{suffix}", study
-
-
-def recipe_toml(recipe: Recipe) -> str:
-    """A recipe as its TOML file."""
-    return tomli_w.dumps(recipe.model_dump(mode="json", exclude_none=True))

@@ -132,6 +132,9 @@ class ModelSpec(Strict):
     args: dict[
         str, int | Annotated[float, Field(allow_inf_nan=False)] | bool | str
     ] = {}  # keyword arguments of a registered or python model
+    sources: dict[
+        str, str
+    ] = {}  # the text of each module of a python model, by name: what is executed, and nothing else
     init: str = ""  # a run whose trained weights to start from; the last layer is new if the classes differ
     freeze: Literal["body"] | Annotated[int, Field(ge=0)] = (
         0  # so many first layers stay as they are (dropout goes on); "body": all but the last
@@ -145,6 +148,8 @@ class ModelSpec(Strict):
             raise ValueError(f'layers belong to kind = "sequential", not to "{self.kind}"')
         if (self.kind == "python") != bool(self.target):
             raise ValueError('kind = "python" and target = "module:function" come together')
+        if self.sources and self.target.partition(":")[0] not in self.sources:
+            raise ValueError(f'sources are of a python model and hold the module of target = "{self.target}"')
         if self.freeze and not self.init:
             raise ValueError("freeze keeps trained layers as they are and needs init, the run that trained them")
         if self.kind == "sequential" and self.args:
@@ -349,6 +354,7 @@ LATER: tuple[tuple[str, str, Any], ...] = (
     ("data", "exclude", []),
     ("model", "init", ""),
     ("model", "freeze", 0),
+    ("model", "sources", {}),
     ("optimizer", "layer_decay", 1.0),
     ("train", "balance", "none"),
     ("train", "balance_power", 0.5),

@@ -22,7 +22,7 @@ from fittingroom.study.crossval import folded
 from fittingroom.study.plan import threads_each
 from fittingroom.study.run import Trial
 from fittingroom.training import choose_device, predict, prepare_process
-from fittingroom.training.fit import restore
+from fittingroom.training.rebuild import rebuild
 
 
 def auditors(recipe: Recipe, dataset: str, k: int) -> list[Trial]:
@@ -62,6 +62,6 @@ def of_test(data: Dataset, runs: Sequence[RunFolder], log: Runs, device: str = "
     for run in runs:
         held_out = run.predictions("val")
         assert held_out is not None
-        model = restore(run.recipe, run.arrays("weights"), data.train, chosen)
+        model = rebuild(run, data.train, chosen)
         p_NK += probabilities(predict(model, images, chosen), temperature(*held_out)) / len(runs)
     return find_suspects("test", p_NK, images.labels_N), images

@@ -20,6 +20,7 @@ from fittingroom.study.launch import Launcher
 from fittingroom.training import choose_device, predict
 from fittingroom.training.fit import restore
 from fittingroom.training.predict import to_tensor
+from fittingroom.training.rebuild import recipe_of
 
 CHUNK = 1000  # images that are corrupted at once; part of what they suffer, since each chunk draws its own numbers
 VERSION = 1  # raised when the corruptions change
@@ -59,7 +60,7 @@ def stress(
     for number, ((name, digest), mine) in enumerate(by_data.items()):
         data = reload(name, digest, home_dir)
         images = data.test.unlock(partial(_announce, runs, [f.name for f in mine], data))
-        shared = _Shared(images, [(f.recipe, f.arrays("weights")) for f in mine], choose_device(device))
+        shared = _Shared(images, [(recipe_of(f), f.arrays("weights")) for f in mine], choose_device(device))
         said_PRN = by.each(_said, shared, parts, threads, partial(_part, tick, number, len(by_data)))
         said_RCSN: np.ndarray = np.stack(said_PRN, 1).reshape(len(mine), len(CORRUPTIONS), len(SEVERITIES), len(images))
         kinds = np.array(list(CORRUPTIONS))
