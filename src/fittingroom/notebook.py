@@ -95,11 +95,11 @@ class Run:
     def model(self) -> nn.Module:
         """The trained network, in evaluation mode: takes (N,C,H,W) floats in 0 … 1, gives (N,K) logits. Needs torch."""
         need("torch", "Run.model", "train")
-        from fittingroom.training.fit import restore
+        from fittingroom.training.rebuild import rebuild
 
         facts = self.folder.data
         like = Images(np.zeros((1, *facts.shape), np.uint8), np.zeros(1, np.int64), facts.classes)
-        return restore(self.recipe, self.folder.arrays("weights"), like)
+        return rebuild(self.folder, like)
 
     def predict(self, images_NCHW: np.ndarray) -> np.ndarray:
         """Class probabilities (N,K) of uint8 images (N,C,H,W), shaped like those it was trained on. Needs torch.

@@ -69,6 +69,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Raises `ValueError` for data that are no images, `FittingroomError` (a `ValueError` here) for a recipe that does not fit.
         """
+        from fittingroom.models import with_sources
         from fittingroom.study.initial import initial
         from fittingroom.study.sharing import threads_each
         from fittingroom.training import choose_device, choose_precision, fit, prepare_process
@@ -85,7 +86,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             device = choose_device(self.device)
             recipe = self._recipe()
             train_spec = recipe.train.model_copy(update={"precision": choose_precision(recipe.train.precision, device)})
-            self.recipe_ = recipe.model_copy(update={"train": train_spec})
+            model = with_sources(recipe.model, images_NCHW.shape[1:], len(self.classes_))
+            self.recipe_ = recipe.model_copy(update={"train": train_spec, "model": model})
             whole = Images(images_NCHW, labels_N, tuple(map(str, self.classes_)))
             selects = train_spec.select == "best_val" or bool(train_spec.patience)
             train, val = carve(whole, recipe.data.val_fraction if selects else 0.0, self.random_state)

@@ -95,11 +95,7 @@ def test_what_decides_a_result_decides_its_identity(fashion: Dataset, quick: Qui
     from fittingroom.spec.read import parse_recipe
 
     first = digest(parse_recipe(mine))
-    import linecache
-
-    sys.modules.pop("my_net")
-    (tmp_path / "my_net.py").write_text(source + "# changed, and longer\n")
-    linecache.clearcache()
+    (tmp_path / "my_net.py").write_text(source + "# changed\n")
     assert digest(parse_recipe(mine)) != first
 
 

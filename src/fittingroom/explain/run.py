@@ -20,7 +20,7 @@ from fittingroom.spec.framing import Framing
 from fittingroom.store import RunFolder, Runs
 from fittingroom.store.atomic import write
 from fittingroom.training import predict, prepare_process
-from fittingroom.training.fit import restore
+from fittingroom.training.rebuild import rebuild
 
 WRONG = 12  # confidently wrong test images that are explained
 DELETION_IMAGES = 500  # the first so many test images, for the deletion curve
@@ -59,7 +59,7 @@ def explain(
     data = reload(run.data.name, run.data.digest, home_dir)
     mine = [_mine(path, data.framing)[None] for path in own]
     train, _ = prepare(data, run.recipe.data)
-    model = restore(run.recipe, run.arrays("weights"), train)
+    model = rebuild(run, train)
     p_NK, labels_N = softmax(predictions[0].astype(np.float64), axis=1), predictions[1]
     beyond = [row for row in chosen if not 0 <= row < len(labels_N)]
     if beyond:

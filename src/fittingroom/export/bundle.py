@@ -30,7 +30,7 @@ from fittingroom.store.runs import recipe_toml
 from fittingroom.study.scored import scored_images
 from fittingroom.study.workplace import Workplace
 from fittingroom.training import predict
-from fittingroom.training.fit import restore
+from fittingroom.training.rebuild import rebuild
 
 SURE_AT = 0.5  # an answer less likely than that is more likely wrong than right
 INT8_MAY_LOSE = 0.003  # of accuracy
@@ -57,7 +57,7 @@ def export(
     data = reload(loaded.data.name, loaded.data.digest, place.home)
     test = scored_images(run, runs, data)
     weights = run.arrays("weights")
-    model = restore(loaded.recipe, weights, test)
+    model = rebuild(run, test)
     t, fitted_on = _temperature(loaded)
     say("writing the graph")
     graph = onnx_graph(model, loaded.data.shape, t, _about(loaded, data, t))

@@ -4,7 +4,7 @@ To add one: write a function with the parameters `channels, size, classes` (then
 here, decorate it with `@MODELS.register`, import it below. Registration alone puts it through the conformance test.
 """
 
-from fittingroom.models.build import Classifier, build, describe
+from fittingroom.models.build import Classifier, build, describe, with_sources
 from fittingroom.models.fastnet import fastnet
 from fittingroom.models.registry import MODELS
 from fittingroom.models.resnet import resnet10, resnet18, resnet20
@@ -14,5 +14,5 @@ from fittingroom.models.wide_resnet import wide_resnet
 
 __all__ = [
     "MODELS", "Classifier", "build", "describe", "fastnet", "resnet10", "resnet18", "resnet20", "sequential", "vgg",
-    "wide_resnet",
+    "wide_resnet", "with_sources",
 ]  # fmt: skip

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import sys
-import traceback
-from pathlib import Path
-from types import ModuleType
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from fittingroom.models.executed import where
 from fittingroom.models.registry import MODELS
 from fittingroom.models.sequential import sequential
+from fittingroom.models.source import capture, network
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import ModelSpec
 from fittingroom.spec.records import LayerFacts, Structure
+from fittingroom.spec.registry import is_ours
+
+SPELLINGS = {  # what a person's function is given, by the names that people use for it
+    "channels": ("channels", "in_channels"),
+    "size": ("size",),
+    "classes": ("classes", "num_classes", "n_classes"),
+}
 
 
 class Classifier(nn.Module):
@@ -61,18 +67,18 @@ def build(
     channels, *size = shape
     if spec.kind not in ("sequential", "python"):
         MODELS[spec.kind]  # an unknown name is told before anything else
+    spec = with_sources(spec, shape, classes)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if spec.kind == "sequential":
             body: nn.Module = sequential(spec.layers, channels, (size[0], size[1]), classes)
         elif spec.kind == "python":
-            body = _from_python(spec, channels, (size[0], size[1]), classes)
+            body = _called(network(spec), spec, shape, classes)
         else:
             body = MODELS.bind(spec.kind, spec.args, "model.args")(channels, (size[0], size[1]), classes)
-    model = Classifier(
-        body, np.zeros(channels) if mean_C is None else mean_C, np.ones(channels) if sd_C is None else sd_C
-    )
-    _check_output(model, spec, shape, classes)
+        none, one = np.zeros(channels), np.ones(channels)
+        model = Classifier(body, none if mean_C is None else mean_C, one if sd_C is None else sd_C)
+        _check_output(model, spec, shape, classes)  # by which a lazy layer is made
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
@@ -103,59 +109,55 @@ def describe(model: nn.Module, shape: tuple[int, int, int]) -> Structure:
     return Structure(layers=tuple(layers), parameters=parameters, flops=counter.get_total_flops())
 
 
-def source_of(spec: ModelSpec) -> str | None:
-    """The source of a user's own model (of its whole package, if it is in one), a part of a run's identity; None for ours."""
-    if spec.kind != "python":
-        return None
-    module = _import(spec.target.partition(":")[0])
-    top = sys.modules[module.__name__.partition(".")[0]]
-    file = Path(module.__file__ or "")
-    folder = Path(top.__file__ or "").parent
-    files = sorted(folder.rglob("*.py")) if hasattr(top, "__path__") and "site-packages" not in folder.parts else [file]
-    return "\n".join(f.read_text(encoding="utf-8") for f in files if f.is_file())
+def with_sources(spec: ModelSpec, shape: tuple[int, int, int], classes: int) -> ModelSpec:
+    """`spec` with the sources of a network of a person's own, as they are now; from then on it is made of those alone.
+
+    A registered network of a person's own becomes a python one, with all of its arguments.
+    Raises `FittingroomError` as `build` does.
+    """
+    function = MODELS.functions.get(spec.kind)
+    if spec.sources or (is_ours(function) if function else spec.kind != "python"):
+        return spec
+    args, given = spec.args, spec.target or function
+    if function:
+        complete = MODELS.complete(spec.kind, spec.args, "model.args")
+        args = {key: value for key, value in complete.items() if isinstance(value, bool | int | float | str)}
+
+    def attempt(made: Callable[..., nn.Module]) -> None:
+        with torch.random.fork_rng(devices=[]):
+            _check_output(_called(made, spec.model_copy(update={"args": args}), shape, classes), spec, shape, classes)
+
+    target, sources = capture(given, attempt)
+    return spec.model_copy(update={"kind": "python", "target": target, "args": args, "sources": sources})
 
 
-def _from_python(spec: ModelSpec, channels: int, size: tuple[int, int], classes: int) -> nn.Module:
-    """A user's `module:function`, called with `channels`, `size`, `classes` and the recipe's args."""
-    module_name, _, function_name = spec.target.partition(":")
-    function = getattr(_import(module_name), function_name, None)
-    if not callable(function):
-        raise FittingroomError.at(
-            "model.target", f'{module_name} has no function "{function_name}"; write "module:function"'
-        )
-    keywords = {"channels": channels, "size": size, "classes": classes, **spec.args}
+def _called(function: Callable[..., Any], spec: ModelSpec, shape: tuple[int, int, int], classes: int) -> nn.Module:
+    """What a person's function or class gives for what of `channels`, `size` and `classes` it takes, and `model.args`."""
+    values = {"channels": shape[0], "size": shape[1:], "classes": classes}
+    what = spec.target or spec.kind
     try:
-        inspect.signature(function).bind(**keywords)
+        signature = inspect.signature(function)
+        named = {
+            name: values[key] for key, names in SPELLINGS.items() for name in names if name in signature.parameters
+        }
+        open_ended = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+        if open_ended and not isinstance(function, type) and not named:
+            named = values
+        signature.bind(**(keywords := named | spec.args))
     except (TypeError, ValueError) as error:
+        given = ", ".join(name for names in SPELLINGS.values() for name in names)
         raise FittingroomError.at(
-            "model.target", f"{spec.target} does not take {', '.join(keywords)}: {error}"
+            "model.target", f"{what} cannot be called: {error}; it is given what it takes of {given}, and model.args"
         ) from None
     try:
         body = function(**keywords)
-    except Exception as error:
-        raise FittingroomError.at("model.target", f"{spec.target} failed: {_where(error)}") from error
+    except FittingroomError:
+        raise
+    except Exception as error:  # it is a person's code
+        raise FittingroomError.at("model.target", f"{what} failed: {where(error)}") from error
     if not isinstance(body, nn.Module):
-        raise FittingroomError.at("model.target", f"{spec.target} gave a {type(body).__name__}, not a torch.nn.Module")
+        raise FittingroomError.at("model.target", f"{what} gave a {type(body).__name__}, not a torch.nn.Module")
     return body
-
-
-def _import(module_name: str) -> ModuleType:
-    here = str(Path.cwd())
-    if here not in sys.path:  # as `python -m` would: a model in the working directory is found
-        sys.path.insert(0, here)
-    try:
-        return importlib.import_module(module_name)
-    except Exception as error:  # it runs a user's code
-        raise FittingroomError.at(
-            "model.target", f"cannot import {module_name} from {here}: {_where(error)}"
-        ) from error
-
-
-def _where(error: Exception) -> str:
-    """A user's own error, with the line it came from."""
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{place}"
 
 
 def _check_output(model: nn.Module, spec: ModelSpec, shape: tuple[int, int, int], classes: int) -> None:
@@ -164,9 +166,11 @@ def _check_output(model: nn.Module, spec: ModelSpec, shape: tuple[int, int, int]
     try:
         with torch.no_grad():
             logits = model(torch.zeros(2, *shape))
+    except FittingroomError:
+        raise
     except Exception as error:
         c, h, w = shape
-        raise FittingroomError(f"model {spec.kind} does not take {c}×{h}×{w} images: {error}") from error
+        raise FittingroomError(f"model {spec.kind} does not take {c}×{h}×{w} images: {where(error)}") from error
     finally:
         model.train(was_training)
     found = logits.shape[1:] if isinstance(logits, Tensor) else type(logits).__name__

@@ -40,7 +40,7 @@ from fittingroom.study.run import train
 from fittingroom.study.sharing import threads_each
 from fittingroom.study.workplace import Workplace
 from fittingroom.training import choose_device, predict, prepare_process
-from fittingroom.training.fit import restore
+from fittingroom.training.rebuild import rebuild
 
 AUDITORS = {"mnist": "fast-mnist"}  # the recipe whose models audit a data set, unless another is named
 OTHER_AUDITOR = "fast-fashion"
@@ -193,6 +193,6 @@ def of_test(data: Dataset, runs: Sequence[RunFolder], place: Workplace) -> tuple
     for run in runs:
         held_out = run.predictions("val")
         assert held_out is not None
-        model = restore(run.recipe, run.arrays("weights"), data.train, chosen)
+        model = rebuild(run, data.train, chosen)
         p_NK += probabilities(predict(model, images, chosen), temperature(*held_out)) / len(runs)
     return find_suspects("test", p_NK, images.labels_N), images

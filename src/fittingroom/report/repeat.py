@@ -31,7 +31,8 @@ def commands(story: Story) -> tuple[str, str]:
     plain = True
     for name, runs in story.runs.items():
         recipe, folder = runs[0].recipe, runs[0].folder
-        changes = changed(read_recipe(name), recipe) if name in shipped_recipes() else None
+        ours = name in shipped_recipes() and not recipe.model.sources
+        changes = changed(read_recipe(name), recipe) if ours else None
         if changes is None:
             entries.append({"recipe": str(folder.path / "recipe.toml"), "name": name})
         else:

@@ -8,6 +8,7 @@ from typing import Any
 
 import tomli_w
 
+from fittingroom.spec.digest import digest
 from fittingroom.spec.read import read_recipe, shipped_recipes
 from fittingroom.spec.recipe import Recipe
 
@@ -23,8 +24,16 @@ def changed(shipped: Recipe, used: Recipe) -> list[str]:
     >>> changed(shipped, read_recipe("readme-004-mlp", ["train.epochs=3", "model.layers.3.dropout=0.1"]))
     ['model.layers.3.dropout=0.1', 'train.epochs=3']
     """
-    before, after = (recipe.model_dump(mode="json", exclude_none=True) for recipe in (shipped, used))
+    before, after = (plain(recipe) for recipe in (shipped, used))
     return [f"{path}={inline(value)}" for path, value in _differences(before, after) if path.split(".")[0] not in PROSE]
+
+
+def plain(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as plain data, with the beginning of a digest where its model's sources are."""
+    found = recipe.model_dump(mode="json", exclude_none=True)
+    if sources := found["model"].pop("sources"):
+        found["model"]["sources"] = digest(sources)[:8]
+    return found
 
 
 def told_apart(recipes: Iterable[Recipe]) -> list[str]:

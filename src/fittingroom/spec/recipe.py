@@ -134,6 +134,9 @@ class ModelSpec(Strict):
     args: dict[str, int | Annotated[float, Field(allow_inf_nan=False)] | bool | str] = Field(
         default={}, description="keyword arguments of a registered or python model"
     )
+    sources: dict[str, str] = Field(
+        default={}, description="python: the text of each of its modules, by name: what is executed, and nothing else"
+    )
     init: str = Field(
         default="", description="a run whose trained weights to start from; the last layer is new if the classes differ"
     )
@@ -149,6 +152,8 @@ class ModelSpec(Strict):
             raise ValueError(f'layers belong to kind = "sequential", not to "{self.kind}"')
         if (self.kind == "python") != bool(self.target):
             raise ValueError('kind = "python" and target = "module:function" come together')
+        if self.sources and self.target.partition(":")[0] not in self.sources:
+            raise ValueError(f'sources are of a python model and hold the module of target = "{self.target}"')
         if self.freeze and not self.init:
             raise ValueError("freeze keeps trained layers as they are and needs init, the run that trained them")
         if self.kind == "sequential" and self.args:
@@ -380,6 +385,7 @@ LATER: tuple[tuple[str, str, Any], ...] = (
     ("data", "exclude", []),
     ("model", "init", ""),
     ("model", "freeze", 0),
+    ("model", "sources", {}),
     ("optimizer", "layer_decay", 1.0),
     ("train", "balance", "none"),
     ("train", "balance_power", 0.5),

@@ -424,7 +424,10 @@ def _is_part(run: RunFolder) -> bool:
 
 def recipe_toml(recipe: Recipe) -> str:
     """A recipe as a file's text, every value written out; without what belongs to its source and not to a run."""
-    return tomli_w.dumps(recipe.model_dump(mode="json", exclude_none=True, exclude={"claims", "measured", "space"}))
+    tree = recipe.model_dump(mode="json", exclude_none=True, exclude={"claims", "measured", "space"})
+    if not recipe.model.sources:
+        del tree["model"]["sources"]
+    return tomli_w.dumps(tree, multiline_strings=True)
 
 
 def load_npz(path: Path, wanted: Sequence[str] | None = None) -> dict[str, np.ndarray]:

@@ -11,19 +11,19 @@ from typing import Any
 import torch
 from torch import nn
 
-from fittingroom.augment import AUGMENTATIONS, pipeline
+from fittingroom.augment import pipeline
 from fittingroom.data import Dataset, fold_of
 from fittingroom.data.decisions import excluded_rows
-from fittingroom.models import MODELS, build, describe
-from fittingroom.models.build import source_of
-from fittingroom.spec.digest import NUMERICS, digest
+from fittingroom.models import build, describe, with_sources
+from fittingroom.spec.digest import NUMERICS
 from fittingroom.spec.errors import FittingroomError
-from fittingroom.spec.recipe import AugmentSpec, Recipe
+from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.records import Structure
 from fittingroom.store import RunFolder, Runs
 from fittingroom.store.runs import run_name
 from fittingroom.study.initial import Initial, initial
 from fittingroom.training import choose_precision
+from fittingroom.training.rebuild import run_digest
 from fittingroom.training.start import frozen, start_from
 from fittingroom.training.team import normalisations
 
@@ -60,38 +60,16 @@ class Job:
     @cached_property
     def identity(self) -> dict[str, Any]:
         """All that decides the result, and its digest; for a part of a study, which one."""
-        recipe = self.complete.deciding()
-        if self.initial:
-            recipe["model"]["init"] = self.initial.sha256
-        deciding = {
-            "recipe": recipe,
-            "data": self.data_digest,
-            "seed": self.seed,
-            "device": self.device,
-            "model_source": source_of(self.recipe.model),
-            "numerics": NUMERICS,
-        }
-        if self.workers > 1:
-            deciding["workers"] = self.workers
+        init = self.initial.sha256 if self.initial else ""
         return {
-            "digest": digest(deciding),
+            "digest": run_digest(self.recipe, init, self.data_digest, self.seed, self.device, self.workers),
             "recipe": self.recipe.name,
             "dataset": self.recipe.data.name,
-            **{key: deciding[key] for key in ("seed", "device", "numerics")},
+            "seed": self.seed,
+            "device": self.device,
+            "numerics": NUMERICS,
             **({"part": self.part, "study": self.study} if self.part else {}),
         }
-
-    @cached_property
-    def complete(self) -> Recipe:
-        """The recipe with every default of its augmentations and its model written out: a default may change later."""
-        augment = tuple(
-            AugmentSpec(kind=step.kind, **AUGMENTATIONS.complete(step.kind, step.params, f"augment.{i}"))
-            for i, step in enumerate(self.recipe.augment)
-        )
-        model = self.recipe.model
-        if model.kind in MODELS.functions:
-            model = model.model_copy(update={"args": MODELS.complete(model.kind, model.args, "model.args")})
-        return self.recipe.model_copy(update={"augment": augment, "model": model})
 
     @property
     def name(self) -> str:
@@ -112,24 +90,25 @@ def resolve(
     Raises `FittingroomError` for a model or an augmentation that does not fit.
     """
     first = initial(recipe.model.init, runs)
+    model = with_sources(recipe.model, whole.train.shape, len(whole.classes))
     resolved = recipe.model_copy(
         update={
             "data": recipe.data.model_copy(
                 update={"name": whole.name, "exclude": excluded_rows(recipe.data.exclude, whole), **dict(whole.shape)}
             ),
-            "model": recipe.model.model_copy(update={"init": first.label if first else ""}),
+            "model": model.model_copy(update={"init": first.label if first else ""}),
             "train": recipe.train.model_copy(update={"precision": choose_precision(recipe.train.precision, device)}),
         }
     )
     data = fold_of(whole, resolved.data)
-    model = build(resolved.model, data.train.shape, len(data.classes))
+    network = build(resolved.model, data.train.shape, len(data.classes))
     if first:
         start = first.read()
-        start_from(model, start.weights, start.classes == data.classes)
-    frozen(model, resolved.model)
-    structure = describe(model, data.train.shape)
+        start_from(network, start.weights, start.classes == data.classes)
+    frozen(network, resolved.model)
+    structure = describe(network, data.train.shape)
     flops = structure.flops
-    _try(model, resolved, data)
+    _try(network, resolved, data)
     work = float(3 * flops * resolved.train.epochs * (resolved.data.limit or len(data.train)))
     return Job(
         recipe=resolved,

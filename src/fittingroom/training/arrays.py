@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from fittingroom.spec.errors import FittingroomError
+
 
 def to_arrays(model: nn.Module) -> dict[str, np.ndarray]:
     """A model's parameters and buffers as arrays, by name."""
@@ -15,7 +17,23 @@ def to_arrays(model: nn.Module) -> dict[str, np.ndarray]:
 
 
 def load_arrays(model: nn.Module, arrays: Mapping[str, np.ndarray]) -> None:
-    """Put `arrays` into the model in place, which keeps each tensor's memory format."""
+    """Put `arrays` into the model in place, which keeps each tensor's memory format.
+
+    Raises `FittingroomError` that names the first tensor for which they are not made.
+    """
+    own = model.state_dict()
+    for name in [*own, *arrays]:
+        expected = _shape(own[name]) if name in own else "no such tensor"
+        found = _shape(arrays[name]) if name in arrays else "none"
+        if expected != found:
+            raise FittingroomError(
+                f"these weights are of another network: {name.removeprefix('body.')} should be {expected}, and is {found}; "
+                "give the recipe that they were trained with"
+            )
     with torch.no_grad():
-        for name, value in model.state_dict().items():
+        for name, value in own.items():
             value.copy_(torch.from_numpy(arrays[name]))
+
+
+def _shape(array: torch.Tensor | np.ndarray) -> str:
+    return "×".join(map(str, array.shape)) or "one number"

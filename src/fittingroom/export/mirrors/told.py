@@ -12,7 +12,7 @@ from fittingroom.metrics.classes import mean_confusion
 from fittingroom.metrics.intervals import mean_interval, wilson
 from fittingroom.metrics.metric import LOG_LOSS
 from fittingroom.report import charts, theme
-from fittingroom.spec.changes import inline
+from fittingroom.spec.changes import PROSE, inline, plain
 from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.records import DataFacts, Environment, Epoch, Metrics
 from fittingroom.store import RunFolder
@@ -54,9 +54,7 @@ class Told:
     @property
     def params(self) -> dict[str, Value]:
         """The seed, and the resolved recipe by path, with one value for each layer and each step of augmentation."""
-        tree = self.recipe.model_dump(
-            mode="json", exclude_none=True, exclude={"name", "description", "source", "claims", "measured", "space"}
-        )
+        tree = {key: part for key, part in plain(self.recipe).items() if key not in PROSE}
         tree["model"]["layers"] = [
             layer.model_dump(mode="json", exclude_defaults=True) for layer in self.recipe.model.layers
         ]

@@ -160,8 +160,8 @@ def _first(dimension: Dimension) -> Any:
 def _latency_s(run: RunFolder, data: Dataset, device: str) -> float:
     """Seconds for one image, in this process, while no trial runs."""
     from fittingroom.training import predict
-    from fittingroom.training.fit import restore
+    from fittingroom.training.rebuild import rebuild
 
-    model = restore(run.recipe, run.arrays("weights"), data.train, device)
+    model = rebuild(run, data.train, device)
     one = data.train.images_NCHW[:1]
     return median_s(lambda: predict(model, one, device))

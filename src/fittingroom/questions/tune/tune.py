@@ -12,6 +12,7 @@ from fittingroom.data import Dataset
 from fittingroom.metrics.search import Searched
 from fittingroom.metrics.story import Story, gather
 from fittingroom.metrics.verdict import Question
+from fittingroom.models import with_sources
 from fittingroom.questions.answer import Answer, Table
 from fittingroom.questions.compare import called, names, page_of, remember
 from fittingroom.questions.tune.loop import run_search
@@ -116,6 +117,8 @@ def tune(
     if space is None:
         space = parse_space(recipe.space, f"{recipe.name}: space")
     images = place.load(data or recipe.data.name, recipe.data)
+    model = with_sources(recipe.model, images.train.shape, len(images.classes))  # the same for all trials
+    recipe = recipe.model_copy(update={"model": model})
     name = kept.name or f"{recipe.name}-{called(data or recipe.data.name)}"
     device = choose_device(place.device)
     workers, threads = sharing(device, place.launcher, place.at_once, settings.batch)
