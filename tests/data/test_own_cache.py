@@ -369,7 +369,7 @@ def mapped(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """From now on every tensor file is too large for the memory."""
 
     def switch() -> None:
-        monkeypatch.setattr("fittingroom.data.own.RESIDENT_BYTES", 0)
+        monkeypatch.setattr(own, "RESIDENT_BYTES", 0)
         monkeypatch.setattr(making, "RESIDENT_BYTES", 0)
 
     return switch

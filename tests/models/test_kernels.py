@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
+from fittingroom.models import kernels
 from fittingroom.models.kernels import Dropout, ReluMaxPool2d, _ReluMaxPool
 
 sides = st.integers(2, 13)
@@ -33,7 +34,7 @@ def test_relu_and_max_pool_in_one_pass_are_torchs_two_layers_bit_for_bit(
 def test_blocks_of_images_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     x = torch.randn(7, 4, 6, 6).bfloat16().contiguous(memory_format=torch.channels_last).requires_grad_()
     whole = torch.autograd.grad(ReluMaxPool2d()(x).sum(), x)[0]
-    monkeypatch.setattr("fittingroom.models.kernels.BLOCK_BYTES", 1)
+    monkeypatch.setattr(kernels, "BLOCK_BYTES", 1)
     assert torch.equal(whole, torch.autograd.grad(ReluMaxPool2d()(x).sum(), x)[0])
 
 

@@ -17,7 +17,7 @@ from scipy.special import softmax
 from sklearn.metrics import accuracy_score, log_loss
 
 from fittingroom.cli.main import app
-from fittingroom.data import Dataset, Images, LockedTest, fold_numbers, fold_of, load, not_test, prepare
+from fittingroom.data import Dataset, Images, LockedTest, dataset, fold_numbers, fold_of, load, not_test, prepare
 from fittingroom.data.duplicates import NEAR_RMS
 from fittingroom.metrics.folds import pooled
 from fittingroom.metrics.story import of_study
@@ -119,7 +119,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
 
     monkeypatch.setattr(executing, "fit", fit)
     monkeypatch.setattr(LockedTest, "unlock", unlock)
-    monkeypatch.setattr("fittingroom.data.dataset.LockedTest", Sealed)  # a part's is made in another module
+    monkeypatch.setattr(dataset, "LockedTest", Sealed)  # a part's is made in another module
     return found
 
 

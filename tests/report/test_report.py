@@ -194,6 +194,7 @@ def test_hostile_names_stay_text_on_every_other_page(
 ) -> None:
     from fittingroom.augment.corruptions import CORRUPTIONS
     from fittingroom.explain import explain
+    from fittingroom.explain import run as explaining
     from fittingroom.metrics.audit import Measured, describe
     from fittingroom.metrics.suspects import find_suspects
     from fittingroom.questions.replicate import Claimed, grouped, judgements
@@ -207,7 +208,7 @@ def test_hostile_names_stay_text_on_every_other_page(
 
     # what is computed is tested elsewhere; here only its names matter
     monkeypatch.setattr("fittingroom.questions.stress.CORRUPTIONS", {"shift": CORRUPTIONS["shift"]})
-    monkeypatch.setattr("fittingroom.explain.run.embedding", lambda features, jobs: features[:, :2])
+    monkeypatch.setattr(explaining, "embedding", lambda features, jobs: features[:, :2])
     runs, folders = finished
     other, copies = hostile_copy(runs, folders, tmp_path / "runs")
     harm(copies, Workplace(runs=other, device="cpu"), InThisProcess())

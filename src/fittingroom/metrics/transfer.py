@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fittingroom.metrics.metric import METRICS
-from fittingroom.metrics.verdict import Comparison, Row
+from fittingroom.metrics.rows import Row
+from fittingroom.metrics.verdict import Comparison
 from fittingroom.metrics.words import pair_sentence
 from fittingroom.spec.records import Record
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from fittingroom.data import Dataset
+from fittingroom.metrics.rows import Pair, Row
 from fittingroom.metrics.story import Story, gather
-from fittingroom.metrics.verdict import Comparison, Pair, Question, Row
+from fittingroom.metrics.verdict import Comparison, Question
 from fittingroom.questions.answer import Answer, Table
 from fittingroom.report.page import figures, write_report
 from fittingroom.report.theme import Draw, Figure
