@@ -10,6 +10,7 @@ from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import Recipe
 from fittingroom.store import RunFolder
 from fittingroom.store.atomic import explained
+from fittingroom.store.events import Planned
 from fittingroom.study.execute import is_finished
 from fittingroom.study.job import cautions, of_workers, resolve
 from fittingroom.study.launch import choose_launcher, launch
@@ -44,13 +45,15 @@ def train(
     run = job.folder(place.runs)
     if begin == "resume" and not (run.path / "run.json").exists():
         raise FittingroomError(f"there is nothing to resume at {run.path}; leave --resume away to start")
+    there = is_finished(run, job) and begin != "fresh"
+    progress.event(Planned(runs=1, finished=int(there)))
     try:
         with progress.jobs([job]) as listen, launcher:
             for line in [*(f"warning: {w}" for w in cautions(recipe, whole)), *of_workers(job, whole)]:
                 progress.note(line)
             if run.epochs and not run.done and begin != "fresh":
                 progress.note(f"going on after epoch {len(run.epochs)} of {recipe.train.epochs} (--fresh starts over)")
-            elif is_finished(run, job) and begin != "fresh":
+            elif there:
                 progress.note("this run is finished already; here is its result (--fresh trains it again)")
             launcher.check(job)
             with explained(run.path):

@@ -68,7 +68,7 @@ class Job:
             "seed": self.seed,
             "device": self.device,
             "numerics": NUMERICS,
-            **({"part": self.part, "study": self.study} if self.part else {}),
+            **({"part": self.part, "study": self.study} if self.part or self.recipe.data.folds else {}),
         }
 
     @property
