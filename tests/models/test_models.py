@@ -181,7 +181,10 @@ def test_repeat_gives_each_round_weights_of_its_own() -> None:
         ({"kind": "wide_resnet", "args": {"depth": 17}}, "nearest: 16"),
         ({"kind": "python", "target": "no_such_module:build"}, "cannot import no_such_module"),
         ({"kind": "python", "target": "math:nothing"}, 'math has no function "nothing"'),
-        ({"kind": "python", "target": "math:sqrt"}, "math:sqrt cannot be called: missing a required .*: 'x'; it is given what it takes of channels"),
+        (
+            {"kind": "python", "target": "math:sqrt"},
+            "math:sqrt cannot be called: missing a required .*: 'x'; it is given what it takes of channels",
+        ),
     ],
 )
 def test_mistakes_in_a_model(spec: dict[str, object], text: str) -> None:
