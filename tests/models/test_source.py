@@ -504,3 +504,14 @@ def test_a_network_that_is_registered_in_a_cell_becomes_its_source(
     found = with_sources(ModelSpec(kind="mynet"), SHAPE, K)
     assert found.args == {"width": 8} and build(found, SHAPE, K).body[1].out_features == 8
     assert with_sources(ModelSpec(kind="resnet20"), SHAPE, K) == ModelSpec(kind="resnet20")
+
+
+def test_one_that_a_file_registers_is_its_file(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MODELS, "functions", dict(MODELS.functions))
+    text = PLAIN.replace("def build", "@MODELS.register\ndef filed").replace("hidden=8", "*, hidden=8")
+    write(here, {"mymodels": f"from fittingroom.models import MODELS\n{text}"})
+    monkeypatch.syspath_prepend(here)
+    importlib.import_module("mymodels")
+    monkeypatch.delitem(sys.modules, "mymodels")
+    found = with_sources(ModelSpec(kind="filed"), SHAPE, K)
+    assert (found.target, found.args) == ("mymodels:filed", {"hidden": 8}) and list(found.sources) == ["mymodels"]

@@ -360,7 +360,7 @@ def models(as_json: Json = False) -> None:
 
     special = {
         "sequential": "Any plain stack of layers, as inline tables: conv, pool, norm, act, dropout, flatten, dense, repeat.",
-        "python": 'Your own: target = "module:function", called with channels, size, classes and model.args.',
+        "python": 'Your own: target = "module:function", called with what it takes of channels, size, classes, and model.args.',
     }
     _print_registry("model.args", MODELS.functions, special, as_json)
 
