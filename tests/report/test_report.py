@@ -27,6 +27,7 @@ from fittingroom.report import theme
 from fittingroom.report.page import figures, write_report
 from fittingroom.spec.changes import changed
 from fittingroom.spec.errors import FittingroomError
+from fittingroom.questions.compare import Compared
 from fittingroom.spec.recipe import Recipe
 from fittingroom.store import RunFolder, Runs
 from fittingroom.store.atomic import write
@@ -162,8 +163,9 @@ def test_the_gallery_filters_in_a_real_browser(finished: tuple[Runs, list[RunFol
 def test_hostile_class_names_stay_text(finished: tuple[Runs, list[RunFolder]], tmp_path: Path) -> None:
     runs, folders = finished
     other, copies = hostile_copy(runs, folders, tmp_path / "runs")
-    html = write_report(gather(copies, other), other, tmp_path / "r.html", tmp_path / "png").read_text()
-    page = parsed(html)
+    answer = Compared(gather(copies, other), other, tmp_path / "r.html")
+    answer.save_figures(tmp_path / "png")
+    page = parsed(answer.report().read_text())
     scripts = [attributes for tag, attributes in page.tags if tag == "script"]
     assert scripts == [{"type": "application/json"}, {}]
     assert not [tag for tag, attributes in page.tags if "onerror" in attributes]
@@ -204,7 +206,8 @@ def test_hostile_names_stay_text_on_every_other_page(
     from fittingroom.report.explain_page import write_explain_page
     from fittingroom.report.stress_page import write_stress_page
     from fittingroom.spec.read import read_recipe
-    from fittingroom.spec.recipe import Claim
+    from fittingroom.questions.compare import Compared
+from fittingroom.spec.recipe import Claim
 
     # what is computed is tested elsewhere; here only its names matter
     monkeypatch.setattr("fittingroom.questions.stress.CORRUPTIONS", {"shift": CORRUPTIONS["shift"]})

@@ -19,7 +19,7 @@ from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import Recipe
 from fittingroom.store import Runs
 from fittingroom.study import launch
-from fittingroom.study.launch import InThisProcess, LocalPool
+from fittingroom.study.launch import InThisProcess, LocalPool, launcher
 
 
 def test_each_item_in_its_order_wherever() -> None:
@@ -61,7 +61,7 @@ def test_two_studies_with_the_same_runs_wait_for_each_other(tmp_path: Path) -> N
 def test_a_run_that_another_process_has_is_waited_for_and_ends_once(
     at_once: int, fashion: Dataset, quick: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(launch, "LOOK_S", 0.01)
+    monkeypatch.setattr(launcher, "LOOK_S", 0.01)
     runs = Runs(tmp_path)
     job = plan(quick(), fashion, 0, "cpu", 1)
     held, said, ended = ExitStack(), [], []  # type: ExitStack, list[str], list[int]
@@ -72,7 +72,7 @@ def test_a_run_that_another_process_has_is_waited_for_and_ends_once(
         assert not ended
         held.close()  # the other process is done with it
 
-    with launch.launcher("local", at_once) as by:
+    with launch.choose_launcher("local", at_once) as by:
         (outcome,) = launch.run_and_wait(
             [job], runs, by, lambda n, sign: ended.append(n) if sign is None else None, say
         )

@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 from listening import open_to_others
+from notebook import Notebook
 from planned import study_of
 from waiting import PATIENCE_S, until
 
 from fittingroom.data import Dataset, LockedTest
+from fittingroom.models.source import capture
 from fittingroom.spec.errors import FittingroomError
-from fittingroom.spec.recipe import Recipe
+from fittingroom.spec.recipe import ModelSpec, Recipe
 from fittingroom.store import RunFolder, Runs
 from fittingroom.study.execute import Update
 
@@ -93,6 +95,20 @@ def test_the_reading_of_the_test_set_is_logged_before_its_images_leave(
     study.train(lambda n, s: wide.extend(open_to_others("ray::", "raylet", "gcs_server")))
     assert not wide  # loopback only
     assert seen == [{"fashion-mnist": 1}, {"fashion-mnist": 2}]
+
+
+def test_a_network_that_only_a_cell_defines_is_trained_there(
+    quick: Quick, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notebook = Notebook(monkeypatch)
+    notebook.run(
+        "from torch import nn\nlayer = nn.Linear\nNet = lambda classes: nn.Sequential(nn.Flatten(), layer(784, classes))"
+    )
+    target, sources = capture(notebook["Net"])
+    own = quick().model_copy(update={"model": ModelSpec(kind="python", target=target, sources=sources)})
+    runs = Runs(tmp_path)
+    (run,) = study_of([own], runs, launcher="ray").train()
+    assert run.done and run.recipe.model.sources == sources and run.metrics.test and run.metrics.test.accuracy > 0.5
 
 
 def test_what_fails_there_is_told_here_and_the_others_finish(quick: Quick, tmp_path: Path) -> None:

@@ -25,7 +25,6 @@ from fittingroom.models.executed import SHOWN, on_disk
 from fittingroom.spec.errors import FittingroomError
 
 FUTURE = "from __future__ import annotations"  # what is only said about types need not be there
-FLAGS = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
 COMPREHENSIONS = ("listcomp", "setcomp", "dictcomp", "genexpr")
 PLAIN = (type(None), bool, int, float, str, tuple, list, dict)
 WAY_OUT = "put it into a file, or make it inside of the network"
@@ -55,8 +54,28 @@ class Part:
 class File:
     """A text that something is defined in."""
 
-    lines: list[str]
+    text: str
     tree: ast.Module
+
+    def holds(self, codes: list[CodeType]) -> bool:
+        """Whether the text, compiled, gives these codes: a file may have been changed since it was executed."""
+        flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT  # as in a notebook
+        if codes:
+            flags |= codes[0].co_flags & __future__.annotations.compiler_flag
+        compiled = list(_inside(compile(self.text, "<excerpt>", "exec", flags, dont_inherit=True)))
+        return all(
+            any(_same(one, code) and one.co_firstlineno == code.co_firstlineno for one in compiled) for code in codes
+        )
+
+    def cut(self, node: Definition) -> str:
+        """The text of one definition."""
+        if isinstance(node, ast.Lambda):
+            return ast.unparse(node)
+        lines = self.text.splitlines(keepends=True)[_first_line(node) - 1 : node.end_lineno]
+        text = textwrap.dedent("".join(lines)).rstrip()
+        if ast.dump(ast.parse(text).body[0]) != ast.dump(node):  # a text of several lines, inside of an `if`
+            return ast.unparse(node)
+        return text
 
 
 class Excerpt:
@@ -225,12 +244,10 @@ class Excerpt:
             module = sys.modules.get(value.__module__)
             files = [*self.files.values(), *_cells(), *self._file(getattr(module, "__file__", None) or "")]
         texts: dict[str, Definition] = {}
-        for file in files:
+        for file in (file for file in files if file.holds(codes)):
             for node in ast.walk(file.tree):
-                if isinstance(node, Definition) and _may_define(node, value, codes):
-                    text = _text(node, file.lines)
-                    if _says(text, value, codes):
-                        texts[text] = node
+                if isinstance(node, Definition) and _defines(node, value, codes):
+                    texts[file.cut(node)] = node
             if texts and not codes:
                 break  # the newest
         if len(texts) != 1:
@@ -294,38 +311,36 @@ def _ordered(parts: Mapping[str, Part]) -> list[str]:
     return done
 
 
-def _text(node: Definition, lines: list[str]) -> str:
-    if isinstance(node, ast.Lambda):
-        return ast.unparse(node)
-    return textwrap.dedent("".join(lines[_first_line(node) - 1 : node.end_lineno])).rstrip()
-
-
 def _first_line(node: Definition) -> int:
     decorators: list[ast.expr] = getattr(node, "decorator_list", [])
     return min([node.lineno, *(part.lineno for part in decorators)])
 
 
-def _may_define(node: Definition, value: type | FunctionType, codes: list[CodeType]) -> bool:
+def _defines(node: Definition, value: type | FunctionType, codes: list[CodeType]) -> bool:
+    """Whether `node`, in a text that holds `codes`, is where `value` was defined."""
+    first = codes[0].co_firstlineno if codes else None
     if isinstance(value, type):
-        inside = not codes or _first_line(node) <= codes[0].co_firstlineno <= (node.end_lineno or 0)
-        return isinstance(node, ast.ClassDef) and node.name == value.__name__ and inside
+        if not isinstance(node, ast.ClassDef) or node.name != value.__name__:
+            return False
+        if first is None:
+            return _bound(node) <= {*vars(value), "__annotations__"}
+        return _first_line(node) <= first <= (node.end_lineno or 0)
     name = "<lambda>" if isinstance(node, ast.Lambda) else node.name
-    return (name, _first_line(node)) == (value.__code__.co_name, value.__code__.co_firstlineno)
+    if (name, _first_line(node)) != (codes[0].co_name, first):
+        return False
+    spans = {span for span in codes[0].co_positions() if None not in span}
+    body = node.body  # of several lambdas on a line, the one that does what stands there
+    return not isinstance(body, ast.expr) or not spans or _span(body) in spans
 
 
-def _says(text: str, value: type | FunctionType, codes: list[CodeType]) -> bool:
-    """Whether `text`, compiled, is what `value` does: a file may have changed, and functions may have been put in."""
-    is_lambda = not isinstance(value, type) and value.__code__.co_name == "<lambda>"
-    flags = codes[0].co_flags & FLAGS if codes else 0
-    whole = compile(f"_ = {text}" if is_lambda else text, "<excerpt>", "exec", flags, dont_inherit=True)
-    compiled = list(_inside(whole))
-    if not isinstance(value, type):
-        return any(_same(code, value.__code__) for code in compiled)
-    if not codes:
-        [table] = symtable(text, "<excerpt>", "exec").get_children()
-        assigned = (symbol.get_name() for symbol in table.get_symbols() if symbol.is_assigned())
-        return {*vars(value), "__annotations__"}.issuperset(assigned)
-    return all(any(_same(one, code) for one in compiled) for code in codes)
+def _span(node: ast.expr) -> tuple[int, int | None, int, int | None]:
+    return node.lineno, node.end_lineno, node.col_offset, node.end_col_offset
+
+
+def _bound(node: ast.ClassDef) -> set[str]:
+    """The names that a class's body gives something to."""
+    [table] = symtable(ast.unparse(node), "<excerpt>", "exec").get_children()
+    return {symbol.get_name() for symbol in table.get_symbols() if symbol.is_assigned()}
 
 
 def _inside(code: CodeType) -> Iterator[CodeType]:
@@ -385,8 +400,7 @@ def _refuse_moved(value: type | FunctionType, node: Definition, name: str) -> No
         return
     assert isinstance(node, ast.ClassDef)
     written = {part.name: part for part in node.body if isinstance(part, ast.FunctionDef)}
-    [table] = symtable(ast.unparse(node), "<excerpt>", "exec").get_children()
-    assigned = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_assigned()}
+    assigned = _bound(node)
     for key, f in _held(value):
         made = f.__code__.co_filename == "<string>" or f.__globals__ is not _space(value)  # by a decorator
         other = f.__code__.co_qualname != f"{value.__qualname__}.{key}"
@@ -410,10 +424,14 @@ def _is_definition(value: Any) -> bool:
 
 def _importable(value: Any) -> tuple[str, str] | None:
     """The shortest module, and the name in it, by which anyone can import a class or a function; None if nobody can."""
-    if value.__module__ in ("__main__", "__mp_main__", "builtins") or not on_disk(value.__module__, [str(Path.cwd())]):
+    compiled = isinstance(value, BuiltinFunctionType)  # and in no file
+    if value.__module__ in ("__main__", "__mp_main__", "builtins"):
+        return None
+    if not compiled and not on_disk(value.__module__, [str(Path.cwd())]):
         return None
     parts = value.__module__.split(".")
-    for path in (".".join(parts[: i + 1]) for i in range(len(parts))):
+    homes = [".".join(parts[: i + 1]) for i in range(len(parts))]
+    for path in ("torch", "torch.nn.functional", *homes) if compiled else homes:
         for name in (value.__qualname__, value.__name__):
             if path in sys.modules and vars(sys.modules[path]).get(name) is value:
                 return path, name
@@ -430,7 +448,7 @@ def _parsed(file: str) -> File | None:
     linecache.checkcache(file)
     lines = linecache.getlines(file)
     try:
-        return File(lines, ast.parse("".join(lines))) if lines else None
+        return File(text := "".join(lines), ast.parse(text)) if lines else None
     except SyntaxError:
         return None
 

@@ -79,10 +79,11 @@ def _module(module: nn.Module | None, path: str, found: Excerpt, indent: str = "
         return "None"
     kind, inner = type(module), indent + "    "
     tensors = [*module._parameters, *module._buffers]
-    if kind.__init__.__module__.startswith("torch.nn.") and (tensors or not module._modules):
+    contains = kind in (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+    if not contains and kind.__init__.__module__.startswith("torch.nn.") and (tensors or not module._modules):
         return f"{found.expression(kind, path)[0]}({_arguments(module, path, found)})"
     parts = {name: _module(part, f"{path}.{name}", found, inner) for name, part in module._modules.items()}
-    pairs = [f'"{name}": {text}' for name, text in parts.items()]
+    pairs = [f"{name!r}: {text}" for name, text in parts.items()]
     numbered = list(parts) == [str(i) for i in range(len(parts))]
     name, _ = found.expression(kind, path)
     if kind is nn.Sequential and numbered:
@@ -97,7 +98,7 @@ def _module(module: nn.Module | None, path: str, found: Excerpt, indent: str = "
     if tensors:
         raise FittingroomError(f"{path}.{tensors[0]} is a tensor of {kind.__name__}'s own making: {WAY_OUT}")
     plain = {key: value for key, value in vars(module).items() if key not in STANDARD}
-    attributes = [f'"{key}": {found.expression(value, f"{path}.{key}")[0]}' for key, value in plain.items()]
+    attributes = [f"{key!r}: {found.expression(value, f'{path}.{key}')[0]}" for key, value in plain.items()]
     given = [name, f"{{{_lines(attributes, inner)}}}", f"{{{_lines(pairs, inner)}}}"]
     return f"made({_lines(given, indent)})"
 
@@ -114,9 +115,9 @@ def _arguments(module: nn.Module, path: str, found: Excerpt) -> str:
         return module.extra_repr()
     given = []
     for p in parameters:
-        value: Any = getattr(module, p.name, p.default)
+        value: Any = vars(module).get(p.name, p.default)
         if p.name in module._parameters:  # `bias`, which is yes or no where a layer is made
-            value = value is not None
+            value = module._parameters[p.name] is not None
         if value is p.empty:
             raise FittingroomError(f"{path}: {type(module).__name__} does not keep its {p.name}: {WAY_OUT}")
         same = value == p.default or (isinstance(value, tuple) and set(value) == {p.default})

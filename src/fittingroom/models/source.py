@@ -53,8 +53,9 @@ def capture(network: Any, attempt: Attempt = lambda function: None) -> tuple[str
     if world in WORLDS:  # it was made of a text, by us
         return f"{inside}:{network.__qualname__}", dict(WORLDS[world].sources)
     module = sys.modules.get(network.__module__)
-    folders = [*_folder_of(network.__module__, getattr(module, "__file__", None)), here]
-    name = _name_in(vars(module) if module else {}, network)
+    space = vars(module) if module else getattr(network, "__globals__", {})
+    folders = [*_folder_of(network.__module__, space.get("__file__")), here]
+    name = _name_in(space, network)
     if name and network.__module__ != "__main__" and on_disk(network.__module__, folders):
         return _of_module(f"{network.__module__}:{name}", folders, attempt)
     return _of_text(*excerpt(network), folders, attempt)

@@ -17,7 +17,7 @@ from fittingroom.store import RunFolder, Runs
 
 SPECIAL = {  # kinds of a model that are no function of ours
     "sequential": "Any plain stack of layers, as inline tables: conv, pool, norm, act, dropout, flatten, dense, repeat.",
-    "python": 'Your own: target = "module:function", called with channels, size, classes and model.args.',
+    "python": 'Your own: target = "module:function", called with what it takes of channels, size, classes, and model.args.',
 }
 
 

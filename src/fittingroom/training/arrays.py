@@ -23,11 +23,11 @@ def load_arrays(model: nn.Module, arrays: Mapping[str, np.ndarray]) -> None:
     """
     own = model.state_dict()
     for name in [*own, *arrays]:
-        expected = _shape(own[name]) if name in own else "no such tensor"
-        found = _shape(arrays[name]) if name in arrays else "none"
-        if expected != found:
+        there = _shape(arrays[name]) if name in arrays else "missing"
+        here = _shape(own[name]) if name in own else "nothing"
+        if there != here:
             raise FittingroomError(
-                f"these weights are of another network: {name.removeprefix('body.')} should be {expected}, and is {found}; "
+                f"these weights are of another network: {name.removeprefix('body.')} is {there} there and {here} here; "
                 "give the recipe that they were trained with"
             )
     with torch.no_grad():
