@@ -23,11 +23,11 @@ from waiting import PATIENCE_S
 from fittingroom.data import load
 from fittingroom.data.outliers import outliers
 from fittingroom.metrics.story import gather
+from fittingroom.questions.compare import Compared
 from fittingroom.report import theme
 from fittingroom.report.page import figures, write_report
 from fittingroom.spec.changes import changed
 from fittingroom.spec.errors import FittingroomError
-from fittingroom.questions.compare import Compared
 from fittingroom.spec.recipe import Recipe
 from fittingroom.store import RunFolder, Runs
 from fittingroom.store.atomic import write
@@ -82,7 +82,9 @@ def parsed(html: str) -> Page:
 def test_the_report_says_what_the_records_say(finished: tuple[Runs, list[RunFolder]], tmp_path: Path) -> None:
     runs, folders = finished
     stories = gather(folders, runs)
-    path = write_report(stories, runs, tmp_path / "report.html", tmp_path / "png")
+    answer = Compared(stories, runs, tmp_path / "report.html")
+    answer.save_figures(tmp_path / "png")
+    path = answer.report()
     html = path.read_text()
     page = parsed(html)
     story = stories[0]
@@ -206,8 +208,7 @@ def test_hostile_names_stay_text_on_every_other_page(
     from fittingroom.report.explain_page import write_explain_page
     from fittingroom.report.stress_page import write_stress_page
     from fittingroom.spec.read import read_recipe
-    from fittingroom.questions.compare import Compared
-from fittingroom.spec.recipe import Claim
+    from fittingroom.spec.recipe import Claim
 
     # what is computed is tested elsewhere; here only its names matter
     monkeypatch.setattr("fittingroom.questions.stress.CORRUPTIONS", {"shift": CORRUPTIONS["shift"]})
