@@ -34,6 +34,10 @@ class Two(nn.Module):
         return self.layers(x)
 
 
+def mynet(channels, size, classes, *, width=16):  # type: ignore[no-untyped-def]
+    return nn.Sequential(nn.Flatten(), nn.Linear(channels * size[0] * size[1], width), nn.Linear(width, classes))
+
+
 # ---------------------------------------------------------------- the door
 
 
@@ -180,9 +184,6 @@ def test_a_network_of_ones_own_is_compared_by_parallel_workers_and_made_again_fr
 
 def test_a_registered_network_is_known_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(MODELS, "functions", dict(MODELS.functions))
-
-    def mynet(channels, size, classes, *, width=16):  # type: ignore[no-untyped-def]
-        return nn.Sequential(nn.Flatten(), nn.Linear(channels * size[0] * size[1], width), nn.Linear(width, classes))
 
     MODELS.register(mynet)
     MODELS.register(mynet)  # the cell is run once more

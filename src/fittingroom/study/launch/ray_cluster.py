@@ -50,9 +50,8 @@ from fittingroom.training import prepare_process
 
 need("ray", "--launcher ray", "ray")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # before Ray is imported: nothing is sent anywhere
-os.environ.setdefault(
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
-)  # which GPUs a task without one may see is not ours to change
+# which GPUs a task without one may see is not ours to change
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 
 import ray  # noqa: E402
 from ray.exceptions import (  # noqa: E402
@@ -84,7 +83,7 @@ class RayCluster(Launcher):
         self.nodes: list[dict[str, float]] = []
         self.looked = -math.inf
         self.most_files = 0
-        self.asked = 0  # jobs
+        self.jobs = 0  # that were asked for
 
     def __enter__(self) -> RayCluster:
         how: dict[str, Any] = {"address": self.address or "local", "log_to_driver": False}
@@ -106,38 +105,15 @@ class RayCluster(Launcher):
         ray.shutdown()
 
     def run(self, jobs: Sequence[Job], runs: Runs, listen: ListenToJob, say: Say = lambda line: None) -> list[Outcome]:
-        self.asked = len(jobs)
-        outcomes: dict[int, Outcome] = {}
-        todo = deque(_Flight(number, job, job.folder(runs)) for number, job in enumerate(jobs))
-        flying: dict[Any, _Flight] = {}
-
-        def end(flight: _Flight, outcome: Outcome) -> None:
-            flight.held.close()
-            outcomes[flight.number] = outcome
-            self.ended(flight.number, outcome, listen)
-
-        try:
-            while todo or flying:
-                while todo and len(flying) < self._most_flying(todo[0].job):
-                    flight = todo.popleft()
-                    try:
-                        self._begin(flight, runs, flying)
-                    except FittingroomError as error:
-                        end(flight, Failed(str(error), mistake=True, taken=isinstance(error, NotFree)))
-                        continue
-                    if is_finished(flight.run, flight.job):
-                        end(flight, flight.run.name)
-                for reference in _ready(list(flying)):
-                    flight = flying[reference]
-                    outcome = self._hear(flight, reference, runs, flying, listen, say)
-                    if outcome is not None:
-                        end(flight, outcome)
-        finally:
-            for reference, flight in flying.items():
-                with suppress(Exception):
-                    ray.cancel(reference, force=False)
-                flight.held.close()
-        return [outcomes[i] for i in range(len(jobs))]
+        self.jobs = len(jobs)
+        with _Flights(self, runs, listen, say) as flights:
+            todo = deque(_Flight(number, job, job.folder(runs)) for number, job in enumerate(jobs))
+            while todo or flights.flying:
+                while todo and len(flights.flying) < self.most_flying(todo[0].job):
+                    flights.begin(todo.popleft())
+                for reference in _ready(list(flights.flying)):
+                    flights.hear(reference)
+        return [flights.outcomes[i] for i in range(len(jobs))]
 
     def results(
         self, call: Call, shared: Any, items: Sequence[Any], threads: int
@@ -155,85 +131,6 @@ class RayCluster(Launcher):
             raise FittingroomError(
                 f"workers were lost {TRIES} times: {str(error).strip().splitlines()[0]}; give the command again"
             ) from None
-
-    # ------------------------------------------------------------
-
-    def _begin(self, flight: _Flight, runs: Runs, flying: dict[Any, _Flight]) -> None:
-        """Send a job off, unless it is finished; what its run folder holds goes along."""
-        if is_finished(flight.run, flight.job):
-            return
-        self.check(flight.job)
-        if not flight.locked:
-            flight.held.enter_context(flight.run.lock())
-            flight.locked = True
-        if flight.run.done:
-            self._score(flight, runs, flying)
-            return
-        job = flight.job
-        train, val, facts = self.material(job)
-        task = _train.options(**needs(job))
-        generator = task.remote(
-            job, train, val, facts, self.start(job, flight.run), files(flight.run), self._at_once(job),
-            Outbox(min(self.asked, self._most_flying(job))),
-        )  # fmt: skip
-        flying[generator] = flight
-
-    def _hear(
-        self, flight: _Flight, reference: Any, runs: Runs, flying: dict[Any, _Flight], listen: ListenToJob, say: Say
-    ) -> Outcome | None:  # fmt: skip
-        """Take one piece of news; an outcome when the job has ended."""
-        try:
-            event = ray.get(next(reference) if flight.training else reference)
-        except StopIteration:
-            del flying[reference]
-            return None if flight.training else Stopped()
-        except LOST as error:
-            del flying[reference]
-            flight.lost += 1
-            if flight.lost >= TRIES:
-                return Failed(
-                    f"its worker was lost {TRIES} times: {str(error).strip().splitlines()[0]}", True, lost=True
-                )
-            say(f"{flight.run.name} lost its worker; it goes on elsewhere after epoch {len(flight.run.epochs)}")
-            try:
-                self._begin(flight, runs, flying)
-            except FittingroomError as wrong:
-                return Failed(str(wrong), mistake=True)
-            return None
-        except TaskCancelledError:
-            del flying[reference]
-            return Stopped()
-        except RayTaskError as error:
-            del flying[reference]
-            return Failed(str(error), mistake=False)
-        if isinstance(event, Failed):
-            del flying[reference]
-            return event
-        if not flight.training:
-            del flying[reference]
-            assert flight.test is not None
-            record_test(flight.run, runs, flight.test.digest, flight.test.images, event)
-            flight.run.finish()
-            return flight.run.name
-        unpack(event.files, flight.run)
-        if event.sign is not None and listen(flight.number, event.sign):
-            ray.cancel(reference, force=False)
-            del flying[reference]
-            return Stopped()
-        if event.last:
-            del flying[reference]
-            if needs_test(flight.job, flight.run):
-                self._score(flight, runs, flying)
-                return None
-            flight.run.finish()
-            return flight.run.name
-        return None
-
-    def _score(self, flight: _Flight, runs: Runs, flying: dict[Any, _Flight]) -> None:
-        flight.training = False
-        test = flight.test or self.read_test(flight.job, flight.run, runs)
-        flight.test = test
-        flying[self.scoring(flight.job, flight.run, test)] = flight
 
     def read_test(self, job: Job, run: RunFolder, runs: Runs) -> Test:
         """The test images, in the object store too; that they are read is logged first."""
@@ -276,7 +173,7 @@ class RayCluster(Launcher):
 
     def check(self, job: Job) -> None:
         """Raise `FittingroomError` if no node has what the job needs: Ray would wait for one without a word."""
-        wanted = asked(job)
+        wanted = resources(job)
         if not self.slots(job):
             largest = ", ".join(f"{max(node.get(kind, 0) for node in self._nodes()):g} {kind}s" for kind in wanted)
             needed = " and ".join(f"{n:g} {kind}s" for kind, n in wanted.items())
@@ -287,10 +184,10 @@ class RayCluster(Launcher):
 
     def slots(self, job: Job) -> int:
         """How many such jobs the cluster can run at once now, each on one node."""
-        wanted = asked(job).items()
+        wanted = resources(job).items()
         return sum(min(int(node.get(kind, 0) / n + 1e-6) for kind, n in wanted) for node in self._nodes())
 
-    def _at_once(self, job: Job) -> int:
+    def at_once(self, job: Job) -> int:
         """How many such jobs share a node, as the run will record."""
         return max(1, int(max(node.get("CPU", 1) for node in self._nodes())) // job.threads)
 
@@ -301,7 +198,7 @@ class RayCluster(Launcher):
             self.looked = time.monotonic()
         return self.nodes
 
-    def _most_flying(self, job: Job) -> int:
+    def most_flying(self, job: Job) -> int:
         """A second job for each that trains waits at the nodes; each holds the lock of its run, which is an open file."""
         return min(2 * self.slots(job) or 1, self.most_files - FILES_OF_OURS)
 
@@ -370,6 +267,121 @@ class _Flight:
     held: ExitStack = field(default_factory=ExitStack)
 
 
+class _Flights:
+    """The jobs of one call that are on their way, by the reference from which their news comes, and what came of the others."""
+
+    def __init__(self, cluster: RayCluster, runs: Runs, listen: ListenToJob, say: Say) -> None:
+        self.cluster, self.runs, self.listen, self.say = cluster, runs, listen, say
+        self.flying: dict[Any, _Flight] = {}
+        self.outcomes: dict[int, Outcome] = {}
+
+    def __enter__(self) -> _Flights:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for reference, flight in self.flying.items():  # after an interruption
+            with suppress(Exception):
+                ray.cancel(reference, force=False)
+            flight.held.close()
+
+    def begin(self, flight: _Flight) -> None:
+        """Send a job off; one that is finished, or cannot be begun, has ended."""
+        try:
+            self._send(flight)
+        except FittingroomError as error:
+            self._end(flight, Failed(str(error), mistake=True, taken=isinstance(error, NotFree)))
+            return
+        if is_finished(flight.run, flight.job):
+            self._end(flight, flight.run.name)
+
+    def hear(self, reference: Any) -> None:
+        """Take one piece of news."""
+        flight = self.flying[reference]
+        outcome = self._news(flight, reference)
+        if outcome is not None:
+            self._end(flight, outcome)
+
+    def _end(self, flight: _Flight, outcome: Outcome) -> None:
+        flight.held.close()
+        self.outcomes[flight.number] = outcome
+        self.cluster.ended(flight.number, outcome, self.listen)
+
+    def _send(self, flight: _Flight) -> None:
+        """What the run folder of a job holds goes along with it."""
+        cluster, job = self.cluster, flight.job
+        if is_finished(flight.run, job):
+            return
+        cluster.check(job)
+        if not flight.locked:
+            flight.held.enter_context(flight.run.lock())
+            flight.locked = True
+        if flight.run.done:
+            self._score(flight)
+            return
+        train, val, facts = cluster.material(job)
+        generator = _train.options(**needs(job)).remote(
+            job, train, val, facts, cluster.start(job, flight.run), files(flight.run), cluster.at_once(job),
+            Outbox(min(cluster.jobs, cluster.most_flying(job))),
+        )  # fmt: skip
+        self.flying[generator] = flight
+
+    def _news(self, flight: _Flight, reference: Any) -> Outcome | None:
+        """An outcome when the job has ended."""
+        try:
+            event = ray.get(next(reference) if flight.training else reference)
+        except StopIteration:
+            del self.flying[reference]
+            return None if flight.training else Stopped()
+        except LOST as error:
+            del self.flying[reference]
+            return self._lost(flight, error)
+        except TaskCancelledError:
+            del self.flying[reference]
+            return Stopped()
+        except RayTaskError as error:
+            del self.flying[reference]
+            return Failed(str(error), mistake=False)
+        if isinstance(event, Failed):
+            del self.flying[reference]
+            return event
+        if not flight.training:
+            del self.flying[reference]
+            assert flight.test is not None
+            record_test(flight.run, self.runs, flight.test.digest, flight.test.images, event)
+            flight.run.finish()
+            return flight.run.name
+        unpack(event.files, flight.run)
+        if event.sign is not None and self.listen(flight.number, event.sign):
+            ray.cancel(reference, force=False)
+            del self.flying[reference]
+            return Stopped()
+        if event.last:
+            del self.flying[reference]
+            if needs_test(flight.job, flight.run):
+                self._score(flight)
+                return None
+            flight.run.finish()
+            return flight.run.name
+        return None
+
+    def _lost(self, flight: _Flight, error: Exception) -> Outcome | None:
+        flight.lost += 1
+        if flight.lost >= TRIES:
+            why = str(error).strip().splitlines()[0]
+            return Failed(f"its worker was lost {TRIES} times: {why}", True, lost=True)
+        self.say(f"{flight.run.name} lost its worker; it goes on elsewhere after epoch {len(flight.run.epochs)}")
+        try:
+            self._send(flight)
+        except FittingroomError as wrong:
+            return Failed(str(wrong), mistake=True)
+        return None
+
+    def _score(self, flight: _Flight) -> None:
+        flight.training = False
+        flight.test = flight.test or self.cluster.read_test(flight.job, flight.run, self.runs)
+        self.flying[self.cluster.scoring(flight.job, flight.run, flight.test)] = flight
+
+
 @dataclass(frozen=True)
 class News:
     """What a training sends to the driver: a sign of life, files of its run, and whether that was the last."""
@@ -422,7 +434,7 @@ class _Cancelled(Exception):
     """Raised in a training whose task was cancelled."""
 
 
-def asked(job: Job) -> dict[str, float]:
+def resources(job: Job) -> dict[str, float]:
     """What of a node a job asks for. A GPU is shared by as many runs as its memory has room for."""
     whole = job.workers > 1  # one of a team has a GPU of its own
     gpus = {"GPU": 1.0 if whole else min(1.0, max(0.05, job.gpu_share))} if job.device == "cuda" else {}
@@ -431,7 +443,7 @@ def asked(job: Job) -> dict[str, float]:
 
 def needs(job: Job) -> dict[str, Any]:
     """What a job asks for, in the words of a Ray task."""
-    gpus = asked(job).get("GPU", 0.0)
+    gpus = resources(job).get("GPU", 0.0)
     return {"num_cpus": job.threads, "num_gpus": gpus, "max_retries": 0, "runtime_env": environment(job.threads)}
 
 

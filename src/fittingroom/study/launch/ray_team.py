@@ -35,9 +35,9 @@ from fittingroom.study.launch.ray_cluster import (
     News,
     Outbox,
     RayCluster,
-    asked,
     environment,
     files,
+    resources,
     unpack,
 )
 from fittingroom.training import prepare_process
@@ -115,7 +115,7 @@ class RayTeam(RayCluster):
                 scaling_config=ScalingConfig(
                     num_workers=job.workers,
                     use_gpu=job.device == "cuda",
-                    resources_per_worker=asked(job),
+                    resources_per_worker=resources(job),
                     placement_strategy="SPREAD",
                 ),
                 run_config=RunConfig(  # type: ignore[call-arg]
