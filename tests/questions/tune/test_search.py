@@ -604,7 +604,7 @@ def test_a_warm_start_takes_over_what_another_search_found(asked: Make, tmp_path
     own = [t for t in found if not t.earlier]
     assert len(own) == 4 == len(by.given) and all("model.layers.3.dropout" in t.params for t in own)
     assert best(wider, study).values[0] >= max(t.values[0] for t in own)
-    assert wider.recipe_of(best(wider, study).params).name == "readme-004-mlp trial"
+    assert {run.part for run in runs.list()} == {"trial"}
 
 
 def test_a_warm_start_is_taken_once_however_often_it_is_asked_for(asked: Make, tmp_path: Path) -> None:
