@@ -59,9 +59,11 @@ class File:
 
     def holds(self, codes: list[CodeType]) -> bool:
         """Whether the text, compiled, gives these codes: a file may have been changed since it was executed."""
-        flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT  # as in a notebook
-        if codes:
-            flags |= codes[0].co_flags & __future__.annotations.compiler_flag
+        if not codes:
+            return True
+        flags = (
+            codes[0].co_flags & __future__.annotations.compiler_flag | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        )  # in notebooks
         compiled = list(_inside(compile(self.text, "<excerpt>", "exec", flags, dont_inherit=True)))
         return all(
             any(_same(one, code) and one.co_firstlineno == code.co_firstlineno for one in compiled) for code in codes
@@ -71,8 +73,10 @@ class File:
         """The text of one definition."""
         if isinstance(node, ast.Lambda):
             return ast.unparse(node)
-        lines = self.text.splitlines(keepends=True)[_first_line(node) - 1 : node.end_lineno]
-        text = textwrap.dedent("".join(lines)).rstrip()
+        lines = self.text.split("\n")[
+            _first_line(node) - 1 : node.end_lineno
+        ]  # splitlines() knows ends that Python does not
+        text = textwrap.dedent("\n".join(lines)).rstrip()
         if ast.dump(ast.parse(text).body[0]) != ast.dump(node):  # a text of several lines, inside of an `if`
             return ast.unparse(node)
         return text
@@ -96,9 +100,8 @@ class Excerpt:
             constants = []
         blocks = [FUTURE] * any(map(_speaks_of_types, texts))
         whole = [line for line in self.imports if not any(other.startswith(f"{line}.") for other in self.imports)]
-        blocks += [
-            "\n".join(lines) for lines in (sorted(whole, key=lambda line: (line[0] == "f", line)), constants) if lines
-        ]
+        imports = sorted(whole, key=lambda line: (line.startswith("from"), line))
+        blocks += ["\n".join(lines) for lines in (imports, constants) if lines]
         return "\n\n\n".join(["\n\n".join(blocks)] * bool(blocks) + texts[len(constants) :]) + "\n"
 
     def define(self, value: Any, name: str = "") -> str:
@@ -274,8 +277,8 @@ def at(value: Any, path: str) -> Any:
 def references(text: str) -> tuple[set[str], set[str]]:
     """The globals that a definition uses when it is executed, and those that only its functions use.
 
-    >>> references("class Net(Base):\\n    width = W\\n    def forward(self, x): return len(x) * K")
-    ({'Base', 'W'}, {'len', 'K'})
+    >>> [sorted(names) for names in references("class Net(Base):\\n    width = W\\n    def forward(self, x): return x * K")]
+    [['Base', 'W'], ['K']]
     """
     at_once: set[str] = set()
     later: set[str] = set()

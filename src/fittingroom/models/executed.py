@@ -132,7 +132,7 @@ class World:
             else:
                 text = self.sources[name]
                 self.files[name] = shown = f"<{name} {digest(text)[:8]}>"
-                linecache.cache[shown] = (len(text), None, text.splitlines(keepends=True), shown)
+                linecache.cache[shown] = (len(text), None, [f"{line}\n" for line in text.split("\n")], shown)
         return self.files[name]
 
 
