@@ -48,14 +48,17 @@ def cv(
         )
     [dataset] = sets
     name = study_name(["cv", *(r.name for r in recipes)], [dataset, f"{folds}-folds"], len(seeds), changes)
-    by_recipe = {recipe.name: folded(recipe, dataset, folds, "test", seeds) for recipe in recipes}
-    planned = plan(list(chain.from_iterable(by_recipe.values())), place, name)
+    trainings = [folded(recipe, dataset, folds, "test", seeds) for recipe in recipes]
+    planned = plan(list(chain.from_iterable(trainings)), place, name)
     jobs = planned.all_jobs
     if len({(job.data_digest, job.recipe.data.split_seed) for job in jobs}) > 1:
         raise FittingroomError("the recipes make other pictures or parts of these data; cross-validate them apart")
     images = planned.loaded[0]
     finished = iter(run(planned, place))
-    runs = {recipe: list(chain.from_iterable(next(finished) for _ in trials)) for recipe, trials in by_recipe.items()}
+    runs = {
+        recipe.name: list(chain.from_iterable(next(finished) for _ in mine))
+        for recipe, mine in zip(recipes, trainings, strict=True)
+    }
     study = Study(
         question="cv",
         runs=names(list(chain.from_iterable(runs.values()))),
