@@ -16,8 +16,8 @@ from fittingroom.data import Dataset
 from fittingroom.notebook import Data, Run
 from fittingroom.progress import progress
 from fittingroom.questions import listing
-from fittingroom.questions.listing import Rows
 from fittingroom.questions.recipes import read, read_all
+from fittingroom.report.rows import Rows
 from fittingroom.spec.errors import FittingroomError, need
 from fittingroom.spec.read import read_shape
 from fittingroom.spec.recipe import Recipe

@@ -13,8 +13,7 @@ import numpy as np
 from fittingroom.data import Dataset, Images
 from fittingroom.metrics.story import Story, gather
 from fittingroom.metrics.words import percent
-from fittingroom.questions.answer import table_html
-from fittingroom.questions.listing import Rows
+from fittingroom.report.rows import Rows, table_html
 from fittingroom.spec.errors import FittingroomError, need
 from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.records import Epoch, Metrics

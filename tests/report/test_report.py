@@ -200,13 +200,14 @@ def test_hostile_names_stay_text_on_every_other_page(
     from fittingroom.explain import explain
     from fittingroom.explain import run as explaining
     from fittingroom.metrics.audit import Measured, describe
+    from fittingroom.metrics.claims import grouped, judgements
     from fittingroom.metrics.suspects import find_suspects
-    from fittingroom.questions.replicate import Claimed, grouped, judgements
     from fittingroom.questions.stress import examples, harm
     from fittingroom.report.audit_page import write_audit_page
     from fittingroom.report.claims_page import write_claims_page
     from fittingroom.report.explain_page import write_explain_page
     from fittingroom.report.stress_page import write_stress_page
+    from fittingroom.spec.claimed import Claimed
     from fittingroom.spec.read import read_recipe
     from fittingroom.spec.recipe import Claim
 

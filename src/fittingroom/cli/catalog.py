@@ -12,7 +12,7 @@ from fittingroom.cli.options import Json
 from fittingroom.cli.shell import works
 
 if TYPE_CHECKING:
-    from fittingroom.questions.listing import Rows
+    from fittingroom.report.rows import Rows
     from fittingroom.study.workplace import Workplace
 
 

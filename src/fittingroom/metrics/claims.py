@@ -15,8 +15,10 @@ from fittingroom.metrics.pairs import paired
 from fittingroom.metrics.statistic import FEWEST_EPOCHS, STATISTICS, Statistic
 from fittingroom.metrics.verdict import Evidence
 from fittingroom.metrics.words import LUCK
+from fittingroom.spec.claimed import Claimed
 from fittingroom.spec.recipe import Claim
 from fittingroom.spec.records import Record
+from fittingroom.store import LoadedRun, RunFolder, load_run
 
 WIDEST = 0.01  # half-width of a prediction interval that can still reproduce a stated accuracy: one point
 
@@ -273,3 +275,35 @@ def _stated(claim: Claim, judged: Judgement) -> str:
     return f"{claim.relation} {amount}{with_whom}" + (
         f", more than on {claim.than_dataset}" if claim.than_dataset else ""
     )
+
+
+Groups = dict[tuple[str, str], list[LoadedRun]]  # by recipe name and data set
+
+
+def grouped(folders: Sequence[RunFolder]) -> Groups:
+    """Finished runs in memory, by recipe and data set."""
+    loaded: Groups = {}
+    for folder in folders:
+        run = load_run(folder)
+        loaded.setdefault((run.name, run.data.name), []).append(run)
+    return loaded
+
+
+def judgements(claims: Sequence[Claimed], groups: Groups, changes: Sequence[str] = ()) -> list[Judgement]:
+    """Judge every question from the finished runs. The spread of few seeds is pooled over all recipes among them.
+
+    `changes` (overrides) are kept in every judgement: it is about changed recipes.
+    """
+    found = []
+    for q in claims:
+        here, there = q.claim.dataset, q.claim.than_dataset
+        own, than = q.recipe.name, q.than.name if q.than else ""
+        trials = Trials(
+            own=groups[own, here],
+            than=groups.get((than, here), []),
+            own_there=groups.get((own, there), []),
+            than_there=groups.get((than, there), []),
+            others=[runs for (name, place), runs in groups.items() if place == here and name not in (own, than)],
+        )
+        found.append(judge(q.claim, q.recipe.name, trials).model_copy(update={"changed": tuple(changes)}))
+    return found

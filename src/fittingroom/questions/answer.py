@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, ClassVar
 
+from fittingroom.report.rows import table_html
 from fittingroom.report.theme import Draw, Figure
 from fittingroom.spec.errors import FittingroomError, unknown
 from fittingroom.store.runs import safe_name
@@ -85,11 +86,3 @@ class Answer(ABC):
     def _repr_html_(self) -> str:
         words = "<br>".join(map(escape, self.sentences))
         return f"<p><b>{words}</b></p>" + "".join(map(table_html, self.tables))
-
-
-def table_html(table: Sequence[Sequence[str]]) -> str:
-    """A table as a notebook shows it."""
-    head, *lines = table
-    header = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    rows = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>" for line in lines)
-    return f"<table><tr>{header}</tr>{rows}</table>"

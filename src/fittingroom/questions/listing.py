@@ -9,9 +9,9 @@ from typing import Any
 
 from fittingroom.data import catalog, own
 from fittingroom.metrics.words import percent
-from fittingroom.questions.answer import table_html
+from fittingroom.report.rows import Rows
 from fittingroom.spec.changes import told_apart
-from fittingroom.spec.errors import FittingroomError, need
+from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.read import read_recipe, shipped_recipes
 from fittingroom.store import RunFolder, Runs
 
@@ -19,47 +19,6 @@ SPECIAL = {  # kinds of a model that are no function of ours
     "sequential": "Any plain stack of layers, as inline tables: conv, pool, norm, act, dropout, flatten, dense, repeat.",
     "python": 'Your own: target = "module:function", called with what it takes of channels, size, classes, and model.args.',
 }
-
-
-class Rows(list[dict[str, Any]]):
-    """A tidy table: a list of rows, each by column. It shows itself in a notebook; `frame()` makes a pandas table of it.
-
-    >>> Rows([{"a": 1, "b": None}])
-    a  b
-    1  –
-    """
-
-    @property
-    def table(self) -> list[list[str]]:
-        """The rows as text, the head first."""
-        head = list(dict.fromkeys(key for row in self for key in row))
-        return [head, *([_text(row.get(key)) for key in head] for row in self)]
-
-    def frame(self) -> Any:
-        """The rows as a `pandas.DataFrame`. Raises `MissingExtra` without pandas."""
-        need("pandas", "a pandas table", "mlflow")
-        import pandas as pd
-
-        return pd.DataFrame(list(self))
-
-    def __repr__(self) -> str:
-        widths = [max(map(len, column)) for column in zip(*self.table, strict=True)]
-        lines = ("  ".join(cell.ljust(n) for cell, n in zip(line, widths, strict=True)).rstrip() for line in self.table)
-        return "\n".join(lines)
-
-    def _repr_html_(self) -> str:
-        return table_html(self.table)
-
-
-def _text(value: Any) -> str:
-    match value:
-        case None:
-            return "–"
-        case float():
-            return f"{value:.4g}"
-        case dict():
-            return " ".join(f"{k}={v}" for k, v in value.items())
-    return str(value)
 
 
 def recipes() -> Rows:
