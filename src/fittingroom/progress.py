@@ -29,11 +29,11 @@ LOG_S = 30.0  # between two lines of a log about the same work
 Bar = Callable[[float, str], None]  # the share (0 … 1) that is done, and words
 
 
-def progress(quiet: bool = False) -> Listener:
-    """Who shows progress here: nobody if `quiet`, else a notebook's cell, or a terminal or log on standard error."""
+def progress(quiet: bool = False, stderr: bool = True) -> Listener:
+    """Who shows progress here: nobody if `quiet`, else a notebook's cell, or a terminal or log on standard error (or output)."""
     if quiet:
         return SILENT
-    return Cell() if _in_notebook() else Terminal()
+    return Cell() if _in_notebook() else Terminal(stderr)
 
 
 class Shown(Listener):
@@ -60,10 +60,10 @@ class Shown(Listener):
 
 
 class Terminal(Shown):
-    """Standard error, so that standard output stays for results: a bar on a terminal, else a line now and then."""
+    """A bar on a terminal, else a line now and then. On standard error, standard output stays for results."""
 
-    def __init__(self) -> None:
-        self.console = Console(stderr=True, highlight=False)
+    def __init__(self, stderr: bool = True) -> None:
+        self.console = Console(stderr=stderr, highlight=False)
 
     def note(self, line: str) -> None:
         self.console.print(line, markup=False, soft_wrap=True)

@@ -147,7 +147,7 @@ def test_two_workers_train_what_only_a_cell_defines(
         "own_code:registered",
         "own_code:network",
     ]
-    assert study.jobs[1].recipe.model.args == {"width": 4} and study.workers == 2
+    assert study.jobs[1].recipe.model.args == {"width": 4} and study.at_once == 2
     finished = study.train()
     assert [run.arrays("weights")["body.1.bias"].shape for run in finished] == [(8,), (4,), (6,)]
     assert all(is_as_it_was(run, fashion) for run in finished)

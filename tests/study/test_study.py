@@ -23,7 +23,7 @@ from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.records import TIMINGS, Epoch
 from fittingroom.store import RunFolder, Runs, load_run
 from fittingroom.study.clock import peak_memory_bytes
-from fittingroom.study.cost import measured_cost
+from fittingroom.study.cost import known_cost, measured_cost
 from fittingroom.study.execute import Update, execute
 from fittingroom.study.job import cautions
 from fittingroom.study.launch.local import apart
@@ -318,14 +318,16 @@ def test_cost_is_measured_once_and_stands_beside_every_seed(fashion: Dataset, qu
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("fittingroom.study.cost.apart", lambda call, threads: call())  # where the clock can be patched
         patch.setattr("fittingroom.study.clock._others_cpu_s", iter(range(0, 1000, 100)).__next__)
+        patch.setattr("fittingroom.study.clock.LOOK_S", 0.0)
         assert measured_cost(job, seeds) is None and seeds[0].cost is None  # the machine was busy
         patch.setattr("fittingroom.study.clock._others_cpu_s", lambda: 0.0)
         cost = measured_cost(job, seeds[:1])
         assert cost and cost.train_images_per_s and cost.train_images_per_s > 100
         assert 0 < cost.latency_1_s < cost.latency_250_s
         assert cost.peak_memory_bytes and 1e8 < cost.peak_memory_bytes < 1e10
-        assert measured_cost(job, seeds) == cost == seeds[1].cost == load_run(seeds[1]).cost
+        assert known_cost(job, seeds) == cost == seeds[1].cost == load_run(seeds[1]).cost
         patch.setattr("fittingroom.study.cost.machine", lambda: "another")
+        assert known_cost(job, seeds) is None
         again = measured_cost(job, seeds)
         assert again and again.machine == "another" and seeds[1].cost == again
 

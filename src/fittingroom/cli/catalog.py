@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fittingroom.study.workplace import Workplace
 
 
-@works("home", "strict")
+@works("home", "strict", aloud=True)
 def new(
     place: Workplace,
     name: Annotated[str, typer.Argument(help="What to call the recipe.")],

@@ -45,7 +45,7 @@ def list_(home: Home = None, as_json: Json = False) -> None:
 
 
 @app.command()
-@works("home", "strict")
+@works("home", "strict", aloud=True)
 def get(place: Workplace, name: Which, overrides: Overrides = None, as_json: Json = False) -> None:
     """Fetch and verify a data set, or decode your own pictures; says where they came from and what was left out."""
     from fittingroom.cli import show
@@ -80,7 +80,7 @@ def get(place: Workplace, name: Which, overrides: Overrides = None, as_json: Jso
 
 
 @app.command(name="show")
-@works("home", "strict")
+@works("home", "strict", aloud=True)
 def show_(
     place: Workplace,
     name: Which,

@@ -33,11 +33,13 @@ PLACE: dict[str, tuple[Any, Any]] = {  # the options that a workplace is made of
 ALL = tuple(PLACE)[:-1]
 
 
-def works(*named: str, report: str = "", png: bool = False, resume: str = "") -> Callable[[Command], Command]:
+def works(
+    *named: str, report: str = "", png: bool = False, resume: str = "", aloud: bool = False
+) -> Callable[[Command], Command]:
     """Give a command the options `named` (of `PLACE`), --quiet and --events; it is called with the workplace that they mean.
 
     One that gives an answer names the option for its page in `report`, and gets --json (and --png) besides: the answer is
-    written and shown. `resume` is the option with which the command goes on after an interruption.
+    written and shown. `resume` is the option with which the command goes on after an interruption. What one `aloud` has to tell is its output.
     """
 
     def decorated(command: Command) -> Command:
@@ -63,7 +65,8 @@ def works(*named: str, report: str = "", png: bool = False, resume: str = "") ->
         def shell(**given: Any) -> None:
             mine = {name: given.pop(name) for name in added}
             as_json = mine.get("as_json", False)
-            place = _workplace(mine, as_json or given.get("as_json", False) or given.get("as_csv", False))
+            silent = as_json or given.get("as_json", False) or given.get("as_csv", False)
+            place = _workplace(mine, silent, aloud)
             with _told(place, resume):
                 found = command(place=place, **given)
                 if report and found is not None:
@@ -77,14 +80,14 @@ def works(*named: str, report: str = "", png: bool = False, resume: str = "") ->
     return decorated
 
 
-def _workplace(given: dict[str, Any], silent: bool) -> Workplace:
+def _workplace(given: dict[str, Any], silent: bool, aloud: bool) -> Workplace:
     from fittingroom.progress import Recorded, progress
     from fittingroom.store import Runs
     from fittingroom.study.workplace import Workplace
 
     about = {name: given[name] for name in PLACE if name in given}
     runs = Runs(about.pop("runs", Path("runs")))
-    listener = progress(given["quiet"] or silent)
+    listener = progress(given["quiet"] or silent, stderr=not aloud)
     if given["events"]:
         listener = Recorded(listener, given["events"], runs)
     return Workplace(runs=runs, progress=listener, **about)
