@@ -24,6 +24,7 @@ from fittingroom.metrics.calibration import calibration_error, temperature
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.store import BundleFolder, RunFolder, Runs
 from fittingroom.store.bundles import refuse_strange, write_folder
+from fittingroom.study.workplace import Workplace
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +107,7 @@ def test_the_card_says_how_good_and_where_not(bundle: BundleFolder, run: RunFold
 def test_int8_is_smaller_and_says_what_it_costs(
     run: RunFolder, runs: Runs, tmp_path: Path, bundle: BundleFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small = export(run, runs, tmp_path / "small", quantize="int8")
+    small = export(run, Workplace(runs=runs), out=tmp_path / "small", quantize="int8")
     assert len(small.graph()) < 0.4 * len(bundle.graph())
     parity = small.parity
     assert parity.quantized == "int8" and parity.accuracy_torch - parity.accuracy_onnx <= 0.003
@@ -117,7 +118,7 @@ def test_int8_is_smaller_and_says_what_it_costs(
     assert first_class(card).startswith(worst_class(small, said, run.predictions("test")[1]))  # type: ignore[index]
     monkeypatch.setattr(making, "INT8_MAY_LOSE", -1.0)
     with pytest.raises(FittingroomError, match=r"int8 loses .* points of test accuracy .*; nothing was written"):
-        export(run, runs, tmp_path / "smaller", quantize="int8")
+        export(run, Workplace(runs=runs), out=tmp_path / "smaller", quantize="int8")
     assert not (tmp_path / "smaller").exists()
 
 
@@ -127,7 +128,7 @@ def test_a_graph_that_says_something_else_is_not_shipped(
     real = making.predict
     monkeypatch.setattr(making, "predict", lambda *args: np.roll(real(*args), 1, axis=0))
     with pytest.raises(FittingroomError, match=r"says something else than the network on [\d]+ of 10,000"):
-        export(run, runs, tmp_path / "b")
+        export(run, Workplace(runs=runs), out=tmp_path / "b")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -135,14 +136,14 @@ def test_a_folder_of_others_is_not_replaced_and_ones_own_is(run: RunFolder, runs
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "me.jpg").write_text("dear")
     with pytest.raises(FittingroomError, match="holds other things"):
-        export(run, runs, tmp_path / "photos")
+        export(run, Workplace(runs=runs), out=tmp_path / "photos")
     assert [p.name for p in (tmp_path / "photos").iterdir()] == ["me.jpg"]
     for _ in range(2):  # into an empty folder, then over a bundle
         (tmp_path / "mine").mkdir(exist_ok=True)
-        assert export(run, runs, tmp_path / "mine").parity.changed_predictions == 0
+        assert export(run, Workplace(runs=runs), out=tmp_path / "mine").parity.changed_predictions == 0
     (tmp_path / "mine" / "CNAME").write_text("digits.example")
     with pytest.raises(FittingroomError, match=r"mine holds other things \(CNAME\); name an empty or a new folder"):
-        export(run, runs, tmp_path / "mine")
+        export(run, Workplace(runs=runs), out=tmp_path / "mine")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["mine", "photos"]
 
 
@@ -286,4 +287,4 @@ def test_runs_that_cannot_be_exported(run: RunFolder, runs: Runs, tmp_path: Path
     shutil.copytree(run.path, copy.path, ignore=shutil.ignore_patterns("bundle"))
     (copy.path / "DONE").unlink()
     with pytest.raises(FittingroomError, match="is not finished"):
-        export(copy, runs, tmp_path / "b")
+        export(copy, Workplace(runs=runs), out=tmp_path / "b")

@@ -39,7 +39,8 @@ def works(
     """Give a command the options `named` (of `PLACE`), --quiet and --events; it is called with the workplace that they mean.
 
     One that gives an answer names the option for its page in `report`, and gets --json (and --png) besides: the answer is
-    written and shown. `resume` is the option with which the command goes on after an interruption. What one `aloud` has to tell is its output.
+    written and shown. `resume` is the option with which the command goes on after an interruption. What an `aloud` one has to
+    tell while it works is its output.
     """
 
     def decorated(command: Command) -> Command:
