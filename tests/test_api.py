@@ -132,7 +132,7 @@ def test_a_run_predicts_what_it_recorded_and_shows_itself(capsys: pytest.Capture
 
 
 def test_sentences_table_json_report_and_notebook_say_the_same() -> None:
-    answer = fr.compare(["readme-004-mlp", "readme-004-cnn"], *QUICK, seeds=2, quiet=True)
+    answer = fr.compare(["readme-004-mlp", "readme-004-cnn"], *QUICK, seeds=2, at_once=1, quiet=True)
     told = answer.json()["comparisons"][0]
     assert told["sentences"] == answer.sentences and answer.verdict == " ".join(answer.sentences)
     page = answer.report("verdict.html").read_text()
@@ -143,18 +143,18 @@ def test_sentences_table_json_report_and_notebook_say_the_same() -> None:
     assert list(answer.figures)[:2] == ["accuracy", "differences"] and answer.plot()._repr_svg_().startswith("<svg")
     with pytest.raises(FittingroomError, match='unknown figure "diferences"; nearest: "differences"'):
         answer.plot("diferences")
-    again = fr.compare(["readme-004-mlp", "readme-004-cnn"], *QUICK, seeds=2, quiet=True)
+    again = fr.compare(["readme-004-mlp", "readme-004-cnn"], *QUICK, seeds=2, at_once=1, quiet=True)
     assert again.json() == answer.json()  # what is trained is not trained again
 
 
 def test_a_study_file_is_taken_as_on_the_command_line() -> None:
     Path("study.toml").write_text('seeds = 2\nrecipes = ["readme-004-mlp"]\n')
-    answer = fr.compare("study.toml", *QUICK, quiet=True)
+    answer = fr.compare("study.toml", *QUICK, at_once=1, quiet=True)
     assert answer.rows[0].seeds == (0, 1) and answer.study == "study"
 
 
 def test_folds_are_parts_of_their_study_and_the_study_is_answered_again() -> None:
-    answer = fr.cv("readme-004-mlp", *QUICK, folds=2, seeds=1, quiet=True)
+    answer = fr.cv("readme-004-mlp", *QUICK, folds=2, seeds=1, at_once=1, quiet=True)
     runs = Runs(Path("runs"))
     assert [run.part for run in runs.list()] == ["fold 1 of 2", "fold 2 of 2"] and runs.list(parts=False) == []
     assert len(fr.runs()) == 0 and len(fr.runs(parts=True)) == 2 and runs.test_reads() == {}
@@ -189,7 +189,7 @@ def test_a_registered_network_is_known_by_its_name(monkeypatch: pytest.MonkeyPat
     MODELS.register(mynet)  # the cell is run once more
     answer = fr.compare(["mynet"], *QUICK, "model.args.width=4", seeds=2, at_once=2, quiet=True)
     assert answer.rows[0].parameters == 784 * 4 + 4 + 4 * 10 + 10
-    with pytest.raises(FittingroomError, match="model.args.widht"):
+    with pytest.raises(FittingroomError, match="widht: no such key; nearest: .width."):
         fr.train("mynet", *QUICK, "model.args.widht=4", quiet=True)
 
 

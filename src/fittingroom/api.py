@@ -228,7 +228,7 @@ def compare(
     `recipes`: names, files, recipes, networks of your own, {"name": any of these}, or one study file. `metric` decides (see
     `fittingroom.metrics.metric.METRICS`); `effect` is the difference you care about, in its size. Raises `FittingroomError`.
 
-    >>> c = compare(["readme-004-mlp"], "train.epochs=1", "data.limit=2000", seeds=2, quiet=True)
+    >>> c = compare(["readme-004-mlp"], "train.epochs=1", "data.limit=2000", seeds=2, at_once=1, quiet=True)
     >>> c.rows[0].seeds
     (0, 1)
     """
@@ -262,7 +262,7 @@ def ablate(
 
     Raises `FittingroomError` for a part that it does not have.
 
-    >>> a = ablate("readme-004-mlp", "train.epochs=1", "data.limit=1000", drop=["dropout"], seeds=2, quiet=True)
+    >>> a = ablate("readme-004-mlp", "train.epochs=1", "data.limit=1000", drop=["dropout"], seeds=2, at_once=1, quiet=True)
     >>> [effect.part for effect in a.effects]
     ['dropout']
     """
@@ -287,7 +287,7 @@ def cv(
 ) -> Compared:
     """Cross-validate: each training image is held out once, near duplicates are never divided. The test set stays locked.
 
-    >>> c = cv("readme-004-mlp", "train.epochs=1", "data.limit=500", folds=2, seeds=1, quiet=True)
+    >>> c = cv("readme-004-mlp", "train.epochs=1", "data.limit=500", folds=2, seeds=1, at_once=1, quiet=True)
     >>> c.rows[0].recipe, c.comparisons[0].on
     ('readme-004-mlp', 'held-out')
     """
@@ -319,7 +319,7 @@ def tune(
     Needs the extra `tune`.
 
     >>> t = tune("readme-004-mlp", "train.epochs=1", "data.limit=500", "optimizer.lr=log(1e-4, 1e-2)",
-    ...          trials=2, seeds=2, quiet=True)
+    ...          trials=2, seeds=1, at_once=1, quiet=True)
     >>> len(t.found.trials)
     2
     """
@@ -374,7 +374,7 @@ def replicate(
 
     "key=value" among `words` changes the recipes; `quick` is two epochs each, for a look.
 
-    >>> r = replicate("readme-004-mlp", "data.limit=500", claims=["004-mlp-mnist"], seeds=1, quick=True, quiet=True)
+    >>> r = replicate("readme-004-mlp", "data.limit=500", claims=["004-mlp-mnist"], seeds=1, quick=True, at_once=1, quiet=True)
     >>> [j.id for j in r.judgements]
     ['004-mlp-mnist']
     """
@@ -460,7 +460,7 @@ def export(
 
     Needs the extra `export`.
 
-    >>> run = train("readme-004-mlp", "train.epochs=1", "data.limit=500", quiet=True)
+    >>> run = train("readme-004-mlp", "train.epochs=1", "data.limit=10000", quiet=True)
     >>> export(run, quiet=True).parity.changed_predictions
     0
     """

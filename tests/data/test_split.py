@@ -153,10 +153,10 @@ def test_the_lock_is_opened_in_few_places_only() -> None:
     assert opened == {
         "data/dataset.py",
         "data/inspect.py",
-        "study/audit.py",
+        "questions/audit.py",
+        "questions/stress.py",
         "study/execute.py",
         "study/scored.py",
-        "study/stress.py",
     }
 
 

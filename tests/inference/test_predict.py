@@ -18,8 +18,8 @@ from PIL import Image
 from trained import MadeOnce, exported
 from waiting import PATIENCE_S
 
-from fittingroom.cli.ship import _is_picture
 from fittingroom.data import Dataset
+from fittingroom.inference.pictures import _is_picture
 from fittingroom.report.pictures import png_bytes
 from fittingroom.store import RunFolder, Runs
 

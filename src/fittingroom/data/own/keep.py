@@ -21,7 +21,7 @@ def keep_arrays(images: Any, labels: Any, home_dir: Path, name: str = "arrays") 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as home:
     ...     keep_arrays(np.zeros((4, 8, 8), np.uint8), ["a", "b", "a", "b"], Path(home), "mine").name
-    'mine-1a0bc1d6.npz'
+    'mine-88308e26.npz'
     """
     pair = {"images": np.ascontiguousarray(images), "labels": np.asarray(labels)}
     if any(array.dtype == object for array in pair.values()) or len(pair["images"]) != len(pair["labels"]):
