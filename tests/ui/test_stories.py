@@ -16,7 +16,7 @@ from fittingroom.data import load
 from fittingroom.spec.read import read_recipe
 from fittingroom.store import Runs
 from fittingroom.study.execute import execute
-from fittingroom.ui import stories as told
+from fittingroom.ui import stories as room
 from fittingroom.ui.opaque import opaque
 from fittingroom.ui.stories import Stories
 
@@ -42,7 +42,7 @@ def test_figures_that_cannot_be_drawn_are_told_once(runs: Runs, monkeypatch: pyt
     def broken(*_: object) -> None:
         raise RuntimeError("no <pen> here")
 
-    monkeypatch.setattr(told, "report_context", broken)
+    monkeypatch.setattr(room, "report_context", broken)
     scored = next(run for run in runs.list() if run.metrics.test)
     story = Stories(runs).of([scored])
     assert story.context(30) is None and story.failed == "RuntimeError: no <pen> here"
@@ -54,7 +54,7 @@ def test_figures_that_cannot_be_drawn_are_told_once(runs: Runs, monkeypatch: pyt
 
 def test_what_stress_found_is_seen(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     """A comparison is kept until a file that it is made of is written again."""
-    monkeypatch.setattr(told, "gather", lambda folders, runs: [])
+    monkeypatch.setattr(room, "gather", lambda folders, runs: [])
     scored = [run for run in runs.list() if run.metrics.test]
     stories = Stories(runs)
     first = stories.of(scored)

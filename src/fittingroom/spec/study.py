@@ -19,7 +19,7 @@ class Entry(Strict):
     name: str = ""
 
 
-class Study(Strict):
+class StudyFile(Strict):
     """`STUDY.toml`: every recipe × data set × seed (0 … seeds-1). Without `data`, each recipe's own data set."""
 
     recipes: Annotated[tuple[Entry, ...], Field(min_length=1)]
@@ -36,7 +36,7 @@ class Study(Strict):
         return recipes
 
 
-def parse_study(tree: dict[str, Any], where: str = "study") -> Study:
+def parse_study(tree: dict[str, Any], where: str = "study") -> StudyFile:
     """A study from plain data, in which a bare name stands for an entry.
 
     >>> parse_study({"recipes": ["readme-004-mlp"]}).seeds
@@ -45,10 +45,10 @@ def parse_study(tree: dict[str, Any], where: str = "study") -> Study:
     recipes = tree.get("recipes")
     if isinstance(recipes, list):
         tree = tree | {"recipes": [{"recipe": r} if isinstance(r, str) else r for r in recipes]}
-    return parse(Study, tree, where, "docs/tutorial.md, part 4")
+    return parse(StudyFile, tree, where, "docs/tutorial.md, part 4")
 
 
-def read_study(path: Path) -> Study:
+def read_study(path: Path) -> StudyFile:
     """A study from its TOML file."""
     return parse_study(read_toml(path), str(path))
 

@@ -20,7 +20,7 @@ KEPT = 6  # comparisons in memory
 GALLERY = 120  # images on a page
 
 
-class Told:
+class Drawn:
     """A comparison's stories; the report's context, drawn charts and all, is made in a thread when it is first asked for."""
 
     def __init__(self, stories: list[Story], runs: Runs) -> None:
@@ -55,10 +55,10 @@ class Stories:
 
     def __init__(self, runs: Runs) -> None:
         self.runs = runs
-        self._kept: OrderedDict[tuple[object, ...], Told] = OrderedDict()
+        self._kept: OrderedDict[tuple[object, ...], Drawn] = OrderedDict()
         self._lock = threading.Lock()
 
-    def of(self, folders: Sequence[RunFolder], study: str = "") -> Told:
+    def of(self, folders: Sequence[RunFolder], study: str = "") -> Drawn:
         """The comparison of finished runs, or of the study that they are. Raises `FittingroomError` if it cannot be made."""
         times = sorted({(f.name, _changed(f.path / "DONE"), _changed(f.path / "stress.npz")) for f in folders})
         key = (study, *times)
@@ -66,7 +66,7 @@ class Stories:
             if key not in self._kept:
                 alone = list({f.name: f for f in folders}.values())
                 found = of_study(study, self.runs) if study else gather(alone, self.runs)
-                self._kept[key] = Told(found, self.runs)
+                self._kept[key] = Drawn(found, self.runs)
                 while len(self._kept) > KEPT:
                     self._kept.popitem(last=False)
             self._kept.move_to_end(key)

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
-from fittingroom.export.mirrors.told import Copied, Point, Told, Tracker, Value
+from fittingroom.export.mirrors.record import Copied, Point, RunRecord, Tracker, Value
 from fittingroom.spec.changes import inline
 from fittingroom.spec.errors import FittingroomError, need, without_passwords
 from fittingroom.store import Runs
@@ -113,7 +113,7 @@ def _explained(shown: str) -> Iterator[None]:
         raise FittingroomError(without_passwords(f"cannot mirror to {shown}: {first}")) from None
 
 
-def _copy(client: Any, shown: str, artifacts: str, told: Told) -> Copied:
+def _copy(client: Any, shown: str, artifacts: str, told: RunRecord) -> Copied:
     """Bring a run's copy up to the run. What is there already is asked for, not remembered."""
     with _explained(shown):
         experiment = _experiment(client, told, artifacts)
@@ -128,7 +128,7 @@ def _copy(client: Any, shown: str, artifacts: str, told: Told) -> Copied:
     return Copied(told.folder.name, run_id, len(told.epochs), len(new), finished, model)
 
 
-def _experiment(client: Any, told: Told, artifacts: str) -> str:
+def _experiment(client: Any, told: RunRecord, artifacts: str) -> str:
     name = told.data.name
     found = client.get_experiment_by_name(name)
     if found is None:
@@ -142,14 +142,14 @@ def _experiment(client: Any, told: Told, artifacts: str) -> str:
     return str(found.experiment_id)
 
 
-def _find(client: Any, experiment: str, told: Told) -> Any:
+def _find(client: Any, experiment: str, told: RunRecord) -> Any:
     """The run's earlier copy, by what it is and when it was started: a run that began anew is another one."""
     wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in _identity(told).items())
     found = client.search_runs([experiment], wanted)
     return next((run for run in found if run.data.tags.get(RECIPE) == told.recipe.name), None)
 
 
-def _begin(client: Any, experiment: str, told: Told) -> Any:
+def _begin(client: Any, experiment: str, told: RunRecord) -> Any:
     env = told.environment
     tags = {
         RECIPE: told.recipe.name,
@@ -171,11 +171,11 @@ def _begin(client: Any, experiment: str, told: Told) -> Any:
     )
 
 
-def _identity(told: Told) -> dict[str, str]:
+def _identity(told: RunRecord) -> dict[str, str]:
     return {"fittingroom.digest": told.digest, "fittingroom.started": told.environment.started}
 
 
-def _write(client: Any, run_id: str, told: Told, new: Sequence[Point]) -> None:
+def _write(client: Any, run_id: str, told: RunRecord, new: Sequence[Point]) -> None:
     """Files first and the status last: what was interrupted is not taken for whole."""
     from mlflow.entities import Metric, Param
 
@@ -200,7 +200,7 @@ def _key(point: Point) -> str:
     return point.name.replace("/", "_")
 
 
-def _params(told: Told) -> dict[str, str]:
+def _params(told: RunRecord) -> dict[str, str]:
     """Parameters as MLflow takes them: names without odd characters, values not too long (recipe.toml has them whole)."""
 
     def cut(value: Value) -> str:
@@ -214,7 +214,7 @@ def _parts(items: Sequence[T], size: int) -> Iterator[list[T]]:
     yield from (list(items[i : i + size]) for i in range(0, len(items), size))
 
 
-def _model(client: Any, experiment: str, run_id: str, told: Told) -> str:
+def _model(client: Any, experiment: str, run_id: str, told: RunRecord) -> str:
     """The URI of the run's bundle as a model, which is uploaded unless it is there; "" if the run was not exported."""
     bundle = told.folder.bundle
     if not told.metrics or not bundle.there:

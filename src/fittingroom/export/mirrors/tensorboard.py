@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from fittingroom.export.mirrors.told import Copied, Told, Tracker
+from fittingroom.export.mirrors.record import Copied, RunRecord, Tracker
 from fittingroom.spec.errors import FittingroomError, need
 from fittingroom.store import Runs
 from fittingroom.store.atomic import write
@@ -30,7 +30,7 @@ def reach(runs: Runs, to: str) -> Tracker:
     return Tracker(str(folder), f"tensorboard --logdir {shlex.quote(str(folder))}", partial(_copy, folder))
 
 
-def _copy(logs: Path, told: Told) -> Copied:
+def _copy(logs: Path, told: RunRecord) -> Copied:
     """Add what is new as one more file: a TensorBoard that is looking on finds it, where it would miss a changed one.
 
     The files of a run that has begun anew are replaced.
@@ -60,7 +60,7 @@ def _keys(file: Path) -> Iterator[tuple[str, int]]:
         yield from ((value.tag, event.step) for value in event.summary.value)
 
 
-def _events(told: Told) -> Iterator[Event]:
+def _events(told: RunRecord) -> Iterator[Event]:
     """All that a run's event files hold in the end."""
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2

@@ -24,8 +24,8 @@ class Driver:
     `turn` is held from looking at what there is to owning a part of it, by one driver of this machine at a time.
     """
 
-    def __init__(self, folder: Path, study: optuna.Study) -> None:
-        self.folder, self.study, self.name = folder, study, uuid.uuid4().hex[:12]
+    def __init__(self, folder: Path, optuna_study: optuna.Study) -> None:
+        self.folder, self.optuna_study, self.name = folder, optuna_study, uuid.uuid4().hex[:12]
         folder.mkdir(parents=True, exist_ok=True)
         self.lock = filelock.FileLock(self._file(self.name))
         self.turn = filelock.FileLock(folder / "turn.lock")
@@ -34,7 +34,7 @@ class Driver:
 
     def __enter__(self) -> Driver:
         self.lock.acquire()
-        self.study.set_user_attr(f"alive {self.name}", time.time())
+        self.optuna_study.set_user_attr(f"alive {self.name}", time.time())
         self.beats.start()
         return self
 
@@ -48,11 +48,11 @@ class Driver:
     def _beat(self) -> None:
         while not self.ended.wait(BEAT_S):
             with suppress(Exception):  # a storage that is away for a moment
-                self.study.set_user_attr(f"alive {self.name}", time.time())
+                self.optuna_study.set_user_attr(f"alive {self.name}", time.time())
 
     def orphans(self) -> list[FrozenTrial]:
         """The running trials whose driver is dead."""
-        running = [trial for trial in own_trials(self.study) if trial.state == TrialState.RUNNING]
+        running = [trial for trial in own_trials(self.optuna_study) if trial.state == TrialState.RUNNING]
         owners = {trial.user_attrs.get("driver", "") for trial in running}
         dead = {owner for owner in owners if not self._lives(owner)}
         return [trial for trial in running if trial.user_attrs.get("driver", "") in dead]
@@ -60,7 +60,7 @@ class Driver:
     def _lives(self, driver: str) -> bool:
         if driver == self.name:
             return True
-        last = float(self.study.user_attrs.get(f"alive {driver}", 0.0))
+        last = float(self.optuna_study.user_attrs.get(f"alive {driver}", 0.0))
         if last and self._file(driver).exists():  # of this machine
             try:
                 with filelock.FileLock(self._file(driver), timeout=0):
@@ -71,7 +71,7 @@ class Driver:
         return time.time() - last < DEAD_S
 
     def _bury(self, driver: str) -> None:
-        self.study.set_user_attr(f"alive {driver}", 0.0)
+        self.optuna_study.set_user_attr(f"alive {driver}", 0.0)
         self._file(driver).unlink(missing_ok=True)
 
     def _file(self, driver: str) -> Path:

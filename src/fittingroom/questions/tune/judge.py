@@ -52,29 +52,29 @@ class Judge:
 
     def _again(self, past: Sequence[FrozenTrial]) -> list[FrozenTrial]:
         """The past as this pruner would have seen it."""
-        study = self._empty()
+        optuna_study = self._empty()
         for earlier in past:
-            trial = study.ask()
+            trial = optuna_study.ask()
             for step, value in sorted(earlier.intermediate_values.items()):
                 trial.report(value, step)
                 trial.should_prune()
             if earlier.state == TrialState.COMPLETE:
-                study.tell(trial, earlier.values[0])
+                optuna_study.tell(trial, earlier.values[0])
             else:
                 pruned = earlier.state == TrialState.PRUNED and earlier.intermediate_values
-                study.tell(trial, state=TrialState.PRUNED if pruned else TrialState.FAIL)
-        return study.get_trials(deepcopy=False)
+                optuna_study.tell(trial, state=TrialState.PRUNED if pruned else TrialState.FAIL)
+        return optuna_study.get_trials(deepcopy=False)
 
     def _alone(self, place: int) -> optuna.Trial:
         """The trial in a study of its own with the past; Hyperband's brackets hang on its number."""
-        study = self._empty()
-        study.add_trials(self.past)
+        optuna_study = self._empty()
+        optuna_study.add_trials(self.past)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            study.add_trials(
+            optuna_study.add_trials(
                 optuna.trial.create_trial(state=TrialState.FAIL) for _ in range(place - len(self.past))
             )  # of its own batch
-            return study.ask()
+            return optuna_study.ask()
 
 
 def _pruner(search: Search) -> optuna.pruners.BasePruner | None:

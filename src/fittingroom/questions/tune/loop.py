@@ -26,7 +26,7 @@ from fittingroom.study.launch import Failed, Launcher, Outcome, Stopped, run_and
 
 def run_search(
     search: Search,
-    study: optuna.Study,
+    optuna_study: optuna.Study,
     runs: Runs,
     launcher: Launcher,
     *,
@@ -44,11 +44,11 @@ def run_search(
     def spent() -> float:
         return (time.monotonic() - began) / (60 * minutes) if minutes else float(minutes is not None)
 
-    with _told_plainly(), Driver(runs.path / "tuning" / "drivers", study) as driver:
+    with _told_plainly(), Driver(runs.path / "tuning" / "drivers", optuna_study) as driver:
         while True:
             with driver.turn:
-                mine = _take(search, study, driver, 0 if spent() >= 1 else trials)
-            everyone = own_trials(study)
+                mine = _take(search, optuna_study, driver, 0 if spent() >= 1 else trials)
+            everyone = own_trials(optuna_study)
             if not mine:
                 if spent() >= 1 or all(trial.state.is_finished() for trial in everyone):
                     return
@@ -59,7 +59,7 @@ def run_search(
             def at(trials_done: float, before: int = ended) -> None:
                 tick(min(1.0, max((before + trials_done) / trials if trials else 0.0, spent())))
 
-            _run_batch(search, study, mine, runs, launcher, at, say)
+            _run_batch(search, optuna_study, mine, runs, launcher, at, say)
 
 
 @contextmanager
@@ -72,36 +72,38 @@ def _told_plainly() -> Iterator[None]:
         ) from None
 
 
-def _take(search: Search, study: optuna.Study, driver: Driver, trials: int | None) -> list[int]:
+def _take(search: Search, optuna_study: optuna.Study, driver: Driver, trials: int | None) -> list[int]:
     """The places of the trials that this driver runs next, all of one batch: orphans, and what the batch lacks of `trials`."""
-    everyone = own_trials(study)
+    everyone = own_trials(optuna_study)
     place_of = {trial.number: place for place, trial in enumerate(everyone)}
     orphans = driver.orphans()
     batch = min((place_of[trial.number] for trial in orphans), default=len(everyone)) // search.batch
     for trial in orphans:
         if place_of[trial.number] // search.batch == batch:
-            note(study, trial, "driver", driver.name)
+            note(optuna_study, trial, "driver", driver.name)
     end = (batch + 1) * search.batch if trials is None else min((batch + 1) * search.batch, trials)
     lacking = range(len(everyone), end) if len(everyone) // search.batch == batch else range(0)
     if lacking:
-        earlier = [trial for trial in study.get_trials(deepcopy=False) if "from" in trial.user_attrs]
+        earlier = [trial for trial in optuna_study.get_trials(deepcopy=False) if "from" in trial.user_attrs]
         known = earlier + [trial for trial in everyone[: batch * search.batch] if trial.state.is_finished()]
         space, owned = distributions(search), {"driver": driver.name}
         for point in propose(search, lacking, known):  # each in one writing: a kill leaves no half of one
-            study.add_trial(create_trial(state=TrialState.RUNNING, params=point, distributions=space, user_attrs=owned))
+            optuna_study.add_trial(
+                create_trial(state=TrialState.RUNNING, params=point, distributions=space, user_attrs=owned)
+            )
     return [  # looked up: a driver on another machine may have been between
         place
-        for place, trial in enumerate(own_trials(study))
+        for place, trial in enumerate(own_trials(optuna_study))
         if trial.state == TrialState.RUNNING and trial.user_attrs.get("driver") == driver.name
     ]
 
 
 def _run_batch(
-    search: Search, study: optuna.Study, places: Sequence[int], runs: Runs, launcher: Launcher,
+    search: Search, optuna_study: optuna.Study, places: Sequence[int], runs: Runs, launcher: Launcher,
     at: Callable[[float], None], say: Say,
 ) -> None:  # fmt: skip
     """Train these trials, try crashed ones once more, and tell Optuna of all in their order."""
-    everyone = own_trials(study)
+    everyone = own_trials(optuna_study)
     trials = {place: everyone[place] for place in places}
     jobs: dict[int, Job] = {}
     outcomes: dict[int, Outcome] = {}
@@ -109,12 +111,12 @@ def _run_batch(
         try:
             recipe = search.recipe_of(values(search, trial.params))
             job = resolve(recipe, search.data, search.device, runs, threads=search.threads, score_test=False)
-            jobs[place] = replace(job, seed=search.seed, part="trial", study=study.study_name)
+            jobs[place] = replace(job, seed=search.seed, part="trial", study=f"tune-{optuna_study.study_name}")
         except FittingroomError as error:
             outcomes[place] = Failed(str(error), mistake=True)
     done: dict[int, float] = {}
     first = min(places) // search.batch * search.batch
-    judge = Judge(search, study.study_name, [trial for trial in everyone[:first] if trial.state.is_finished()])
+    judge = Judge(search, optuna_study.study_name, [trial for trial in everyone[:first] if trial.state.is_finished()])
     for place, job in jobs.items():  # what is on disk, of before a kill or of a trial with the same values
         for epoch in job.folder(runs).epochs:
             judge.wants_no_more(job.recipe, place, epoch)
@@ -142,37 +144,37 @@ def _run_batch(
     ]
     for place in crashed:
         text = outcomes[place].text  # type: ignore[union-attr]
-        note(study, trials[place], "crashed", text)
+        note(optuna_study, trials[place], "crashed", text)
         say(f"trial {trials[place].number} crashed and is tried once more: {text.strip().splitlines()[-1]}")
     if crashed:
         train(crashed)
     for place, trial in trials.items():
         # stopped is stopped, whether or not its last epochs had come meanwhile
         outcome = Stopped() if place in judge.stopped else outcomes[place]
-        _tell(search, study, trial, outcome, judge.seen(place), jobs.get(place), runs, say)
+        _tell(search, optuna_study, trial, outcome, judge.seen(place), jobs.get(place), runs, say)
 
 
 def _tell(
-    search: Search, study: optuna.Study, trial: FrozenTrial, outcome: Outcome, curve: dict[int, float],
+    search: Search, optuna_study: optuna.Study, trial: FrozenTrial, outcome: Outcome, curve: dict[int, float],
     job: Job | None, runs: Runs, say: Say,
 ) -> None:  # fmt: skip
     """Write what became of a trial."""
-    report(study, trial, curve)
+    report(optuna_study, trial, curve)
     if isinstance(outcome, Failed) or job is None:
         text = outcome.text if isinstance(outcome, Failed) else ""
-        note(study, trial, "error", text)
-        study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+        note(optuna_study, trial, "error", text)
+        optuna_study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
         say(f"trial {trial.number} failed: {text.strip().splitlines()[-1]}")
         return
     run = job.folder(runs)
-    note(study, trial, "run", run.name)
+    note(optuna_study, trial, "run", run.name)
     if isinstance(outcome, Stopped):
-        study.tell(trial.number, state=TrialState.PRUNED, skip_if_finished=True)
+        optuna_study.tell(trial.number, state=TrialState.PRUNED, skip_if_finished=True)
         say(f"trial {trial.number}: stopped after {len(curve)} epochs")
         return
-    note(study, trial, "epochs", run.metrics.epochs)
-    note(study, trial, "train_s", run.metrics.train_s)
+    note(optuna_study, trial, "epochs", run.metrics.epochs)
+    note(optuna_study, trial, "train_s", run.metrics.train_s)
     found = search.value(run, job)
-    study.tell(trial.number, found, skip_if_finished=True)
+    optuna_study.tell(trial.number, found, skip_if_finished=True)
     metric = METRICS[search.objectives[0]]
     say(f"trial {trial.number}: {metric.show(found[0])}{metric.unit} on validation")

@@ -113,7 +113,7 @@ class _Lock:
 
 def names(storage: optuna.storages.BaseStorage) -> list[str]:
     """The searches in a storage."""
-    return sorted(study.study_name for study in optuna.get_all_study_summaries(storage))
+    return sorted(optuna_study.study_name for optuna_study in optuna.get_all_study_summaries(storage))
 
 
 def refuse_unknown(storage: optuna.storages.BaseStorage, name: str) -> None:
@@ -131,24 +131,26 @@ def open_study(search: Search, storage: optuna.storages.BaseStorage, name: str, 
         )
     if resume and not there:
         raise unknown("search", name, names(storage), "fittingroom tune without --resume, to start it")
-    study = optuna.create_study(study_name=name, storage=storage, directions=search.directions, load_if_exists=True)
-    known = study.user_attrs.get("identity")
+    optuna_study = optuna.create_study(
+        study_name=name, storage=storage, directions=search.directions, load_if_exists=True
+    )
+    known = optuna_study.user_attrs.get("identity")
     if known is None:
-        study.set_user_attr("identity", search.identity)
-        study.set_user_attr("objectives", list(search.objectives))
-        study.set_user_attr("threads", search.threads)  # of each trial: they decide the last bits
+        optuna_study.set_user_attr("identity", search.identity)
+        optuna_study.set_user_attr("objectives", list(search.objectives))
+        optuna_study.set_user_attr("threads", search.threads)  # of each trial: they decide the last bits
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.set_metric_names([f"validation {search.objectives[0]}", *search.objectives[1:]])
+            optuna_study.set_metric_names([f"validation {search.objectives[0]}", *search.objectives[1:]])
     elif known != search.identity:
         raise FittingroomError(
             f'the search "{name}" is about another recipe, space, objective, pruner, batch, seed or other data; '
             "give the same command as before, or --name for a search of its own"
         )
-    return study
+    return optuna_study
 
 
-def warm_start(search: Search, study: optuna.Study, storage: optuna.storages.BaseStorage, name: str) -> int:
+def warm_start(search: Search, optuna_study: optuna.Study, storage: optuna.storages.BaseStorage, name: str) -> int:
     """Copy the finished trials of the search `name` that lie in this space; how many there were.
 
     They say what to try; they win nothing here, since their images or the rest of their recipe may be others.
@@ -156,12 +158,12 @@ def warm_start(search: Search, study: optuna.Study, storage: optuna.storages.Bas
     """
     refuse_unknown(storage, name)
     earlier = optuna.load_study(study_name=name, storage=storage)
-    if earlier.user_attrs.get("objectives") != study.user_attrs["objectives"]:
+    if earlier.user_attrs.get("objectives") != optuna_study.user_attrs["objectives"]:
         raise FittingroomError(f'the search "{name}" had other objectives ({earlier.user_attrs.get("objectives")})')
     found = [trial for trial in earlier.get_trials(deepcopy=False) if trial.state == TrialState.COMPLETE]
     space = distributions(search)
     there = {
-        trial.user_attrs.get("from") for trial in study.get_trials(deepcopy=False)
+        trial.user_attrs.get("from") for trial in optuna_study.get_trials(deepcopy=False)
     }  # the command may be given again
     found = [trial for trial in found if f"{name} {trial.number}" not in there]
     taken = []
@@ -176,7 +178,7 @@ def warm_start(search: Search, study: optuna.Study, storage: optuna.storages.Bas
             )  # fmt: skip
     if not taken and not there - {None}:
         raise FittingroomError(f'none of the {len(found)} finished trials of the search "{name}" lies in this space')
-    study.add_trials(taken)
+    optuna_study.add_trials(taken)
     return len(taken)
 
 
@@ -188,22 +190,22 @@ def _holds(dimension: Dimension, kept: Any) -> bool:
 # ---------------------------------------------------------------- single trials
 
 
-def own_trials(study: optuna.Study) -> list[FrozenTrial]:
+def own_trials(optuna_study: optuna.Study) -> list[FrozenTrial]:
     """The trials of this search itself, in their order; a trial's place in it decides what is proposed."""
-    return [trial for trial in study.get_trials(deepcopy=False) if "from" not in trial.user_attrs]
+    return [trial for trial in optuna_study.get_trials(deepcopy=False) if "from" not in trial.user_attrs]
 
 
-def note(study: optuna.Study, trial: FrozenTrial, key: str, value: Any) -> None:
+def note(optuna_study: optuna.Study, trial: FrozenTrial, key: str, value: Any) -> None:
     """Write a fact about a trial, unless it has ended: another driver was faster."""
     with suppress(optuna.exceptions.UpdateFinishedTrialError):
-        study._storage.set_trial_user_attr(trial._trial_id, key, value)
+        optuna_study._storage.set_trial_user_attr(trial._trial_id, key, value)
 
 
-def report(study: optuna.Study, trial: FrozenTrial, curve: dict[int, float]) -> None:
+def report(optuna_study: optuna.Study, trial: FrozenTrial, curve: dict[int, float]) -> None:
     """Write a trial's values by epoch; Optuna keeps none for several objectives."""
-    if len(study.directions) > 1:
+    if len(optuna_study.directions) > 1:
         return
     with suppress(optuna.exceptions.UpdateFinishedTrialError):
         for step, value in curve.items():
             if step not in trial.intermediate_values:
-                study._storage.set_trial_intermediate_value(trial._trial_id, step, value)
+                optuna_study._storage.set_trial_intermediate_value(trial._trial_id, step, value)

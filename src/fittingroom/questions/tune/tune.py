@@ -71,7 +71,7 @@ class Tuned(Answer):
     recipe_file: Path
     runs: Runs
     page: Path
-    study: str = ""
+    optuna_study: str = ""
 
     @property
     def sentences(self) -> list[str]:
@@ -129,21 +129,21 @@ def tune(
     storage = open_storage(kept.storage or journal(runs))
     if kept.warm:
         refuse_unknown(storage, kept.warm)  # before there is a search of this one's name
-    study = open_study(search, storage, name, kept.resume)
-    search = replace(search, threads=study.user_attrs["threads"])  # those that it began with
+    optuna_study = open_study(search, storage, name, kept.resume)
+    search = replace(search, threads=optuna_study.user_attrs["threads"])  # those that it began with
     if kept.warm:
-        progress.note(f"{warm_start(search, study, storage, kept.warm)} trials are taken over from {kept.warm}")
+        progress.note(f"{warm_start(search, optuna_study, storage, kept.warm)} trials are taken over from {kept.warm}")
     wanted = settings.trials or (None if settings.minutes is not None else TRIALS)
     try:
         with progress.work(f"searching {name}") as tick, launcher:
             run_search(
-                search, study, runs, launcher,
+                search, optuna_study, runs, launcher,
                 trials=wanted, minutes=settings.minutes, tick=tick, say=progress.note,
             )  # fmt: skip
     except KeyboardInterrupt as stop:
         stop.add_note(f"what has been tried is saved in the search {name}")
         raise
-    winner = best(search, study)
+    winner = best(search, optuna_study)
     tuned = search.recipe_of(winner.params).model_copy(update={"name": f"{recipe.name} tuned", "data": recipe.data})
     better = tuned.deciding() != recipe.deciding()
     file = runs.path / "tuning" / f"{safe_name(name)}.toml"
@@ -162,10 +162,10 @@ def tune(
         recipe=recipe.name,
         dataset=images.title,
         objectives=settings.objectives,
-        trials=facts(search, study),
+        trials=facts(search, optuna_study),
         best=winner,
-        front=front(search, study),
-        importance=importance(study),
+        front=front(search, optuna_study),
+        importance=importance(optuna_study),
         dimensions=space,
         comparison=story.comparison,
         fresh=[score(run.folder, metric) for run in story.runs[tuned.name if better else recipe.name]],

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from fittingroom.metrics.story import Story
 from fittingroom.store import RunFolder
-from fittingroom.ui import stories as told
+from fittingroom.ui import stories
 from fittingroom.ui.frame import page
 from fittingroom.ui.opaque import opaque
 from fittingroom.ui.rooms import Rooms
@@ -41,7 +41,7 @@ def add(app: FastAPI, rooms: Rooms) -> None:
             return page("waiting.html", "compare", **others)
         comparison = rooms.stories.of(chosen.done, chosen.study)
         matrices = [
-            [{"recipe": recipe, "number": i, "lines": told.cells(s, recipe)} for i, recipe in enumerate(s.runs)]
+            [{"recipe": recipe, "number": i, "lines": stories.cells(s, recipe)} for i, recipe in enumerate(s.runs)]
             for s in comparison.stories
         ]
         return page(
@@ -63,10 +63,10 @@ def add(app: FastAPI, rooms: Rooms) -> None:
         s, query, _ = _story(request, rooms)
         name = list(s.runs)[_below(len(s.runs), recipe)]
         k = len(s.data.classes)
-        rows = told.behind(s, name, _below(k, true), _below(k, said))
+        rows = stories.behind(s, name, _below(k, true), _below(k, said))
         shown = [
-            {"row": row, "seeds": n, "image": told.image(s, row), "bars": told.bars(s, name, row, 3)}
-            for row, n in rows[: told.GALLERY]
+            {"row": row, "seeds": n, "image": stories.image(s, row), "bars": stories.bars(s, name, row, 3)}
+            for row, n in rows[: stories.GALLERY]
         ]
         return page(
             "images.html", "compare", recipe=name, given=s.data.classes[true], said=s.data.classes[said], right=true == said,
@@ -80,13 +80,18 @@ def add(app: FastAPI, rooms: Rooms) -> None:
         if len(names) < 2:
             raise HTTPException(400, "two models are needed to disagree")
         one, other = names[_below(len(names), a)], names[_below(len(names), b)]
-        rows = told.apart(s, one, other, only)
+        rows = stories.apart(s, one, other, only)
         at = min(max(0, at), max(0, len(rows) - 1))
         shown = None
         if rows:
             row = rows[at]
-            sides = [{"recipe": n, "bars": told.bars(s, n, row)} for n in (one, other)]
-            shown = {"row": row, "image": told.image(s, row), "true": s.data.classes[s.labels_N[row]], "sides": sides}
+            sides = [{"recipe": n, "bars": stories.bars(s, n, row)} for n in (one, other)]
+            shown = {
+                "row": row,
+                "image": stories.image(s, row),
+                "true": s.data.classes[s.labels_N[row]],
+                "sides": sides,
+            }
         return page(
             "flip.html", "compare", shown=shown, names=names, a=a, b=b, one=one, other=other, only=only, at=at, count=len(rows),
             title=s.data.title, query=query,

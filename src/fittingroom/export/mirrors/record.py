@@ -31,7 +31,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Told:
+class RunRecord:
     """A run as other trackers are told it. Accuracies are fractions, intervals 95 %."""
 
     folder: RunFolder
@@ -112,15 +112,15 @@ class Tracker:
 
     to: str  # where it is, without passwords
     look: str  # the command that shows what is there
-    copy: Callable[[Told], Copied]  # brings a run's copy up to the run
+    copy: Callable[[RunRecord], Copied]  # brings a run's copy up to the run
     serve: str = ""  # the command that serves a model, whose name there follows; "": it cannot
 
 
-def read(run: RunFolder) -> Told:
+def read(run: RunFolder) -> RunRecord:
     """What there is of `run`, up to its last whole epoch. Raises `FittingroomError` for a damaged one."""
     done = run.done  # before all else: a run that ends now is told as one that goes on
     identity = run.identity
-    return Told(
+    return RunRecord(
         folder=run,
         recipe=run.recipe,
         seed=int(identity["seed"]),
