@@ -102,7 +102,7 @@ def test_a_command_shows_what_its_events_say(client: httpx.Client, tmp_path: Pat
     page = shown(*far, running=True)
     assert "2 of 4 runs finished" in page and "left" in page and "Stop" in page and "The verdict" not in page
     assert "given up" not in page and "1 given up" in shown(*far, RunEnded(run="b_s0", finished=False), running=True)
-    runs.write_study("a-b", [])
+    runs.write_study("a-b", Study(runs=()))
     answer = Answered(
         question="compare", subject="a-b", sentences=("<b>a</b> is best", *["more"] * 20), files=("a-b.html",)
     )
@@ -189,7 +189,7 @@ def test_parts_of_studies_are_shown_when_asked_for(finished: Runs, tmp_path: Pat
     one, other, *_ = runs.list()
     marked(one, part="fold 2 of 5", study="cv <mlp>")
     marked(other, part="trial", study="gone")
-    runs.write_study("cv <mlp>", [one])
+    runs.write_study("cv <mlp>", Study(runs=(one.name,)))
     with asked(runs.path) as client:
         until(lambda: "of 8" in client.get("/").text)
         page = client.get("/").text
