@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -103,7 +103,7 @@ class Sealed(LockedTest):
 
 
 @pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
+def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Seen]:
     """From now on the real test set cannot be unlocked, and what trainings get is noted."""
     found: Seen = {}
     real_fit, real_unlock = executing.fit, LockedTest.unlock
@@ -120,7 +120,8 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
     monkeypatch.setattr(executing, "fit", fit)
     monkeypatch.setattr(LockedTest, "unlock", unlock)
     monkeypatch.setattr(dataset, "LockedTest", Sealed)  # a part's is made in another module
-    return found
+    yield found
+    dataset._recent.clear()  # whose test sets are sealed
 
 
 def cross_validate(

@@ -14,7 +14,7 @@ from ui.asking import asked
 from ui.recorded import begun, epoch, left
 from waiting import until
 
-from fittingroom.store import RunFolder, Runs
+from fittingroom.store import RunFolder, Runs, Study
 from fittingroom.store.events import Answered, Event, Failed, Planned, RunEnded, StudyWritten
 from fittingroom.ui.opaque import opaque
 
