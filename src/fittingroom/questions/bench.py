@@ -31,6 +31,8 @@ from fittingroom.training import choose_device, predict, prepare_process
 
 USUAL = ("readme-002-cnn1", "readme-002-cnn2", "fast-fashion", "fast-mnist")
 SIDE = {"cpu": 2048, "cuda": 8192, "mps": 4096}  # of the square matrices whose product is the ceiling
+SMALL = 256  # of those that show whether a larger product would take too long
+MOST_S = 5.0  # of a product
 BACKWARD = 2  # times the FLOPs of a prediction; with the prediction itself a step takes three times as many
 FEW = 2  # images of a step that is nearly all overhead
 EVALUATED = 10_000
@@ -135,15 +137,17 @@ def _mean(tops: Sequence[Ceiling]) -> Ceiling:
 
 def _ceiling(device: str, threads: int) -> Ceiling:
     prepare_process(threads)
-    side = SIDE[device]
+
+    def product_s(side: int, dtype: torch.dtype) -> float:
+        a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+        # looked at, so that an accelerator has to finish
+        return median_s(lambda: float((a @ b)[0, 0]))
 
     def flops_per_s(dtype: torch.dtype) -> float:
-        a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
-
-        def product() -> None:
-            float((a @ b)[0, 0])  # looked at, so that an accelerator has to finish
-
-        return 2 * side**3 / median_s(product)
+        side = SIDE[device]
+        if product_s(SMALL, dtype) * (side / SMALL) ** 3 > MOST_S:  # a type that this processor has no instructions for
+            side = SMALL
+        return 2 * side**3 / product_s(side, dtype)
 
     return Ceiling(device=device, threads=threads, fp32=flops_per_s(torch.float32), bf16=flops_per_s(torch.bfloat16))
 
