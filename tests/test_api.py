@@ -73,7 +73,7 @@ def test_every_function_that_works_takes_the_same_keywords_for_where() -> None:
 def test_lists_are_tidy_tables() -> None:
     found = fr.recipes()
     assert found.table[0] == list(found[0]) and len(found.table) == 1 + len(found)
-    assert "<td>readme-004-mlp</td>" in found._repr_html_() and "readme-004-mlp" in repr(found)
+    assert ">readme-004-mlp</td>" in found._repr_html_() and "readme-004-mlp" in repr(found)
     assert {"fastnet", "sequential"} <= {row["name"] for row in fr.models()}
 
 

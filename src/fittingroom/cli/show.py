@@ -13,6 +13,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from fittingroom.report.rows import numeric
+
 if TYPE_CHECKING:
     from fittingroom.questions.answer import Answer
 
@@ -56,8 +58,7 @@ def table(head: Sequence[str], *lines: Sequence[str]) -> None:
 
 def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> Table:
     shown = Table(box=None, pad_edge=False, header_style="bold")
-    for i, name in enumerate(head):
-        numbers = i > 0 and all(line[i][:1] in "0123456789+-–−<" for line in lines)
+    for name, numbers in zip(head, numeric([head, *lines]), strict=True):
         shown.add_column(name, justify="right" if numbers else "left", overflow="fold")
     for line in lines:
         shown.add_row(*(Text(cell) for cell in line))

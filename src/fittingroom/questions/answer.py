@@ -84,5 +84,6 @@ class Answer(ABC):
         return "\n".join(self.sentences)
 
     def _repr_html_(self) -> str:
-        words = "<br>".join(map(escape, self.sentences))
-        return f"<p><b>{words}</b></p>" + "".join(map(table_html, self.tables))
+        first, *others = map(escape, self.sentences)
+        words = "<br>".join([f"<b>{first}</b>", *others])
+        return f"<p>{words}</p>" + "".join(map(table_html, self.tables))

@@ -126,7 +126,8 @@ def curves(epochs: Mapping[str, Sequence[Sequence[Epoch]]], quantity: str) -> Ch
     domain = [max(0.0, low - 0.15 * (high - low)), min(100.0, top) if quantity == "accuracy" else top]
     scale = alt.Scale(domain=domain, nice=quantity == "loss")
     most = max(row["epoch"] for row in rows)
-    ticks = alt.Axis(tickMinStep=1, grid=False, tickCount=min(most, 10))
+    few = list(range(1, most + 1)) if most <= 10 else alt.Undefined  # else Vega puts halves between them
+    ticks = alt.Axis(tickMinStep=1, grid=False, tickCount=min(most, 10), values=few, format="d")
     base = alt.Chart(alt.Data(values=rows)).encode(
         x=alt.X(
             "epoch:Q",

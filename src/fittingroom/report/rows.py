@@ -50,9 +50,23 @@ def _text(value: Any) -> str:
     return str(value)
 
 
+def numeric(table: Sequence[Sequence[str]]) -> list[bool]:
+    """Of each column of a table, head first, whether it holds numbers: those stand right, words left.
+
+    >>> numeric([["recipe", "test %"], ["fast", "93.5"], ["slow", "–"]])
+    [False, True]
+    """
+    return [all(line[i][:1] in "0123456789+-–−<" for line in table[1:]) for i in range(len(table[0]))]
+
+
 def table_html(table: Sequence[Sequence[str]]) -> str:
-    """A table as a notebook shows it."""
-    head, *lines = table
-    header = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    rows = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in line) + "</tr>" for line in lines)
-    return f"<table><tr>{header}</tr>{rows}</table>"
+    """A table, head first, as a notebook shows it."""
+    sides = ["right" if numbers else "left" for numbers in numeric(table)]
+
+    def row(line: Sequence[str], cell: str) -> str:
+        cells = zip(line, sides, strict=True)
+        return (
+            "<tr>" + "".join(f'<{cell} style="text-align:{s}">{escape(text)}</{cell}>' for text, s in cells) + "</tr>"
+        )
+
+    return f"<table>{row(table[0], 'th')}{''.join(row(line, 'td') for line in table[1:])}</table>"

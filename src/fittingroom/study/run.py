@@ -56,6 +56,8 @@ def _costs(planned: Plan, place: Workplace) -> None:
         if not (place.costs or any(job in planned.waiting for job in same)):
             missed += [name] * (not any(folder.cost for folder in folders))
         elif measured_cost(same[0], folders, place.progress.note) is None:
-            place.progress.note(f"the machine was busy, so the cost of {name} is left out; --costs measures it")
+            place.progress.note(
+                f"the machine was busy, so the cost of {name} is left out; --costs (costs=True) measures it"
+            )
     if missed:
-        place.progress.note(f"what {', '.join(missed)} cost here is not known; --costs measures it")
+        place.progress.note(f"what {', '.join(missed)} cost here is not known; --costs (costs=True) measures it")
