@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
+import fittingroom
 from fittingroom.cli.main import app
 from fittingroom.data.catalog import DatasetEntry
 from fittingroom.models import build
@@ -105,10 +106,18 @@ def test_a_stranger_s_readme_gets_its_verdict(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_readme_s_python_runs(tmp_path: Path) -> None:
-    for text in blocks(ROOT / "README.md", "python"):
-        done = subprocess.run([sys.executable, "-c", text], cwd=tmp_path, capture_output=True, text=True)
-        assert done.returncode == 0 and "recipe" not in done.stderr, done.stderr
+@pytest.mark.parametrize("page", ["README.md", "docs/python.md"])
+def test_python_runs(page: str, tmp_path: Path) -> None:
+    for i, text in enumerate(blocks(ROOT / page, "python")):
+        script = tmp_path / f"{i}.py"  # as a file, from which a class's source can be had
+        script.write_text(text)
+        done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+
+
+def test_the_python_page_names_all_that_there_is() -> None:
+    page = (ROOT / "docs/python.md").read_text()
+    assert not [name for name in fittingroom.__all__ if f"`fr.{name}" not in page]
 
 
 def test_the_map_names_every_room() -> None:
