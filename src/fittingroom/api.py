@@ -26,15 +26,14 @@ from fittingroom.store import BundleFolder, RunFolder, Runs
 from fittingroom.study.workplace import Workplace
 
 if TYPE_CHECKING:
-    from fittingroom.questions.ablate import Ablated
-    from fittingroom.questions.audit import Audited
-    from fittingroom.questions.compare import Compared
-    from fittingroom.questions.explain import Explained
     from fittingroom.questions.recipes import RecipeLike
-    from fittingroom.questions.replicate import Replicated
-    from fittingroom.questions.stress import Stressed
-    from fittingroom.questions.transfer import Transferred
-    from fittingroom.questions.tune import Tuned
+    from fittingroom.report.audit_page import Audited
+    from fittingroom.report.claims_page import Replicated
+    from fittingroom.report.explain_page import Explained
+    from fittingroom.report.page import Ablated, Compared
+    from fittingroom.report.stress_page import Stressed
+    from fittingroom.report.transfer_page import Transferred
+    from fittingroom.report.tune_page import Tuned
 
 DataLike = str | Path | Dataset | tuple[Any, Any]  # a name, a path, a loaded data set, or (images, labels)
 F = TypeVar("F", bound=Callable[..., Any])

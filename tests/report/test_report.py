@@ -23,9 +23,8 @@ from waiting import PATIENCE_S
 from fittingroom.data import load
 from fittingroom.data.outliers import outliers
 from fittingroom.metrics.story import gather
-from fittingroom.questions.compare import Compared
 from fittingroom.report import theme
-from fittingroom.report.page import figures, write_report
+from fittingroom.report.page import Compared, figures, write_report
 from fittingroom.spec.changes import changed
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import Recipe

@@ -17,7 +17,7 @@ from fittingroom.cli import options
 from fittingroom.spec.errors import FittingroomError, without_passwords
 
 if TYPE_CHECKING:
-    from fittingroom.questions.answer import Answer
+    from fittingroom.report.answer import Answer
     from fittingroom.study.workplace import Workplace
 
 Command = Callable[..., Any]
@@ -71,7 +71,7 @@ def works(
             with _told(place, resume):
                 found = command(place=place, **given)
                 if report and found is not None:
-                    _show(found, place, mine["report"], mine.get("png"), as_json)
+                    _show(found, place, command.__name__, mine["report"], mine.get("png"), as_json)
 
         del shell.__wrapped__  # typer reads the signature, which is another
         shell.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]
@@ -114,14 +114,13 @@ def _told(place: Workplace, resume: str) -> Iterator[None]:
         raise
 
 
-def _show(found: Answer, place: Workplace, report: Path | None, png: Path | None, as_json: bool) -> None:
+def _show(found: Answer, place: Workplace, question: str, report: Path | None, png: Path | None, as_json: bool) -> None:
     from fittingroom.cli import show
     from fittingroom.store.events import Answered
 
     page = found.report(report)
     if png:
         found.save_figures(png)
-    question = type(found).__module__.rpartition(".")[2]
     place.progress.event(
         Answered(question=question, subject=found.study, sentences=tuple(found.sentences), files=(str(page),))
     )

@@ -16,7 +16,7 @@ from rich.text import Text
 from fittingroom.report.rows import numeric
 
 if TYPE_CHECKING:
-    from fittingroom.questions.answer import Answer
+    from fittingroom.report.answer import Answer
 
 PIPED = 240  # columns of a table that nobody looks at in a terminal
 

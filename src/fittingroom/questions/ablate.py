@@ -2,64 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from fittingroom.data import Dataset
-from fittingroom.metrics.effects import Effect, effects
-from fittingroom.metrics.metric import METRICS
+from fittingroom.metrics.effects import effects
 from fittingroom.metrics.story import Story, gather, of_study
 from fittingroom.metrics.verdict import Question
-from fittingroom.questions.answer import Answer, Table
 from fittingroom.questions.compare import names, page_of, remember
-from fittingroom.report.page import figures, write_report
-from fittingroom.report.tables import effect_cells
-from fittingroom.report.theme import Draw
+from fittingroom.report.page import Ablated
 from fittingroom.spec.ablation import parts, without
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import Recipe
 from fittingroom.store import Runs, Study
 from fittingroom.study.workplace import Workplace
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class Ablated(Answer):
-    """The effect of each part, and the comparison that it was judged in."""
-
-    recipe: str
-    effects: Sequence[Effect]
-    story: Story
-    runs: Runs
-    page: Path
-    study: str = ""
-
-    @property
-    def sentences(self) -> list[str]:
-        return [effect.text for effect in self.effects]
-
-    @property
-    def table(self) -> Table:
-        by = METRICS[self.story.comparison.metric]
-        head = ["part", f"with{by.unit}", f"without{by.unit}", "gain [interval]", "real?"]
-        return [head, *(effect_cells(e, by)[:5] for e in self.effects)]
-
-    def json(self) -> dict[str, Any]:
-        return {
-            "recipe": self.recipe,
-            "effects": [effect.model_dump(mode="json") for effect in self.effects],
-            "comparison": self.story.comparison.model_dump(mode="json"),
-        }
-
-    def _write(self, path: Path) -> None:
-        write_report([self.story], self.runs, path, self.effects)
-
-    def _draw(self) -> Iterator[tuple[str, Draw]]:
-        found = dict(figures(self.story))
-        yield "differences", found.pop("differences")
-        yield from found.items()
 
 
 def ablate(

@@ -7,12 +7,10 @@ model disagrees with always flatters that model.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 from itertools import chain
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from scipy.special import softmax
@@ -21,16 +19,13 @@ from fittingroom.data import Dataset, Images, fold_numbers, not_test
 from fittingroom.data.decisions import read_decisions
 from fittingroom.data.duplicates import near_pairs
 from fittingroom.data.outliers import outliers
-from fittingroom.metrics.audit import Audit, Measured, describe
+from fittingroom.metrics.audit import Measured, describe
 from fittingroom.metrics.calibration import temperature
 from fittingroom.metrics.story import Story, gather
 from fittingroom.metrics.suspects import Suspects, find_suspects
-from fittingroom.questions.answer import Answer, Table
 from fittingroom.questions.compare import names, page_of, remember
 from fittingroom.questions.crossval import folded
-from fittingroom.report import charts
-from fittingroom.report.audit_page import score_cells, write_audit_page
-from fittingroom.report.theme import Draw
+from fittingroom.report.audit_page import Audited
 from fittingroom.spec.errors import FittingroomError, need
 from fittingroom.spec.recipe import Recipe
 from fittingroom.store import RunFolder, Study
@@ -44,52 +39,6 @@ from fittingroom.training.rebuild import rebuild
 
 AUDITORS = {"mnist": "fast-mnist"}  # the recipe whose models audit a data set, unless another is named
 OTHER_AUDITOR = "fast-fashion"
-LISTED = 20  # suspects in the table
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class Audited(Answer):
-    """The defects of one split, and its images; suspects that a person has decided to be fine are counted only."""
-
-    audit: Audit
-    images: Images
-    fine: int
-    decisions: Path  # the file that says which are fine
-    page: Path
-    study: str = ""
-
-    @property
-    def sentences(self) -> list[str]:
-        found = f"{self.audit.flagged} of {self.audit.images:,} {self.audit.split} labels are suspect"
-        shown = min(LISTED, len(self.audit.suspects))
-        told = [f"{found}; here are the first {shown}, more on the page"]
-        return [f"{self.fine} that you decided are fine are not listed ({self.decisions})"] * bool(self.fine) + told
-
-    @property
-    def table(self) -> Table:
-        suspects = self.audit.suspects[:LISTED]
-        return [
-            ["#", "given", "looks like", "score", "flagged"],
-            *([str(s.index), s.given, s.suggested, f"{s.score:.4f}", "yes" if s.flagged else "no"] for s in suspects),
-        ]
-
-    @property
-    def tables(self) -> list[Table]:
-        head = ["recipe", "all images %", "without suspects %", "without as many random ones %"]
-        return [self.table, *([[head, *score_cells(self.audit)]] if self.audit.scores else [])]
-
-    def json(self) -> dict[str, Any]:
-        return self.audit.model_dump(mode="json")
-
-    def _write(self, path: Path) -> None:
-        write_audit_page(self.audit, self.images, path)
-
-    def _draw(self) -> Iterator[tuple[str, Draw]]:
-        classes = self.images.classes
-        given = np.array([s.given_label for s in self.audit.suspects if s.flagged], np.int64)
-        counts = {"all labels": self.images.labels_N, "suspect": given}
-        binned = {name: np.bincount(labels, minlength=len(classes)) for name, labels in counts.items()}
-        yield "suspects_by_class", lambda dark: charts.balance(binned, classes)
 
 
 def audit(

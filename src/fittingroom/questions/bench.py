@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -13,14 +11,10 @@ import numpy as np
 import torch
 
 from fittingroom.data import prepare, reload
-from fittingroom.metrics.words import human, percent
+from fittingroom.metrics.speed import Ceiling, Speed
 from fittingroom.models import build, describe
-from fittingroom.questions.answer import Answer, Table
-from fittingroom.report import charts
-from fittingroom.report.answer_page import write_answer_page
-from fittingroom.report.theme import Draw
+from fittingroom.report.answer_page import Benched
 from fittingroom.spec.recipe import Recipe
-from fittingroom.spec.records import Record
 from fittingroom.study.clock import Quiet, forget_peak, median_s, peak_memory_bytes, step_s
 from fittingroom.study.cost import machine
 from fittingroom.study.job import Job, resolve
@@ -36,75 +30,6 @@ MOST_S = 5.0  # of a product
 BACKWARD = 2  # times the FLOPs of a prediction; with the prediction itself a step takes three times as many
 FEW = 2  # images of a step that is nearly all overhead
 EVALUATED = 10_000
-
-
-class Ceiling(Record):
-    """What the machine's matrix product does, FLOPs a second."""
-
-    device: str
-    threads: int
-    fp32: float
-    bf16: float
-
-
-class Speed(Record):
-    """How fast a recipe trains and predicts, and which share of the ceiling that is."""
-
-    recipe: str
-    dataset: str
-    precision: str
-    batch_size: int
-    images_per_s: float
-    flops_per_s: float  # of the layers that `describe` counts, forward and backward
-    ceiling: Ceiling  # the mean of before and after
-    share: float  # of the ceiling in its precision
-    overhead_s: float  # of a step with two images: what no larger batch makes cheaper
-    evaluate_s: float  # of 10,000 images, in float32
-    latency_1_s: float
-    peak_memory_bytes: int | None
-    quiet: bool  # whether nothing else used the machine meanwhile
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class Benched(Answer):
-    """How fast recipes train on this machine, and what its matrix product does."""
-
-    ceiling: Ceiling
-    speeds: Sequence[Speed]
-    page: Path
-
-    @property
-    def sentences(self) -> list[str]:
-        top = self.ceiling
-        told = [
-            f"ceiling: {human(top.fp32)}FLOP/s in fp32, {human(top.bf16)}FLOP/s in bf16; {machine()}, {top.threads} threads"
-        ]
-        if not all(s.quiet for s in self.speeds):
-            told.append("warning: something else used this machine meanwhile; the figures are too low")
-        return told
-
-    @property
-    def table(self) -> Table:
-        head = ["recipe", "precision", "batch", "images/s", "FLOP/s", "of ceiling %", "overhead ms"]
-        lines = [
-            [
-                s.recipe, s.precision, str(s.batch_size), f"{s.images_per_s:,.0f}", human(s.flops_per_s), percent(s.share, 0),
-                f"{1e3 * s.overhead_s:.2f}", f"{s.evaluate_s:.2f}", f"{1e3 * s.latency_1_s:.2f}",
-                "–" if s.peak_memory_bytes is None else f"{s.peak_memory_bytes / 1e6:,.0f}",
-            ]
-            for s in self.speeds
-        ]  # fmt: skip
-        return [[*head, "10,000 images s", "1 image ms", "memory MB"], *lines]
-
-    def json(self) -> dict[str, Any]:
-        speeds = [s.model_dump(mode="json") for s in self.speeds]
-        return {"machine": machine(), "ceiling": self.ceiling.model_dump(mode="json"), "speeds": speeds}
-
-    def _write(self, path: Path) -> None:
-        write_answer_page("bench", "How near trainings are to this machine's limit", self.sentences, self.tables, path)
-
-    def _draw(self) -> Iterator[tuple[str, Draw]]:
-        yield "share", lambda dark: charts.bars({s.recipe: 100 * s.share for s in self.speeds}, "of the ceiling (%)")
 
 
 def bench(recipes: Sequence[Recipe], place: Workplace) -> Benched:
@@ -127,7 +52,7 @@ def bench(recipes: Sequence[Recipe], place: Workplace) -> Benched:
             share = facts["flops_per_s"] / getattr(top, facts["precision"])
             speeds.append(Speed(**facts, ceiling=top, share=share))
             tick(number / len(jobs))
-    return Benched(_mean(tops), speeds, place.runs.path / "bench.html")
+    return Benched(_mean(tops), speeds, machine(), place.runs.path / "bench.html")
 
 
 def _mean(tops: Sequence[Ceiling]) -> Ceiling:

@@ -2,87 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from fittingroom.data import Dataset
-from fittingroom.metrics.rows import Pair, Row
-from fittingroom.metrics.story import Story, gather
-from fittingroom.metrics.verdict import Comparison, Question
-from fittingroom.questions.answer import Answer, Table
-from fittingroom.report.page import figures, write_report
-from fittingroom.report.theme import Draw, Figure
+from fittingroom.metrics.story import gather
+from fittingroom.metrics.verdict import Question
+from fittingroom.report.page import Compared
 from fittingroom.spec.digest import digest
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.study import is_study, parse_study, read_study
-from fittingroom.store import RunFolder, Runs, Study
+from fittingroom.store import RunFolder, Study
 from fittingroom.store.events import StudyWritten
 from fittingroom.store.runs import safe_name
 from fittingroom.study.workplace import Workplace
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class Compared(Answer):
-    """The verdict on one data set or several, and all that is known of the runs behind it."""
-
-    heading = "verdict"
-    stories: Sequence[Story]
-    runs: Runs
-    page: Path
-    study: str = ""
-
-    @property
-    def comparisons(self) -> list[Comparison]:
-        """One for each data set."""
-        return [story.comparison for story in self.stories]
-
-    @property
-    def sentences(self) -> list[str]:
-        return list(chain.from_iterable(c.sentences for c in self.comparisons))
-
-    @property
-    def verdict(self) -> str:
-        """Which is best, and how it stands against each other one."""
-        return " ".join(self.sentences)
-
-    @property
-    def rows(self) -> list[Row]:
-        """Each recipe's figures (accuracies are fractions), the best first; of several data sets, one after the other."""
-        return list(chain.from_iterable(c.rows for c in self.comparisons))
-
-    @property
-    def pairs(self) -> list[Pair]:
-        """Each pair of recipes: by how much, and whether that is real."""
-        return list(chain.from_iterable(c.pairs for c in self.comparisons))
-
-    @property
-    def table(self) -> Table:
-        return self.tables[0]
-
-    @property
-    def tables(self) -> list[Table]:
-        return [c.table for c in self.comparisons]
-
-    def json(self) -> dict[str, Any]:
-        reads = self.runs.test_reads()
-        return {"comparisons": [c.model_dump(mode="json") for c in self.comparisons], "test_reads": reads}
-
-    def _write(self, path: Path) -> None:
-        write_report(self.stories, self.runs, path)
-
-    def _draw(self) -> Iterator[tuple[str, Draw]]:
-        for story in self.stories:
-            before = f"{safe_name(story.data.name)}-" if len(self.stories) > 1 else ""
-            yield from ((before + name, draw) for name, draw in figures(story))
-
-    def save_figures(self, folder: Path) -> None:
-        for story in self.stories:
-            for name, draw in figures(story):
-                Figure(draw).save(folder / f"{safe_name(story.data.name)}-{safe_name(name)}.png")
 
 
 def compare(

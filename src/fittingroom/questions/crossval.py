@@ -15,7 +15,8 @@ from fittingroom.data import Dataset, fold_numbers, not_test
 from fittingroom.data.pixels import shrunk
 from fittingroom.metrics.story import of_study
 from fittingroom.metrics.verdict import Question
-from fittingroom.questions.compare import Compared, names, page_of, remember, study_name
+from fittingroom.questions.compare import names, page_of, remember, study_name
+from fittingroom.report.page import Compared
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import Recipe
 from fittingroom.store import Study

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import chain
-from pathlib import Path
-from typing import Any
 
-from fittingroom.metrics.claims import Groups, Judgement, grouped, judgements
-from fittingroom.questions.answer import Answer, Table
-from fittingroom.report import charts
-from fittingroom.report.claims_page import HEAD, headline, row, write_claims_page
-from fittingroom.report.theme import Draw
+from fittingroom.metrics.claims import grouped, judgements
+from fittingroom.report.claims_page import Replicated
 from fittingroom.spec.claimed import Claimed, claimed
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import Recipe
@@ -22,34 +16,6 @@ from fittingroom.study.run import train
 from fittingroom.study.workplace import Workplace
 
 QUICK = "train.epochs=2"
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class Replicated(Answer):
-    """Each claim judged, and the runs behind them by recipe and data set."""
-
-    judgements: Sequence[Judgement]
-    groups: Groups
-    command: str
-    page: Path
-
-    @property
-    def sentences(self) -> list[str]:
-        return [headline(self.judgements)]
-
-    @property
-    def table(self) -> Table:
-        return [[HEAD[0], *HEAD[2:]], *([cells[0], *cells[2:]] for cells in map(row, self.judgements))]
-
-    def json(self) -> dict[str, Any]:
-        return {"claims": [j.model_dump(mode="json") for j in self.judgements]}
-
-    def _write(self, path: Path) -> None:
-        write_claims_page(self.judgements, self.groups, path, self.command)
-
-    def _draw(self) -> Iterator[tuple[str, Draw]]:
-        runs = {f"{recipe} on {dataset}": [r.epochs for r in group] for (recipe, dataset), group in self.groups.items()}
-        yield "accuracy_curves", lambda dark: charts.curves(runs, "accuracy")
 
 
 def replicate(

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from fittingroom.metrics.story import gather, of_study
 from fittingroom.metrics.verdict import Question
 from fittingroom.questions.ablate import reported as ablated
-from fittingroom.questions.answer import Answer
-from fittingroom.questions.compare import Compared
 from fittingroom.questions.transfer import reported as transferred
+from fittingroom.report.answer import Answer
+from fittingroom.report.page import Compared
 from fittingroom.store import Runs
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import chain, product
-from pathlib import Path
-from typing import Any
+from itertools import product
 
 import numpy as np
 import torch
@@ -15,16 +13,11 @@ import torch
 from fittingroom.augment.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from fittingroom.data import Dataset, Images, reload
 from fittingroom.data.acquire import Tick
-from fittingroom.metrics.robustness import Robustness, robustness
-from fittingroom.metrics.story import Story, gather
-from fittingroom.questions.answer import Answer, Table
-from fittingroom.report import charts
-from fittingroom.report.stress_page import write_stress_page
-from fittingroom.report.tables import robust_tables
-from fittingroom.report.theme import Chart, Draw
+from fittingroom.metrics.robustness import robustness
+from fittingroom.metrics.story import gather
+from fittingroom.report.stress_page import Stressed
 from fittingroom.spec.recipe import Recipe
 from fittingroom.store import RunFolder, Runs
-from fittingroom.store.runs import safe_name
 from fittingroom.study.launch import Launcher, choose_launcher
 from fittingroom.study.sharing import sharing
 from fittingroom.study.workplace import Workplace
@@ -38,57 +31,6 @@ VERSION = 1  # raised when the corruptions change
 
 
 EXAMPLES = 500  # training images among which one of each class is looked for
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class Stressed(Answer):
-    """How the runs of each data set stand corruption; `examples` are harmed images (kinds, severities, images, C, H, W)."""
-
-    stories: Sequence[Story]
-    examples: Sequence[np.ndarray]
-    page: Path
-
-    @property
-    def robust(self) -> list[Robustness]:
-        """Rows and pairs, of each data set."""
-        return [story.robust for story in self.stories if story.robust]
-
-    @property
-    def sentences(self) -> list[str]:
-        return list(chain.from_iterable(robust_tables(*found)["sentences"] for found in self.robust))
-
-    @property
-    def table(self) -> Table:
-        return self.tables[0]
-
-    @property
-    def tables(self) -> list[Table]:
-        told = [robust_tables(*found) for found in self.robust]
-        return [[t[f"{kind}head"], *t[rows]] for t in told for kind, rows in (("", "rows"), ("kinds_", "kinds"))]
-
-    def json(self) -> dict[str, Any]:
-        return {
-            "robustness": [
-                {
-                    "dataset": story.data.name,
-                    "rows": [r.model_dump(mode="json") for r in rows],
-                    "pairs": [p.model_dump(mode="json") for p in pairs],
-                }
-                for story, (rows, pairs) in zip(self.stories, self.robust, strict=True)
-            ]
-        }
-
-    def _write(self, path: Path) -> None:
-        write_stress_page(self.stories, list(CORRUPTIONS), self.examples, path)
-
-    def _draw(self) -> Iterator[tuple[str, Draw]]:
-        for story in self.stories:
-            before = f"{safe_name(story.data.name)}-" if len(self.stories) > 1 else ""
-            yield f"{before}robustness", partial(_robustness, story)
-
-
-def _robustness(story: Story, dark: bool) -> Chart:
-    return charts.robustness(story)
 
 
 def stress(which: Sequence[str], place: Workplace) -> Stressed:
@@ -107,7 +49,7 @@ def stress(which: Sequence[str], place: Workplace) -> Stressed:
     stories = [replace(story, robust=robustness(story.runs)) for story in compared]
     trains = [reload(story.data.name, story.data.digest, place.home).train for story in stories]
     shown = [examples(train.take(np.arange(min(EXAMPLES, len(train)))))[:, :, :3] for train in trains]
-    return Stressed(stories, shown, place.runs.path / "stress.html")
+    return Stressed(stories, list(CORRUPTIONS), shown, place.runs.path / "stress.html")
 
 
 @dataclass(frozen=True)

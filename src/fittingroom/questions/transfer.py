@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from fittingroom.data import Dataset
 from fittingroom.metrics.story import gather
-from fittingroom.metrics.transfer import Step, cells, sentences, step
+from fittingroom.metrics.transfer import step
 from fittingroom.metrics.verdict import Question
-from fittingroom.questions.answer import Answer, Table
 from fittingroom.questions.compare import names, page_of, remember
-from fittingroom.report import charts
-from fittingroom.report.theme import Draw
-from fittingroom.report.transfer_page import write_transfer_page
+from fittingroom.report.transfer_page import Transferred
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.overrides import apply_overrides
 from fittingroom.spec.read import parse_recipe
@@ -29,34 +25,6 @@ SIZES = (10, 100, 1000)  # training images a class; all of them come last
 LEAST_STEPS = 300  # of any training here: ten images a class would else be a handful of steps, and nothing learned
 ONLY_TUNED = ("model.freeze", "optimizer.layer_decay", "model.init")  # what means nothing from scratch
 SCRATCH = "from scratch"
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class Transferred(Answer):
-    """The two ways with more and more training images, the fewest first."""
-
-    steps: Sequence[Step]
-    source: str  # whose weights
-    dataset: str
-    page: Path
-    study: str = ""
-
-    @property
-    def sentences(self) -> list[str]:
-        return sentences(self.steps)
-
-    @property
-    def table(self) -> Table:
-        return cells(self.steps)
-
-    def json(self) -> dict[str, Any]:
-        return {"steps": [s.model_dump(mode="json") for s in self.steps]}
-
-    def _write(self, path: Path) -> None:
-        write_transfer_page(self.steps, self.source, self.dataset, path)
-
-    def _draw(self) -> Iterator[tuple[str, Draw]]:
-        yield "transfer", lambda dark: charts.transfer(self.steps)
 
 
 def transfer(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median, stdev
 from typing import Any
 
-from fittingroom.metrics.claims import Judgement
+from fittingroom.metrics.claims import Groups, Judgement
 from fittingroom.metrics.words import percent
+from fittingroom.report import charts
+from fittingroom.report.answer import Answer, Table
 from fittingroom.report.render import render
+from fittingroom.report.theme import Draw
 from fittingroom.store import LoadedRun
 from fittingroom.store.atomic import write
 
@@ -121,3 +125,31 @@ def _machine(run: LoadedRun) -> str:
 def _days(runs: Sequence[LoadedRun]) -> str:
     days = sorted(run.environment.started[:10] for run in runs)
     return days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Replicated(Answer):
+    """Each claim judged, and the runs behind them by recipe and data set."""
+
+    judgements: Sequence[Judgement]
+    groups: Groups
+    command: str
+    page: Path
+
+    @property
+    def sentences(self) -> list[str]:
+        return [headline(self.judgements)]
+
+    @property
+    def table(self) -> Table:
+        return [[HEAD[0], *HEAD[2:]], *([cells[0], *cells[2:]] for cells in map(row, self.judgements))]
+
+    def json(self) -> dict[str, Any]:
+        return {"claims": [j.model_dump(mode="json") for j in self.judgements]}
+
+    def _write(self, path: Path) -> None:
+        write_claims_page(self.judgements, self.groups, path, self.command)
+
+    def _draw(self) -> Iterator[tuple[str, Draw]]:
+        runs = {f"{recipe} on {dataset}": [r.epochs for r in group] for (recipe, dataset), group in self.groups.items()}
+        yield "accuracy_curves", lambda dark: charts.curves(runs, "accuracy")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,11 @@ import numpy as np
 
 from fittingroom.metrics.words import percent
 from fittingroom.report import charts, theme
+from fittingroom.report.answer import Answer, Table
 from fittingroom.report.pictures import data_uri, png_bytes, sheet
 from fittingroom.report.render import both_modes, render
 from fittingroom.report.tables import deletion_words
+from fittingroom.report.theme import Draw
 from fittingroom.store import RunFolder
 from fittingroom.store.atomic import write
 
@@ -123,3 +126,44 @@ def _filters(weights_FCHW: np.ndarray) -> str:
 def _sheet(images_NCHW: np.ndarray, columns: int) -> str:
     few = images_NCHW if images_NCHW.shape[1] in (1, 3) else images_NCHW[:, :1]
     return data_uri(png_bytes(sheet(few, min(columns, len(few)))))
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Explained(Answer):
+    """A run, what it says of each explained image (those that were asked for first), and the deletion curve."""
+
+    run: RunFolder
+    images: Sequence[Mapping[str, Any]]
+    asked: int
+    page: Path
+
+    @property
+    def deletion(self) -> dict[str, Any]:
+        """The confidence while the pixels that matter most are deleted, beside random ones."""
+        curve = self.run.deletion()
+        assert curve
+        return curve
+
+    @property
+    def sentences(self) -> list[str]:
+        return [f"{self.run.name}: {deletion_words([self.deletion])}"]
+
+    @property
+    def table(self) -> Table:
+        lines = [
+            [
+                f"test image {one['row']} ({one['true']})" if one["true"] else "your image",
+                ", ".join(f"{name} {100 * p:.0f} %" for name, p in one["said"].items()),
+            ]
+            for one in self.images[: self.asked]
+        ]
+        return [["image", "what the model says"], *lines]
+
+    def json(self) -> dict[str, Any]:
+        return {"run": self.run.name, "images": list(self.images), "deletion": self.deletion}
+
+    def _write(self, path: Path) -> None:
+        write_explain_page(self.run, path)
+
+    def _draw(self) -> Iterator[tuple[str, Draw]]:
+        yield "deletion", lambda dark: charts.deletion(self.deletion)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +13,18 @@ from fittingroom.metrics.effects import Effect
 from fittingroom.metrics.metric import METRICS
 from fittingroom.metrics.portrait import Calibrated, Sentence, Side, calibrated, portrait
 from fittingroom.metrics.portrait import against as compared
+from fittingroom.metrics.rows import Pair, Row
 from fittingroom.metrics.story import Story
+from fittingroom.metrics.verdict import Comparison
 from fittingroom.metrics.words import human, in_words, percent
 from fittingroom.report import charts, theme
+from fittingroom.report.answer import Answer, Table
 from fittingroom.report.mistakes import confusion_words, confusions, explorer, mistakes, only_one_is_right
 from fittingroom.report.pictures import data_uri, png_bytes, sheet
 from fittingroom.report.render import assets, both_modes, render, script_hash
 from fittingroom.report.repeat import commands, run_cells
 from fittingroom.report.tables import deletion_words, effect_cells, part_table, robust_tables, weakest_words
+from fittingroom.report.theme import Draw, Figure
 from fittingroom.spec.changes import told_apart
 from fittingroom.store import LoadedRun, Runs
 from fittingroom.store.atomic import write
@@ -327,3 +333,100 @@ def _reads(story: Story, runs: Runs) -> str:
         "The more often it is read and the best picked, "
         "the more the best score flatters."
     )
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Compared(Answer):
+    """The verdict on one data set or several, and all that is known of the runs behind it."""
+
+    heading = "verdict"
+    stories: Sequence[Story]
+    runs: Runs
+    page: Path
+    study: str = ""
+
+    @property
+    def comparisons(self) -> list[Comparison]:
+        """One for each data set."""
+        return [story.comparison for story in self.stories]
+
+    @property
+    def sentences(self) -> list[str]:
+        return list(chain.from_iterable(c.sentences for c in self.comparisons))
+
+    @property
+    def verdict(self) -> str:
+        """Which is best, and how it stands against each other one."""
+        return " ".join(self.sentences)
+
+    @property
+    def rows(self) -> list[Row]:
+        """Each recipe's figures (accuracies are fractions), the best first; of several data sets, one after the other."""
+        return list(chain.from_iterable(c.rows for c in self.comparisons))
+
+    @property
+    def pairs(self) -> list[Pair]:
+        """Each pair of recipes: by how much, and whether that is real."""
+        return list(chain.from_iterable(c.pairs for c in self.comparisons))
+
+    @property
+    def table(self) -> Table:
+        return self.tables[0]
+
+    @property
+    def tables(self) -> list[Table]:
+        return [c.table for c in self.comparisons]
+
+    def json(self) -> dict[str, Any]:
+        reads = self.runs.test_reads()
+        return {"comparisons": [c.model_dump(mode="json") for c in self.comparisons], "test_reads": reads}
+
+    def _write(self, path: Path) -> None:
+        write_report(self.stories, self.runs, path)
+
+    def _draw(self) -> Iterator[tuple[str, Draw]]:
+        for story in self.stories:
+            before = f"{safe_name(story.data.name)}-" if len(self.stories) > 1 else ""
+            yield from ((before + name, draw) for name, draw in figures(story))
+
+    def save_figures(self, folder: Path) -> None:
+        for story in self.stories:
+            for name, draw in figures(story):
+                Figure(draw).save(folder / f"{safe_name(story.data.name)}-{safe_name(name)}.png")
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Ablated(Answer):
+    """The effect of each part, and the comparison that it was judged in."""
+
+    recipe: str
+    effects: Sequence[Effect]
+    story: Story
+    runs: Runs
+    page: Path
+    study: str = ""
+
+    @property
+    def sentences(self) -> list[str]:
+        return [effect.text for effect in self.effects]
+
+    @property
+    def table(self) -> Table:
+        by = METRICS[self.story.comparison.metric]
+        head = ["part", f"with{by.unit}", f"without{by.unit}", "gain [interval]", "real?"]
+        return [head, *(effect_cells(e, by)[:5] for e in self.effects)]
+
+    def json(self) -> dict[str, Any]:
+        return {
+            "recipe": self.recipe,
+            "effects": [effect.model_dump(mode="json") for effect in self.effects],
+            "comparison": self.story.comparison.model_dump(mode="json"),
+        }
+
+    def _write(self, path: Path) -> None:
+        write_report([self.story], self.runs, path, self.effects)
+
+    def _draw(self) -> Iterator[tuple[str, Draw]]:
+        found = dict(figures(self.story))
+        yield "differences", found.pop("differences")
+        yield from found.items()

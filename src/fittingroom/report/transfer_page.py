@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fittingroom.metrics.transfer import Step, cells, sentences
 from fittingroom.report import charts
+from fittingroom.report.answer import Answer, Table
 from fittingroom.report.render import both_modes, render
+from fittingroom.report.theme import Draw
 from fittingroom.store.atomic import write
 
 
@@ -26,3 +30,31 @@ def write_transfer_page(steps: Sequence[Step], source: str, dataset: str, path: 
     )
     write(path, html)
     return path
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Transferred(Answer):
+    """The two ways with more and more training images, the fewest first."""
+
+    steps: Sequence[Step]
+    source: str  # whose weights
+    dataset: str
+    page: Path
+    study: str = ""
+
+    @property
+    def sentences(self) -> list[str]:
+        return sentences(self.steps)
+
+    @property
+    def table(self) -> Table:
+        return cells(self.steps)
+
+    def json(self) -> dict[str, Any]:
+        return {"steps": [s.model_dump(mode="json") for s in self.steps]}
+
+    def _write(self, path: Path) -> None:
+        write_transfer_page(self.steps, self.source, self.dataset, path)
+
+    def _draw(self) -> Iterator[tuple[str, Draw]]:
+        yield "transfer", lambda dark: charts.transfer(self.steps)

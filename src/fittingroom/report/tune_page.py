@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fittingroom.metrics.search import Searched, shown
+from fittingroom.metrics.story import Story
 from fittingroom.report import tune_charts
+from fittingroom.report.answer import Answer, Table
+from fittingroom.report.page import figures, write_report
 from fittingroom.report.render import both_modes, render
 from fittingroom.report.theme import Draw
+from fittingroom.spec.recipe import Recipe
+from fittingroom.store import Runs
 from fittingroom.store.atomic import write
+from fittingroom.store.runs import safe_name
 
 SHOWN = 12  # trials in the table
 
@@ -58,3 +67,40 @@ def write_tune_page(found: Searched, comparison_page: str, path: Path) -> Path:
     )
     write(path, html)
     return path
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Tuned(Answer):
+    """What the search found, the winner as a recipe file, and how it stands on test against the recipe as it was."""
+
+    found: Searched
+    story: Story
+    recipe: Recipe
+    recipe_file: Path
+    runs: Runs
+    page: Path
+    optuna_study: str = ""
+
+    @property
+    def sentences(self) -> list[str]:
+        return self.found.sentences()
+
+    @property
+    def table(self) -> Table:
+        return self.found.comparison.table
+
+    @property
+    def files(self) -> dict[str, Path]:
+        return {"recipe": self.recipe_file}
+
+    def json(self) -> dict[str, Any]:
+        return self.found.json() | {"recipe_file": str(self.recipe_file)}
+
+    def _write(self, path: Path) -> None:
+        beside = path.with_name(f"tune-{safe_name(self.found.name)}-comparison.html")
+        write_report([self.story], self.runs, beside)
+        write_tune_page(self.found, beside.name, path)
+
+    def _draw(self) -> Iterator[tuple[str, Draw]]:
+        yield from drawings(self.found).items()
+        yield from figures(self.story)

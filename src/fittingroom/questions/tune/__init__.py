@@ -28,13 +28,12 @@ from fittingroom.questions.tune.loop import run_search  # noqa: E402
 from fittingroom.questions.tune.results import best, facts, front, importance  # noqa: E402
 from fittingroom.questions.tune.search import Search, score  # noqa: E402
 from fittingroom.questions.tune.storage import journal, names, open_storage, open_study, refuse_unknown, warm_start  # noqa: E402
-from fittingroom.questions.tune.tune import Kept, Settings, Tuned, spaces_of, tune  # noqa: E402
+from fittingroom.questions.tune.tune import Kept, Settings, spaces_of, tune  # noqa: E402
 
 __all__ = [
     "Kept",
     "Search",
     "Settings",
-    "Tuned",
     "best",
     "facts",
     "front",

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from fittingroom.data import Dataset
 from fittingroom.metrics.search import Searched
-from fittingroom.metrics.story import Story, gather
+from fittingroom.metrics.story import gather
 from fittingroom.metrics.verdict import Question
 from fittingroom.models import with_sources
-from fittingroom.questions.answer import Answer, Table
 from fittingroom.questions.compare import called, names, page_of, remember
 from fittingroom.questions.tune.loop import run_search
 from fittingroom.questions.tune.results import best, facts, front, importance
 from fittingroom.questions.tune.search import Search, score
 from fittingroom.questions.tune.storage import journal, open_storage, open_study, refuse_unknown, warm_start
-from fittingroom.report.page import figures, write_report
-from fittingroom.report.theme import Draw
-from fittingroom.report.tune_page import drawings, write_tune_page
+from fittingroom.report.tune_page import Tuned
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.read import read_toml
 from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.space import Dimension, is_dimension, parse_space
-from fittingroom.store import Runs, Study
+from fittingroom.store import Study
 from fittingroom.store.atomic import write
 from fittingroom.store.runs import recipe_toml, safe_name
 from fittingroom.study.launch import choose_launcher
@@ -59,43 +55,6 @@ class Kept:
     resume: bool = False  # go on with the search of this name
     warm: str = ""  # begin with what an earlier search of this name found
     storage: str = ""  # a file, or postgresql://… to share with others; default: a file in the runs folder
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class Tuned(Answer):
-    """What the search found, the winner as a recipe file, and how it stands on test against the recipe as it was."""
-
-    found: Searched
-    story: Story
-    recipe: Recipe
-    recipe_file: Path
-    runs: Runs
-    page: Path
-    optuna_study: str = ""
-
-    @property
-    def sentences(self) -> list[str]:
-        return self.found.sentences()
-
-    @property
-    def table(self) -> Table:
-        return self.found.comparison.table
-
-    @property
-    def files(self) -> dict[str, Path]:
-        return {"recipe": self.recipe_file}
-
-    def json(self) -> dict[str, Any]:
-        return self.found.json() | {"recipe_file": str(self.recipe_file)}
-
-    def _write(self, path: Path) -> None:
-        beside = path.with_name(f"tune-{safe_name(self.found.name)}-comparison.html")
-        write_report([self.story], self.runs, beside)
-        write_tune_page(self.found, beside.name, path)
-
-    def _draw(self) -> Iterator[tuple[str, Draw]]:
-        yield from drawings(self.found).items()
-        yield from figures(self.story)
 
 
 def tune(
