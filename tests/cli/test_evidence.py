@@ -41,7 +41,7 @@ def test_from_a_comparison_to_its_evidence(command: Command, tmp_path: Path) -> 
     assert "mean corruption %" in table.stdout and f"{100 * rows[0]['mean']:.2f}" in table.stdout
 
     explained = said(command("explain", "readme-004-cnn_fashion-mnist_s0", "42", "--json"))
-    assert Path(tmp_path, str(explained["page"])).stat().st_size > 100_000
+    assert Path(tmp_path, str(explained["report"])).stat().st_size > 100_000
 
     assert command("data", "show", "fashion-mnist").returncode == 0
     report = said(command("report", "readme", "--json"))
@@ -83,7 +83,7 @@ def test_an_audit(command: Command, tmp_path: Path) -> None:
     assert len(found["suspects"]) >= 30 and found["scores"][0]["recipe"] == "readme-004-cnn"  # type: ignore[arg-type,index]
     first = found["suspects"][0]  # type: ignore[index]
     assert 0 <= first["index"] < 10_000 and first["given"] != first["suggested"] and first["flagged"]
-    assert "Scores beside the defects" in Path(tmp_path, str(found["page"])).read_text()
+    assert "Scores beside the defects" in Path(tmp_path, str(found["report"])).read_text()
     train = command(*words, "--split", "train")
     assert "of 60,000 train labels are suspect" in train.stdout
     same = command("audit", "fashion-mnist", "--recipe", "readme-004-cnn", "--score", "readme-004-cnn")
