@@ -237,7 +237,7 @@ def test_runs_are_filtered_chosen_and_compared(page: Page, address: str, runs: R
         named = behind(story, recipe, i, j)
         assert sum(n for _, n in named) == counts[i, j] * 2
         assert {row for row, _ in named} == set(
-            np.flatnonzero((story.labels_N == i) & (story.said(recipe) == j).any(0))
+            np.flatnonzero((story.labels_N == i) & (story.predicted(recipe) == j).any(0))
         )
     cell = page.locator(".confusion").first.locator("td.wrong a").first
     count = cell.inner_text()
