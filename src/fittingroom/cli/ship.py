@@ -192,11 +192,11 @@ def ui(
     from fittingroom.store import Runs
     from fittingroom.ui.run import serve_pages
 
-    def said(address: str) -> None:
+    def announce(address: str) -> None:
         print(f"pages at {address}/{'?token=' + token if token else ''} (Ctrl-C stops)", file=sys.stderr, flush=True)
 
     serve_pages(
-        Runs(folder), home_of(home), host=host, port=port, token=token, names=tuple(allow_host or ()), said=said
+        Runs(folder), home_of(home), host=host, port=port, token=token, names=tuple(allow_host or ()), announce=announce
     )
 
 

@@ -124,12 +124,12 @@ def compare(
     )
 
 
-def _row(name: str, runs: Sequence[Evidence], values_SN: np.ndarray, by: Metric) -> Row:
+def _row(name: str, runs: Sequence[Evidence], values_SN: np.ndarray, metric: Metric) -> Row:
     whole = estimate(values_SN)
     low, high = whole.interval()
-    if len(runs) == 1 and by.name == ACCURACY.name:
+    if len(runs) == 1 and metric.name == ACCURACY.name:
         low, high = wilson(int(values_SN.sum()), values_SN.shape[1])
-    if by.scale == 100.0:  # a fraction
+    if metric.scale == 100.0:  # a fraction
         low, high = max(0.0, low), min(1.0, high)
 
     def mean(found: Sequence[float | None]) -> float | None:

@@ -17,27 +17,27 @@ def percent(fraction: float | None, digits: int = 2) -> str:
     return "–" if fraction is None or fraction != fraction else f"{100 * fraction:.{digits}f}"
 
 
-def in_words(row: Row, by: Metric, on: str = "test") -> str:
+def in_words(row: Row, metric: Metric, on: str = "test") -> str:
     """A row's score: "93.61 ± 0.11 % of the test images right"."""
-    spread = f" ± {by.show(row.score_sd)}" if row.score_sd is not None else ""
-    score = f"{by.show(row.score)}{spread}{by.unit}"
-    return f"{score} of the {on} images right" if by.name == ACCURACY.name else f"a {by.title} of {score}"
+    spread = f" ± {metric.show(row.score_sd)}" if row.score_sd is not None else ""
+    score = f"{metric.show(row.score)}{spread}{metric.unit}"
+    return f"{score} of the {on} images right" if metric.name == ACCURACY.name else f"a {metric.title} of {score}"
 
 
 def sentences(
-    dataset: str, rows: Sequence[Row], pairs: Sequence[Pair], by: Metric, against: str = "", on: str = "test"
+    dataset: str, rows: Sequence[Row], pairs: Sequence[Pair], metric: Metric, against: str = "", on: str = "test"
 ) -> tuple[str, ...]:
     """The verdict: how the best (or the recipe `against`) stands, then how it stands against each other."""
     best = rows[0]
-    score = f"{in_words(best, by, on)} ({_seeds(len(best.seeds))})"
+    score = f"{in_words(best, metric, on)} ({_seeds(len(best.seeds))})"
     if len(rows) == 1:
-        interval = f"95 % interval {by.show(best.score_low)} to {by.show(best.score_high)}{by.unit}"
+        interval = f"95 % interval {metric.show(best.score_low)} to {metric.show(best.score_high)}{metric.unit}"
         scope = "" if len(best.seeds) > 1 else f", which covers other {on} images but not other seeds"
         return (f"{best.recipe} gets {score} on {dataset}; {interval}{scope}.",)
     if against:
         own = next(row for row in rows if row.recipe == against)
-        opening = f"{against} gets {in_words(own, by, on)} on {dataset} ({_seeds(len(own.seeds))})."
-        return (opening, *(pair_sentence(pair, by, on) for pair in pairs))
+        opening = f"{against} gets {in_words(own, metric, on)} on {dataset} ({_seeds(len(own.seeds))})."
+        return (opening, *(pair_sentence(pair, metric, on) for pair in pairs))
     with_best = [p for p in pairs if best.recipe in (p.better, p.worse)]
     beaten = [p for p in with_best if p.resolved and p.better == best.recipe]
     if len(beaten) == len(with_best):
@@ -46,16 +46,16 @@ def sentences(
         opening = f"No winner is established on {dataset}; {best.recipe} leads with {score}."
     else:
         opening = f"{best.recipe} leads on {dataset} with {score}, but not every other is clearly behind."
-    return (opening, *(pair_sentence(pair, by, on) for pair in with_best))
+    return (opening, *(pair_sentence(pair, metric, on) for pair in with_best))
 
 
-def pair_sentence(pair: Pair, by: Metric = ACCURACY, on: str = "test") -> str:
+def pair_sentence(pair: Pair, metric: Metric = ACCURACY, on: str = "test") -> str:
     """One pair in words: by how much, is it real, and if that is open, what would settle it."""
 
     def steps(value: float) -> str:
-        return f"{by.scale * value:.{by.digits}f} {by.steps}".rstrip()
+        return f"{metric.scale * value:.{metric.digits}f} {metric.steps}".rstrip()
 
-    interval = f"[{by.signed(pair.low)}, {by.signed(pair.high)}]"
+    interval = f"[{metric.signed(pair.low)}, {metric.signed(pair.high)}]"
     images = (
         f"{pair.only_better:,.0f} of the {pair.images:,} {on} images only {pair.better} gets right, "
         f"{pair.only_worse:,.0f} only {pair.worse}"
@@ -99,11 +99,11 @@ def _seeds(n: int) -> str:
     return f"{n} seed" if n == 1 else f"mean ± sd of {n} seeds"
 
 
-def table(rows: Sequence[Row], by: Metric, on: str = "test") -> list[list[str]]:
+def table(rows: Sequence[Row], metric: Metric, on: str = "test") -> list[list[str]]:
     """The rows of a comparison as text cells, header first; columns of which nothing is known are left out."""
-    plain = by.name == ACCURACY.name
+    plain = metric.name == ACCURACY.name
     head = [
-        "recipe", f"{by.name.replace('_', ' ') if not plain else on}{by.unit}", "± sd", "95 % interval",
+        "recipe", f"{metric.name.replace('_', ' ') if not plain else on}{metric.unit}", "± sd", "95 % interval",
         *([] if plain else [f"{on} %"]), "balanced %", "train %", "val %", "gap", "parameters", "FLOPs/image",
         "train s", "images/s", "1 image ms", "250 images ms", "memory MB", "ECE %",
     ]  # fmt: skip
@@ -112,11 +112,11 @@ def table(rows: Sequence[Row], by: Metric, on: str = "test") -> list[list[str]]:
         beside = f" ({r.at_once} at once)" if r.at_once > 1 else ""
         lines.append([
             r.recipe,
-            by.show(r.score),
-            by.show(r.score_sd),
-            f"{by.show(r.score_low)} – {by.show(r.score_high)}",
+            metric.show(r.score),
+            metric.show(r.score_sd),
+            f"{metric.show(r.score_low)} – {metric.show(r.score_high)}",
             *([] if plain else [percent(r.test)]),
-            percent(None if by.name == "balanced_accuracy" else r.balanced),
+            percent(None if metric.name == "balanced_accuracy" else r.balanced),
             percent(r.train),
             percent(r.val),
             percent(None if r.val is None else r.train - r.val),

@@ -34,9 +34,9 @@ def _shape(story: Story) -> alt.Shape:
     return alt.Shape("recipe:N", sort=_recipes(story), title=None, scale=alt.Scale(domain=_recipes(story)))
 
 
-def _title(by: Metric) -> str:
+def _title(metric: Metric) -> str:
     """The name of a score's axis, with its unit."""
-    return by.title.split(" (")[0] + (f" ({by.unit.strip()})" if by.unit else "")
+    return metric.title.split(" (")[0] + (f" ({metric.unit.strip()})" if metric.unit else "")
 
 
 # ---------------------------------------------------------------- the verdict
@@ -44,14 +44,14 @@ def _title(by: Metric) -> str:
 
 def accuracy(story: Story) -> Chart:
     """The score of each run as a dot, the recipe's mean and 95 % interval as a bar."""
-    by = METRICS[story.comparison.metric]
-    f = by.scale
+    metric = METRICS[story.comparison.metric]
+    f = metric.scale
     rows = [
         {"recipe": r.recipe, "mean": f * r.score, "low": f * r.score_low, "high": f * r.score_high}
         for r in story.comparison.rows
     ]
     dots = [
-        {"recipe": name, "score": f * by.score(run.logits_NK, run.labels_N), "seed": run.seed}
+        {"recipe": name, "score": f * metric.score(run.logits_NK, run.labels_N), "seed": run.seed}
         for name, runs in story.runs.items()
         for run in runs
     ]
@@ -59,7 +59,7 @@ def accuracy(story: Story) -> Chart:
     colour = _colour(_recipes(story)).legend(None)
     scale = alt.Scale(zero=False, nice=True)
     bars = alt.Chart(alt.Data(values=rows)).encode(y=y, color=colour)
-    interval = bars.mark_rule(strokeWidth=3).encode(x=alt.X("low:Q", title=_title(by), scale=scale), x2="high:Q")
+    interval = bars.mark_rule(strokeWidth=3).encode(x=alt.X("low:Q", title=_title(metric), scale=scale), x2="high:Q")
     mean = bars.mark_tick(thickness=3, size=22).encode(x="mean:Q")
     seeds = alt.Chart(alt.Data(values=dots)).mark_circle(size=46, opacity=0.75, yOffset=13)
     return (interval + mean + seeds.encode(x="score:Q", y=y, color=colour)).properties(width=WIDTH, height=alt.Step(46))
@@ -67,13 +67,13 @@ def accuracy(story: Story) -> Chart:
 
 def differences(story: Story) -> Chart:
     """How much better the first of each pair is, with its interval, beside zero."""
-    by, verdicts = METRICS[story.comparison.metric], ["real difference", "not resolved"]
+    metric, verdicts = METRICS[story.comparison.metric], ["real difference", "not resolved"]
     rows = [
         {
             "pair": f"{p.better}\n− {p.worse}",
-            "difference": by.scale * p.difference,
-            "low": by.scale * p.low,
-            "high": by.scale * p.high,
+            "difference": metric.scale * p.difference,
+            "low": metric.scale * p.low,
+            "high": metric.scale * p.high,
             "verdict": verdicts[0] if p.resolved else verdicts[1],
         }
         for p in story.comparison.pairs
@@ -88,7 +88,10 @@ def differences(story: Story) -> Chart:
         ),
     )
     interval = base.mark_rule(strokeWidth=3).encode(
-        x=alt.X("low:Q", title=f"better by, in {by.name.replace('_', ' ')}" + (f" ({by.steps})" if by.steps else "")),
+        x=alt.X(
+            "low:Q",
+            title=f"better by, in {metric.name.replace('_', ' ')}" + (f" ({metric.steps})" if metric.steps else ""),
+        ),
         x2="high:Q",
     )
     points = base.mark_point(filled=True, size=90, opacity=1).encode(
@@ -188,7 +191,7 @@ def reliability(story: Story) -> Chart:
 
 def cost(story: Story, against: str) -> Chart:
     """The score (with its interval) over a cost: "flops", "train_s", "latency_1_s" or "peak_memory_bytes". Logarithmic."""
-    by = METRICS[story.comparison.metric]
+    metric = METRICS[story.comparison.metric]
     titles = {
         "flops": ("FLOPs of one prediction", 1),
         "train_s": ("training seconds of one run", 1),
@@ -201,9 +204,9 @@ def cost(story: Story, against: str) -> Chart:
         {
             "recipe": r.recipe,
             "cost": value,
-            "mean": by.scale * r.score,
-            "low": by.scale * r.score_low,
-            "high": by.scale * r.score_high,
+            "mean": metric.scale * r.score,
+            "low": metric.scale * r.score_low,
+            "high": metric.scale * r.score_high,
         }
         for r, value in known
     ]
@@ -219,7 +222,7 @@ def cost(story: Story, against: str) -> Chart:
         color=_colour(_recipes(story)).legend(alt.Legend(orient="bottom", columns=3)),
     )
     bars = base.mark_rule(strokeWidth=2).encode(
-        y=alt.Y("low:Q", title=_title(by), scale=alt.Scale(zero=False)), y2="high:Q"
+        y=alt.Y("low:Q", title=_title(metric), scale=alt.Scale(zero=False)), y2="high:Q"
     )
     points = base.mark_point(filled=True, size=120, opacity=1).encode(y="mean:Q", shape=_shape(story))
     return (bars + points).properties(width=WIDTH, height=240)
@@ -305,15 +308,15 @@ def robustness(story: Story) -> Chart:
 
 def transfer(steps: Sequence[Step]) -> Chart:
     """The score (with its interval) over the number of training images, from scratch and from trained weights."""
-    by = METRICS[steps[0].comparison.metric]
+    metric = METRICS[steps[0].comparison.metric]
     names = ["from scratch", "from trained weights"]
     rows = [
         {
             "start": name,
             "images": s.images * (0.97 if name == names[0] else 1.03),  # beside each other
-            "mean": by.scale * row.score,
-            "low": by.scale * row.score_low,
-            "high": by.scale * row.score_high,
+            "mean": metric.scale * row.score,
+            "low": metric.scale * row.score_low,
+            "high": metric.scale * row.score_high,
         }
         for s in steps
         for name, row in zip(names, (s.scratch, s.tuned), strict=True)
@@ -331,7 +334,7 @@ def transfer(steps: Sequence[Step]) -> Chart:
         color=colour,
     )
     bars = base.mark_rule(strokeWidth=2).encode(
-        y=alt.Y("low:Q", title=_title(by), scale=alt.Scale(zero=False)), y2="high:Q"
+        y=alt.Y("low:Q", title=_title(metric), scale=alt.Scale(zero=False)), y2="high:Q"
     )
     line = base.mark_line(strokeWidth=1.5).encode(
         y="mean:Q", strokeDash=alt.StrokeDash("start:N", sort=names, legend=None)

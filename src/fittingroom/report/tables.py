@@ -51,11 +51,11 @@ def weakest_words(row: Robust) -> str:
     return ", ".join(f"{kind} (to {100 * mean:.1f} %)" for kind, mean in weakest(row))
 
 
-def effect_cells(effect: Effect, by: Metric) -> list[str]:
+def effect_cells(effect: Effect, metric: Metric) -> list[str]:
     """A part's effect as text cells: part, score with and without it, gain with interval, real or not, in words."""
-    gain = f"{by.signed(effect.gain)} [{by.signed(effect.low)}, {by.signed(effect.high)}]"
+    gain = f"{metric.signed(effect.gain)} [{metric.signed(effect.low)}, {metric.signed(effect.high)}]"
     real = "yes" if effect.resolved else "not established"
-    return [effect.part, by.show(effect.with_part), by.show(effect.without_part), gain, real, effect.text]
+    return [effect.part, metric.show(effect.with_part), metric.show(effect.without_part), gain, real, effect.text]
 
 
 def deletion_words(curves: Sequence[Mapping[str, Any]]) -> str:

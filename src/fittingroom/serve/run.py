@@ -21,10 +21,10 @@ PATIENCE_S = 60  # with a worker that says nothing, as one does while it is load
 DRAIN_S = 30  # for what is under way when the server is told to stop, or the deadline, if that is later
 
 
-def serve(settings: Settings, said: Callable[[str], None] = lambda line: None) -> None:
+def serve(settings: Settings, announce: Callable[[str], None] = lambda line: None) -> None:
     """Answer until SIGTERM or Ctrl-C. Raises `FittingroomError` before anything listens, if it cannot work.
 
-    `said` hears the address when the socket is bound.
+    `announce` hears the address when the socket is bound.
     """
     for module in ("fastapi", "uvicorn", "onnxruntime", "prometheus_client"):
         need(module, "serve", "serve")
@@ -43,7 +43,7 @@ def serve(settings: Settings, said: Callable[[str], None] = lambda line: None) -
             for path in settings.bundles:
                 Classifier(BundleFolder(path))
         listening, address = bound(settings.host, settings.port)
-        said(address)
+        announce(address)
         run_app(app, listening, settings.workers, max(DRAIN_S, math.ceil(settings.limits.deadline_s)))
 
 

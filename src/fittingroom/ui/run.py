@@ -19,7 +19,7 @@ def serve_pages(
     port: int = 8080,
     token: str = "",
     names: tuple[str, ...] = (),
-    said: Callable[[str], None] = lambda line: None,
+    announce: Callable[[str], None] = lambda line: None,
 ) -> None:
     """Answer until SIGTERM or Ctrl-C. Raises `FittingroomError` before anything listens, if it cannot work."""
     for module in ("fastapi", "uvicorn", "multipart", "onnxruntime"):
@@ -30,5 +30,5 @@ def serve_pages(
     from fittingroom.ui.app import create_ui
 
     listening, address = bound(host, port)
-    said(address)
+    announce(address)
     run_app(create_ui(runs, home_dir, host=host, token=token, names=names), listening)

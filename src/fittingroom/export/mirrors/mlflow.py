@@ -113,23 +113,23 @@ def _explained(shown: str) -> Iterator[None]:
         raise FittingroomError(without_passwords(f"cannot mirror to {shown}: {first}")) from None
 
 
-def _copy(client: Any, shown: str, artifacts: str, told: RunRecord) -> Copied:
+def _copy(client: Any, shown: str, artifacts: str, record: RunRecord) -> Copied:
     """Bring a run's copy up to the run. What is there already is asked for, not remembered."""
     with _explained(shown):
-        experiment = _experiment(client, told, artifacts)
-        run = _find(client, experiment, told) or _begin(client, experiment, told)
+        experiment = _experiment(client, record, artifacts)
+        run = _find(client, experiment, record) or _begin(client, experiment, record)
         run_id = run.info.run_id
         there = {(m.key, m.step) for key in run.data.metrics for m in client.get_metric_history(run_id, key)}
-        new = [p for p in told.points() if (_key(p), p.epoch) not in there]
-        finished = told.metrics is not None
+        new = [p for p in record.points() if (_key(p), p.epoch) not in there]
+        finished = record.metrics is not None
         if new or not there or finished != (run.info.status == "FINISHED"):
-            _write(client, run_id, told, new)
-        model = _model(client, experiment, run_id, told)
-    return Copied(told.folder.name, run_id, len(told.epochs), len(new), finished, model)
+            _write(client, run_id, record, new)
+        model = _model(client, experiment, run_id, record)
+    return Copied(record.folder.name, run_id, len(record.epochs), len(new), finished, model)
 
 
-def _experiment(client: Any, told: RunRecord, artifacts: str) -> str:
-    name = told.data.name
+def _experiment(client: Any, record: RunRecord, artifacts: str) -> str:
+    name = record.data.name
     found = client.get_experiment_by_name(name)
     if found is None:
         place = f"{artifacts}/{safe_name(name)}" if artifacts else None
@@ -142,82 +142,82 @@ def _experiment(client: Any, told: RunRecord, artifacts: str) -> str:
     return str(found.experiment_id)
 
 
-def _find(client: Any, experiment: str, told: RunRecord) -> Any:
+def _find(client: Any, experiment: str, record: RunRecord) -> Any:
     """The run's earlier copy, by what it is and when it was started: a run that began anew is another one."""
-    wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in _identity(told).items())
+    wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in _identity(record).items())
     found = client.search_runs([experiment], wanted)
-    return next((run for run in found if run.data.tags.get(RECIPE) == told.recipe.name), None)
+    return next((run for run in found if run.data.tags.get(RECIPE) == record.recipe.name), None)
 
 
-def _begin(client: Any, experiment: str, told: RunRecord) -> Any:
-    env = told.environment
+def _begin(client: Any, experiment: str, record: RunRecord) -> Any:
+    env = record.environment
     tags = {
-        RECIPE: told.recipe.name,
-        "fittingroom.seed": told.seed,
-        "fittingroom.data_digest": told.data.digest,
+        RECIPE: record.recipe.name,
+        "fittingroom.seed": record.seed,
+        "fittingroom.data_digest": record.data.digest,
         "fittingroom.version": env.fittingroom,
         "fittingroom.torch": env.torch,
         "fittingroom.hardware": env.cpu if env.device == "cpu" else env.device_name,
         "fittingroom.status": "running",
         "mlflow.source.name": "fittingroom",
-        "mlflow.note.content": told.recipe.description,
+        "mlflow.note.content": record.recipe.description,
     }
     text = {key: str(value) for key, value in tags.items() if value != ""}
     return client.create_run(
         experiment,
-        start_time=round(1000 * told.started_s),
-        tags=_identity(told) | text,
-        run_name=told.folder.name,
+        start_time=round(1000 * record.started_s),
+        tags=_identity(record) | text,
+        run_name=record.folder.name,
     )
 
 
-def _identity(told: RunRecord) -> dict[str, str]:
-    return {"fittingroom.digest": told.digest, "fittingroom.started": told.environment.started}
+def _identity(record: RunRecord) -> dict[str, str]:
+    return {"fittingroom.digest": record.digest, "fittingroom.started": record.environment.started}
 
 
-def _write(client: Any, run_id: str, told: RunRecord, new: Sequence[Point]) -> None:
+def _write(client: Any, run_id: str, record: RunRecord, new: Sequence[Point]) -> None:
     """Files first and the status last: what was interrupted is not taken for whole."""
     from mlflow.entities import Metric, Param
 
     with tempfile.TemporaryDirectory() as folder:
-        for name, draw in told.figures().items():
+        for name, draw in record.figures().items():
             (Path(folder) / f"{name}.png").write_bytes(draw())
         client.log_artifacts(run_id, folder, "figures")
-    client.log_artifact(run_id, str(told.folder.path / "recipe.toml"))
-    if told.metrics:
-        client.log_artifact(run_id, str(told.folder.path / "metrics.json"))
-    for params in _parts([Param(*item) for item in _params(told).items()], IN_ONE_REQUEST["params"]):
+    client.log_artifact(run_id, str(record.folder.path / "recipe.toml"))
+    if record.metrics:
+        client.log_artifact(run_id, str(record.folder.path / "metrics.json"))
+    for params in _parts([Param(*item) for item in _params(record).items()], IN_ONE_REQUEST["params"]):
         client.log_batch(run_id, params=params, synchronous=True)
     values = [Metric(_key(p), p.value, round(1000 * p.time_s), p.epoch) for p in new]
     for metrics in _parts(values, IN_ONE_REQUEST["metrics"]):
         client.log_batch(run_id, metrics=metrics, synchronous=True)
-    if told.metrics:
+    if record.metrics:
         client.set_tag(run_id, "fittingroom.status", "finished")
-        client.set_terminated(run_id, "FINISHED", end_time=round(1000 * told.last_s))
+        client.set_terminated(run_id, "FINISHED", end_time=round(1000 * record.last_s))
 
 
 def _key(point: Point) -> str:
     return point.name.replace("/", "_")
 
 
-def _params(told: RunRecord) -> dict[str, str]:
+def _params(record: RunRecord) -> dict[str, str]:
     """Parameters as MLflow takes them: names without odd characters, values not too long (recipe.toml has them whole)."""
 
     def cut(value: Value) -> str:
         text = value if isinstance(value, str) else inline(value)
         return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
-    return {re.sub(r"[^\w.\- :]", "_", name)[:250]: cut(value) for name, value in told.params.items()}
+    return {re.sub(r"[^\w.\- :]", "_", name)[:250]: cut(value) for name, value in record.params.items()}
 
 
 def _parts(items: Sequence[T], size: int) -> Iterator[list[T]]:
     yield from (list(items[i : i + size]) for i in range(0, len(items), size))
 
 
-def _model(client: Any, experiment: str, run_id: str, told: RunRecord) -> str:
+def _model(client: Any, experiment: str, run_id: str, record: RunRecord) -> str:
     """The URI of the run's bundle as a model, which is uploaded unless it is there; "" if the run was not exported."""
-    bundle = told.folder.bundle
-    if not told.metrics or not bundle.there:
+    bundle = record.folder.bundle
+    if not record.metrics or not bundle.there:
         return ""
     bundle.graph()  # refuses a damaged one
     tags = {"fittingroom.graph": bundle.facts.sha256[GRAPH]}
@@ -254,6 +254,6 @@ def _model(client: Any, experiment: str, run_id: str, told: RunRecord) -> str:
                 pip_requirements=[f"fittingroom[serve]>={facts.made_with}"],
             )
         client.log_model_artifacts(model.model_id, f"{folder}/{MODEL}")
-    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=told.metrics.selected_epoch)])
+    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=record.metrics.selected_epoch)])
     client.finalize_logged_model(model.model_id, "READY")
     return str(model.model_uri)

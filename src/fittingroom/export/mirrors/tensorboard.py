@@ -30,26 +30,26 @@ def reach(runs: Runs, to: str) -> Tracker:
     return Tracker(str(folder), f"tensorboard --logdir {shlex.quote(str(folder))}", partial(_copy, folder))
 
 
-def _copy(logs: Path, told: RunRecord) -> Copied:
+def _copy(logs: Path, record: RunRecord) -> Copied:
     """Add what is new as one more file: a TensorBoard that is looking on finds it, where it would miss a changed one.
 
     The files of a run that has begun anew are replaced.
     """
-    folder = logs / told.folder.name
+    folder = logs / record.folder.name
     there = sorted(folder.glob("[!.]*"))
     if not all(file.match(OURS) for file in there):
         raise FittingroomError(f"{folder} is there and holds other things; name another folder with --to")
-    begun = f"events.out.tfevents.{told.started_s:010.0f}.fittingroom.{told.digest[:10]}"
+    begun = f"events.out.tfevents.{record.started_s:010.0f}.fittingroom.{record.digest[:10]}"
     ours = [file for file in there if file.name.startswith(begun)]
     known = {key for file in ours for key in _keys(file)}
-    new = [event for event in _events(told) if event[:2] not in known]
+    new = [event for event in _events(record) if event[:2] not in known]
     if new:
         write(folder / f"{begun}.{len(ours):04}", _encoded(new))
     for file in set(there) - set(ours):
         file.unlink()
-    points = {(point.name, point.epoch) for point in told.points()}
+    points = {(point.name, point.epoch) for point in record.points()}
     added = sum(event[:2] in points for event in new)
-    return Copied(told.folder.name, str(folder), len(told.epochs), added, told.metrics is not None)
+    return Copied(record.folder.name, str(folder), len(record.epochs), added, record.metrics is not None)
 
 
 def _keys(file: Path) -> Iterator[tuple[str, int]]:
@@ -60,7 +60,7 @@ def _keys(file: Path) -> Iterator[tuple[str, int]]:
         yield from ((value.tag, event.step) for value in event.summary.value)
 
 
-def _events(told: RunRecord) -> Iterator[Event]:
+def _events(record: RunRecord) -> Iterator[Event]:
     """All that a run's event files hold in the end."""
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
@@ -77,20 +77,20 @@ def _events(told: RunRecord) -> Iterator[Event]:
     def hparams(content: Any) -> dict[str, Any]:
         return {"metadata": metadata.create_summary_metadata(content), "tensor": metadata.NULL_TENSOR}
 
-    begin = hparams_pb(told.params, trial_id=told.folder.name, start_time_secs=told.started_s).value[0]
-    yield begin.tag, 0, told.started_s, lambda: {"metadata": begin.metadata, "tensor": begin.tensor}
-    text = f"{told.recipe.description}\n\n```toml\n{recipe_toml(told.recipe)}```"
+    begin = hparams_pb(record.params, trial_id=record.folder.name, start_time_secs=record.started_s).value[0]
+    yield begin.tag, 0, record.started_s, lambda: {"metadata": begin.metadata, "tensor": begin.tensor}
+    text = f"{record.recipe.description}\n\n```toml\n{recipe_toml(record.recipe)}```"
     words = {"metadata": create_summary_metadata("recipe", ""), "tensor": make_tensor_proto([text.encode()])}
-    yield "recipe", 0, told.started_s, lambda: words
-    for point in told.points():
+    yield "recipe", 0, record.started_s, lambda: words
+    for point in record.points():
         yield point.name, point.epoch, point.time_s, partial(dict, simple_value=point.value)
-    for name, draw in told.figures().items():
-        epoch = 0 if name == "structure" else len(told.epochs)
-        yield f"figures/{name}", epoch, told.last_s, partial(image, draw)
-    if told.metrics:
-        end = plugin_data_pb2.SessionEndInfo(status=api_pb2.STATUS_SUCCESS, end_time_secs=told.last_s)
+    for name, draw in record.figures().items():
+        epoch = 0 if name == "structure" else len(record.epochs)
+        yield f"figures/{name}", epoch, record.last_s, partial(image, draw)
+    if record.metrics:
+        end = plugin_data_pb2.SessionEndInfo(status=api_pb2.STATUS_SUCCESS, end_time_secs=record.last_s)
         content = plugin_data_pb2.HParamsPluginData(session_end_info=end)
-        yield metadata.SESSION_END_INFO_TAG, 0, told.last_s, lambda: hparams(content)
+        yield metadata.SESSION_END_INFO_TAG, 0, record.last_s, lambda: hparams(content)
 
 
 def _encoded(events: Iterable[Event]) -> bytes:
