@@ -131,6 +131,7 @@ def test_a_run_predicts_what_it_recorded_and_shows_itself(capsys: pytest.Capture
     assert fr.runs("readme-001")[0]["run"] == run.path.name and fr.Run(run.path.name[:12]).path.name == run.path.name
 
 
+@pytest.mark.slow
 def test_sentences_table_json_report_and_notebook_say_the_same() -> None:
     answer = fr.compare(["readme-004-mlp", "readme-004-cnn"], *QUICK, seeds=2, at_once=1, quiet=True)
     told = answer.json()["comparisons"][0]
@@ -153,6 +154,7 @@ def test_a_study_file_is_taken_as_on_the_command_line() -> None:
     assert answer.rows[0].seeds == (0, 1) and answer.study == "study"
 
 
+@pytest.mark.slow
 def test_folds_are_parts_of_their_study_and_the_study_is_answered_again() -> None:
     answer = fr.cv("readme-004-mlp", *QUICK, folds=2, seeds=1, at_once=1, quiet=True)
     runs = Runs(Path("runs"))
@@ -168,6 +170,7 @@ def test_folds_are_parts_of_their_study_and_the_study_is_answered_again() -> Non
 # ---------------------------------------------------------------- of one's own
 
 
+@pytest.mark.slow
 def test_a_network_of_ones_own_is_compared_by_parallel_workers_and_made_again_from_its_run() -> None:
     answer = fr.compare({"mine": Two, "mlp": "readme-004-mlp"}, *QUICK, seeds=2, at_once=2, quiet=True)
     assert {row.recipe for row in answer.rows} == {"mine", "mlp"}
@@ -182,6 +185,7 @@ def test_a_network_of_ones_own_is_compared_by_parallel_workers_and_made_again_fr
     assert np.array_equal(np.load("p.npy").argmax(1), run.logits()[0][:20].argmax(1))
 
 
+@pytest.mark.slow
 def test_a_registered_network_is_known_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(MODELS, "functions", dict(MODELS.functions))
 

@@ -98,6 +98,7 @@ def test_the_odd_one_out_lies_farthest() -> None:
     assert outliers(Images(pixels, np.zeros(80, np.int64), ("a",)), among)[0][0] == 17
 
 
+@pytest.mark.slow
 def test_wrong_questions_get_one_message(command: Callable[..., object]) -> None:
     for words, says in (
         (["mnist", "--split", "both"], '"train" or "test"; got "both"'),

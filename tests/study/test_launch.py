@@ -22,6 +22,7 @@ from fittingroom.study import launch
 from fittingroom.study.launch import InThisProcess, LocalPool, launcher
 
 
+@pytest.mark.slow
 def test_each_item_in_its_order_wherever() -> None:
     shares: list[float] = []
     items = list(range(7))
@@ -37,6 +38,7 @@ def test_a_worker_that_is_killed_is_a_message() -> None:
         pool.each(exec, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)", [{}], 1)
 
 
+@pytest.mark.slow
 def test_a_mistake_in_a_worker_is_told_as_it_is() -> None:
     with LocalPool(2) as pool, pytest.raises(ZeroDivisionError):
         pool.each(operator.floordiv, 3, [1, 0], 1)
@@ -58,6 +60,7 @@ def test_two_studies_with_the_same_runs_wait_for_each_other(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("at_once", [1, 2])
+@pytest.mark.slow
 def test_a_run_that_another_process_has_is_waited_for_and_ends_once(
     at_once: int, fashion: Dataset, quick: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -123,6 +123,7 @@ def test_a_recipe_of_a_run_is_trained_again_elsewhere(
     assert (again.path / "weights.safetensors").read_bytes() == (run.path / "weights.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_two_workers_train_what_only_a_cell_defines(
     fashion: Dataset, with_model: Callable[..., Recipe], here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -151,6 +151,7 @@ def test_a_kill_between_an_epochs_line_and_its_checkpoint(fashion: Dataset, quic
     assert content(execute(job, Runs(tmp_path / "b"))) == content(whole)
 
 
+@pytest.mark.slow
 def test_fresh_forgets_and_gives_the_same(command: Callable[..., Any], tmp_path: Path) -> None:
     words = ["train", "readme-004-mlp", "train.epochs=2", "data.limit=600"]
     assert command(*words).returncode == 0
@@ -196,6 +197,7 @@ def test_early_stopping_and_ties(fashion: Dataset, quick: Quick, tmp_path: Path)
 
 
 @pytest.mark.main_job
+@pytest.mark.slow
 def test_results_do_not_depend_on_how_they_were_launched(fashion: Dataset, quick: Quick, tmp_path: Path) -> None:
     recipes = [quick(), quick("readme-004-cnn")]
     study = study_of(recipes, Runs(tmp_path / "pool"), range(2), ["fashion-mnist"])
@@ -332,6 +334,7 @@ def test_cost_is_measured_once_and_stands_beside_every_seed(fashion: Dataset, qu
         assert again and again.machine == "another" and seeds[1].cost == again
 
 
+@pytest.mark.slow
 def test_apart_is_another_process_with_its_own_threads_and_memory() -> None:
     assert apart(os.getpid, 1) != os.getpid() and apart(partial(os.getenv, "OMP_NUM_THREADS"), 3) == "3"
     ballast = np.ones(50_000_000)

@@ -43,6 +43,7 @@ def line_of(run: RunFolder) -> Line:
 
 
 @pytest.mark.parametrize("score_test", [False, True])
+@pytest.mark.slow
 def test_a_resumed_run_reads_the_test_set_only_if_it_was_begun_to(tmp_path: Path, score_test: bool) -> None:
     """The words are given to a real process; what it reads is in the log of readings. Both ways are one run."""
     runs = Runs(tmp_path / "runs")

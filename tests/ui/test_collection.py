@@ -15,6 +15,7 @@ from fittingroom.store import Runs
 from fittingroom.ui.collection import Collection
 
 
+@pytest.mark.slow
 def test_a_decision_counts_for_the_pictures_in_the_shape_that_was_looked_at(tmp_path: Path) -> None:
     """A recipe with data.image_size has other images: its decisions are its own, and others are refused in words."""
     rng, home, large = np.random.default_rng(0), tmp_path / "home", ShapeSpec(image_size=40)

@@ -51,6 +51,7 @@ def test_a_command_is_told_where_its_events_belong(tmp_path: Path, monkeypatch: 
     assert command.typed == "fittingroom train x"
 
 
+@pytest.mark.slow
 def test_exit_codes_are_kept_though_nobody_looks(tmp_path: Path) -> None:
     """A thread waits for each process: none stays a zombie, and a look later writes nothing."""
     commands = Commands(Runs(tmp_path))

@@ -43,6 +43,7 @@ def test_no_path_of_a_client_is_opened(client: httpx.Client, tmp_path: Path, key
     assert not (tmp_path / "runs" / "commands").exists()
 
 
+@pytest.mark.slow
 def test_a_stopped_comparison_goes_on_by_its_own_words(client: httpx.Client, tmp_path: Path) -> None:
     """A real one: given again, it trains what is missing, and shows how far it is."""
     runs = Runs(tmp_path / "runs")

@@ -15,12 +15,16 @@ for its slowest trial. Several drivers share a search as it comes: then it matte
     tune     the question: search, then the winner with fresh seeds against the recipe as it was
 """
 
+import warnings
+
 from fittingroom.spec.errors import need
 
 for module in ("optuna", "sklearn"):
     need(module, "fittingroom tune", "tune")
 
-import optuna  # noqa: E402
+with warnings.catch_warnings():  # in a notebook it asks for widgets, for bars that are not shown
+    warnings.filterwarnings("ignore", "IProgress not found")
+    import optuna
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
