@@ -110,7 +110,7 @@ def test_int8_is_smaller_and_says_what_it_costs(
     small = export(run, Workplace(runs=runs), out=tmp_path / "small", quantize="int8")
     assert len(small.graph()) < 0.4 * len(bundle.graph())
     parity = small.parity
-    assert parity.quantized == "int8" and parity.accuracy_torch - parity.accuracy_onnx <= 0.003
+    assert parity.quantized == "int8" and parity.accuracy_torch - parity.accuracy_onnx <= making.INT8_MAY_LOSE + 1e-9
     assert small.facts.measured.accuracy == parity.accuracy_onnx
     card = (small.path / "README.md").read_text()
     assert f"{100 * parity.accuracy_onnx:.2f} % instead of" in card
