@@ -6,7 +6,6 @@ Each function takes what its command takes. Where work is done is said by the sa
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +17,8 @@ from fittingroom.progress import progress
 from fittingroom.questions import listing
 from fittingroom.questions.recipes import read, read_all
 from fittingroom.report.rows import Rows
-from fittingroom.spec.errors import FittingroomError, need
+from fittingroom.spec.errors import FittingroomError, need, unknown
+from fittingroom.spec.overrides import names_and_changes
 from fittingroom.spec.read import read_shape
 from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.study import is_study
@@ -67,20 +67,13 @@ def _placed(function: F) -> F:
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kinds[name])
         for name, default in DEFAULTS.items()
     ]
-
-    @functools.wraps(function)
-    def placed(*args: Any, **keywords: Any) -> Any:
-        return function(*args, **keywords)
-
-    placed.__signature__ = signature.replace(parameters=[*own, *more])  # type: ignore[attr-defined]
-    return placed  # type: ignore[return-value]
+    function.__signature__ = signature.replace(parameters=[*own, *more])  # type: ignore[attr-defined]
+    return function
 
 
 def _workplace(place: Place) -> Workplace:
     strange = sorted(place.keys() - DEFAULTS.keys())
     if strange:
-        from fittingroom.spec.errors import unknown
-
         raise unknown("keyword", strange[0], DEFAULTS, ", ".join(DEFAULTS))
     given: dict[str, Any] = {**DEFAULTS, **place}
     home, quiet = given.pop("home"), given.pop("quiet")
@@ -380,7 +373,7 @@ def replicate(
     need("torch", "fittingroom.replicate", "train")
     from fittingroom.questions.replicate import replicate as ask
 
-    names, changes = [w for w in words if "=" not in w], [w for w in words if "=" in w]
+    names, changes = names_and_changes(words)
     return ask(names, _workplace(place), claims=claims, changes=changes, seeds=seeds, quick=quick)
 
 

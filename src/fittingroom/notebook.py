@@ -81,7 +81,7 @@ class Run:
     @property
     def test_accuracy(self) -> float | None:
         """A fraction; None if the test set was not read."""
-        return self.metrics.test.accuracy if self.metrics.test else None
+        return self.metrics.test_accuracy
 
     def logits(self, split: str = "test") -> tuple[np.ndarray, np.ndarray]:
         """Logits (N,K) float32 and labels (N,) int64 of "test" or "val". Raises `FittingroomError` if not scored."""
@@ -162,7 +162,7 @@ class Run:
         table = [
             ["", self.recipe.name],
             ["test accuracy", f"{percent(self.test_accuracy)} %"],
-            ["validation accuracy", f"{percent(m.val.accuracy if m.val else None)} %"],
+            ["validation accuracy", f"{percent(m.val_accuracy)} %"],
             ["training accuracy (clean)", f"{percent(m.train.accuracy)} %"],
             ["epochs", str(m.epochs)],
             ["training", f"{m.train_s:.1f} s"],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -59,13 +58,3 @@ Which = Annotated[
     list[str],
     typer.Argument(metavar="STUDY|RUN...", help="Studies by name or file, run folders, beginnings of their names."),
 ]
-
-
-def names_and_changes(words: Sequence[str] | None) -> tuple[list[str], list[str]]:
-    """Names of things, and KEY=VALUE overrides, from words that may come in any order.
-
-    >>> names_and_changes(["readme-004-mlp", "train.epochs=3"])
-    (['readme-004-mlp'], ['train.epochs=3'])
-    """
-    given = words or []
-    return [word for word in given if "=" not in word], [word for word in given if "=" in word]

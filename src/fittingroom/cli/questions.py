@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fittingroom.cli.options import Data, Effect, MetricName, Overrides, Seeds, Which, names_and_changes
+from fittingroom.cli.options import Data, Effect, MetricName, Overrides, Seeds, Which
 from fittingroom.cli.shell import ALL, works
+from fittingroom.spec.overrides import names_and_changes
 
 if TYPE_CHECKING:
     from fittingroom.study.workplace import Workplace

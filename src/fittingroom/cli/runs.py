@@ -133,7 +133,7 @@ def _print_run(run: RunFolder) -> None:
         )
     else:
         print("test accuracy        not read (--no-test)")
-    print(f"validation accuracy  {percent(m.val.accuracy if m.val else None)} %")
+    print(f"validation accuracy  {percent(m.val_accuracy)} %")
     print(f"training accuracy    {percent(m.train.accuracy)} %  (clean, {m.train.n:,} images)")
     print(f"weights of epoch     {m.selected_epoch} of {m.epochs}")
     print(f"training             {m.train_s:.1f} s, and {m.eval_s:.1f} s of evaluation")

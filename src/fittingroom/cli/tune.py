@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fittingroom.cli.options import Data, names_and_changes
+from fittingroom.cli.options import Data
 from fittingroom.cli.shell import ALL, works
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def tune(
     """
     from fittingroom.questions.tune import Kept, Settings, spaces_of, tune
     from fittingroom.spec.errors import FittingroomError
+    from fittingroom.spec.overrides import names_and_changes
     from fittingroom.spec.read import read_recipe
 
     if dashboard:

@@ -149,7 +149,7 @@ def _row(name: str, runs: Sequence[Evidence], values_SN: np.ndarray, metric: Met
         test=float(np.mean([ACCURACY.score(e.logits_NK, e.labels_N) for e in runs])),
         balanced=_balanced(runs),
         train=train,
-        val=mean([m.val.accuracy if m.val else None for m in metrics]),
+        val=mean([m.val_accuracy for m in metrics]),
         ece=ece,
         test_averaged=mean([m.test_averaged.accuracy if m.test_averaged else None for m in metrics]),
         parameters=runs[0].structure.parameters,

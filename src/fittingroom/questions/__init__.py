@@ -11,5 +11,9 @@ audit       what is wrong with the data
 explain     what does an answer rest on
 bench       how near is a training to the machine's limit
 train       one run
-ship        a run becomes a bundle, and answers
+new         how to begin: a first recipe
+report      what did it come to, of a study or of runs that are there
+
+recipes     what a person may say where a recipe is wanted
+listing     what there is
 """

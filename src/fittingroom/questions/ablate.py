@@ -46,15 +46,13 @@ def ablate(
     settings = {"recipe": recipe.name, "parts": {variant.name: part for part, variant in variants.items()}}
     remember(place, name, Study(question="ablate", runs=names(finished), settings=settings))
     story = gather(finished, place.runs, _against(question, recipe.name))[0]
-    return _judged(settings, story, place.runs, page_of(place, name), name)
+    return _judged(settings, story, place.runs, page_of(place.runs, name), name)
 
 
-def reported(name: str, runs: Runs, question: Question) -> Ablated:
+def reported(study: Study, name: str, runs: Runs, question: Question) -> Ablated:
     """The ablation of before that is called so, judged again. Needs no torch."""
-    study = runs.study(name)
-    assert study
     story = of_study(name, runs, _against(question, study.settings["recipe"]))[0]
-    return _judged(study.settings, story, runs, runs.path / "report.html", name)
+    return _judged(study.settings, story, runs, page_of(runs, "report"), name)
 
 
 def _against(question: Question, recipe: str) -> Question:

@@ -88,7 +88,7 @@ def audit(
     fine = len(found.suspects) - len(doubted)
     found = found.model_copy(update={"suspects": doubted})
     write(runs.audit_file(loaded.name, split), found.model_dump_json(indent=1) + "\n")
-    return Audited(found, images, fine, decisions, page_of(place, f"audit-{loaded.name}-{split}"), name)
+    return Audited(found, images, fine, decisions, page_of(place.runs, f"audit-{loaded.name}-{split}"), name)
 
 
 def auditor_of(data: str | Dataset) -> str:

@@ -16,7 +16,7 @@ from fittingroom.spec.digest import digest
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.study import is_study, parse_study, read_study
-from fittingroom.store import RunFolder, Study
+from fittingroom.store import RunFolder, Runs, Study
 from fittingroom.store.events import StudyWritten
 from fittingroom.store.runs import safe_name
 from fittingroom.study.workplace import Workplace
@@ -43,7 +43,7 @@ def compare(
     name = name or study_name([r.name for r in recipes], data or [r.data.name for r in recipes], len(seeds))
     finished = list(chain.from_iterable(train(crossed(recipes, data, seeds), place, name)))
     remember(place, name, Study(runs=names(finished)))
-    return Compared(gather(finished, place.runs, question), place.runs, page_of(place, name), name)
+    return Compared(gather(finished, place.runs, question), place.runs, page_of(place.runs, name), name)
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,9 @@ def called(data: str | Dataset) -> str:
     return data.name if isinstance(data, Dataset) else Path(data).name
 
 
-def page_of(place: Workplace, name: str) -> Path:
+def page_of(runs: Runs, name: str) -> Path:
     """Where the page of this name goes unless a person says otherwise."""
-    return place.runs.path / f"{safe_name(name)}.html"
+    return runs.path / f"{safe_name(name)}.html"
 
 
 def names(folders: Sequence[RunFolder]) -> tuple[str, ...]:

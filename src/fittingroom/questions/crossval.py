@@ -70,7 +70,7 @@ def cv(
     if story.thumbnails_NCHW is None:
         place.runs.write_thumbnails(story.data.digest, shrunk(not_test(images).images_NCHW, THUMBNAIL_BYTES))
         story = replace(story, thumbnails_NCHW=place.runs.thumbnails(story.data.digest))
-    return Compared([story], place.runs, page_of(place, name), name)
+    return Compared([story], place.runs, page_of(place.runs, name), name)
 
 
 def folded(

@@ -22,4 +22,4 @@ def explain(
     """
     explain_run(run, run.home, images, pictures, threads=threads_each(), home_dir=place.home, say=place.progress.note)
     told = explained_images(run.explained(), run.data.classes)
-    return Explained(run, told, len(images) + len(pictures), page_of(place, f"explain-{run.name}"))
+    return Explained(run, told, len(images) + len(pictures), page_of(place.runs, f"explain-{run.name}"))

@@ -111,7 +111,7 @@ def _row(run: RunFolder) -> dict[str, Any]:
         if not run.done:
             return {"run": run.name, "state": f"{len(run.epochs)} of {run.recipe.train.epochs} epochs", **row}
         m = run.metrics
-        scores = {f"{name} %": percent(s.accuracy if s else None) for name, s in (("test", m.test), ("val", m.val))}
+        scores = {"test %": percent(m.test_accuracy), "val %": percent(m.val_accuracy)}
         return {"run": run.name, "state": "finished", **row, **scores, "train s": f"{m.train_s:.1f}"}
     except FittingroomError:
         return {"run": run.name, "state": "damaged", **row}
@@ -123,8 +123,8 @@ def facts(run: RunFolder) -> dict[str, Any]:
     if run.done:
         m = run.metrics
         known |= {
-            "test_accuracy": m.test.accuracy if m.test else None,
-            "val_accuracy": m.val.accuracy if m.val else None,
+            "test_accuracy": m.test_accuracy,
+            "val_accuracy": m.val_accuracy,
             "train_accuracy": m.train.accuracy,
             "metrics": m.model_dump(mode="json"),
             "parameters": run.structure.parameters,

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from fittingroom.metrics.story import gather, of_study
 from fittingroom.metrics.verdict import Question
 from fittingroom.questions.ablate import reported as ablated
+from fittingroom.questions.compare import page_of
 from fittingroom.questions.transfer import reported as transferred
 from fittingroom.report.answer import Answer
 from fittingroom.report.page import Compared
-from fittingroom.store import Runs
+from fittingroom.store import Runs, Study
 
 
 def report(which: Sequence[str], runs: Runs, question: Question = Question()) -> Answer:
@@ -18,12 +19,13 @@ def report(which: Sequence[str], runs: Runs, question: Question = Question()) ->
     of their names, compared with one another. Raises `FittingroomError`.
     """
     study = runs.study(which[0]) if len(which) == 1 else None
-    match study and study.question:
-        case "ablate":
-            return ablated(which[0], runs, question)
-        case "transfer":
-            return transferred(which[0], runs, question)
-        case "cv":
-            return Compared(of_study(which[0], runs, question), runs, runs.path / "report.html", which[0])
+    page = page_of(runs, "report")
+    match study:
+        case Study(question="ablate"):
+            return ablated(study, which[0], runs, question)
+        case Study(question="transfer"):
+            return transferred(study, which[0], runs, question)
+        case Study(question="cv"):
+            return Compared(of_study(which[0], runs, question), runs, page, which[0])
     chosen, home = runs.select(which)
-    return Compared(gather(chosen, home, question), home, runs.path / "report.html")
+    return Compared(gather(chosen, home, question), home, page)

@@ -67,14 +67,12 @@ def transfer(
     }
     study = Study(question="transfer", runs=tuple(chain.from_iterable(of_step)), settings=settings)
     remember(place, name, study)
-    return _judged(study, place.runs, question, page_of(place, name), name)
+    return _judged(study, place.runs, question, page_of(place.runs, name), name)
 
 
-def reported(name: str, runs: Runs, question: Question) -> Transferred:
+def reported(study: Study, name: str, runs: Runs, question: Question) -> Transferred:
     """The transfer of before that is called so, judged again. Needs no torch."""
-    study = runs.study(name)
-    assert study
-    return _judged(study, runs, question, runs.path / "report.html", name)
+    return _judged(study, runs, question, page_of(runs, "report"), name)
 
 
 def _judged(study: Study, runs: Runs, question: Question, page: Path, name: str) -> Transferred:

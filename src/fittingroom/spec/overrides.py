@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import copy
 import tomllib
+from collections.abc import Sequence
 from typing import Any
 
 from fittingroom.spec.errors import FittingroomError
+
+
+def names_and_changes(words: Sequence[str] | None) -> tuple[list[str], list[str]]:
+    """Names of things, and KEY=VALUE overrides, from words that may come in any order.
+
+    >>> names_and_changes(["readme-004-mlp", "train.epochs=3"])
+    (['readme-004-mlp'], ['train.epochs=3'])
+    """
+    given = words or []
+    return [word for word in given if "=" not in word], [word for word in given if "=" in word]
 
 
 def parse_value(text: str) -> Any:

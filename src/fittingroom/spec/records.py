@@ -123,6 +123,16 @@ class Metrics(Record):
     train_s: float  # optimisation only, without evaluation
     eval_s: float  # evaluation after each epoch
 
+    @property
+    def val_accuracy(self) -> float | None:
+        """A fraction; None where nothing was held out."""
+        return self.val.accuracy if self.val else None
+
+    @property
+    def test_accuracy(self) -> float | None:
+        """A fraction; None if the test set was not read."""
+        return self.test.accuracy if self.test else None
+
 
 class Cost(Record):
     """Measured alone on a machine, in a short calibration in a process of its own."""

@@ -8,6 +8,7 @@ from itertools import takewhile, zip_longest
 from pathlib import Path
 
 from fittingroom.spec.errors import FittingroomError
+from fittingroom.spec.overrides import names_and_changes
 from fittingroom.store import RunFolder, Runs
 from fittingroom.ui.commands import CommandState
 from fittingroom.ui.forms import MOST_SEEDS, fields, offered
@@ -47,7 +48,7 @@ def once_more(state: CommandState, runs: Runs, home_dir: Path) -> list[str]:
     words = list(takewhile(lambda word: word != "--runs", state.command.words[1:]))
     said = list(takewhile(lambda word: not word.startswith("-"), words[1:]))
     options = words[1 + len(said) :]
-    names, changes = [w for w in said if "=" not in w], [w for w in said if "=" in w]
+    names, changes = names_and_changes(said)
     recipes, sets = offered(home_dir)
     known = {recipe.name: recipe for recipe in recipes}
     if not names or not known.keys() >= set(names):

@@ -224,7 +224,7 @@ def _facts(run: RunFolder) -> tuple[Any, ...]:
     last = [e.train_s + e.eval_s for e in epochs[-3:]]
     curve = [e.clean_accuracy if e.val_accuracy is None else e.val_accuracy for e in epochs]
     every = max(1, len(curve) // 60)
-    accuracy = metrics.test.accuracy if metrics and metrics.test else None
+    accuracy = metrics.test_accuracy if metrics else None
     val = metrics.val.accuracy if metrics and metrics.val else (epochs[-1].val_accuracy if epochs else None)
     return (
         recipe.name, run.data.name, int(identity["seed"]), "finished" if done else "training", len(epochs),

@@ -129,7 +129,7 @@ def tune(
         comparison=story.comparison,
         fresh=[score(run.folder, metric) for run in story.runs[tuned.name if better else recipe.name]],
     )
-    return Tuned(found, story, tuned, file, runs, page_of(place, f"tune-{name}"), f"tune-{name}")
+    return Tuned(found, story, tuned, file, runs, page_of(runs, f"tune-{name}"), f"tune-{name}")
 
 
 def spaces_of(words: Sequence[str], file: Path | None = None) -> tuple[list[str], dict[str, Dimension] | None]:
