@@ -13,6 +13,7 @@ import torch
 from fittingroom.data import prepare, reload
 from fittingroom.metrics.speed import Ceiling, Speed
 from fittingroom.models import build, describe
+from fittingroom.questions.compare import page_of
 from fittingroom.report.answer_page import Benched
 from fittingroom.spec.recipe import Recipe
 from fittingroom.study.clock import Quiet, forget_peak, median_s, peak_memory_bytes, step_s
@@ -52,7 +53,7 @@ def bench(recipes: Sequence[Recipe], place: Workplace) -> Benched:
             share = facts["flops_per_s"] / getattr(top, facts["precision"])
             speeds.append(Speed(**facts, ceiling=top, share=share))
             tick(number / len(jobs))
-    return Benched(_mean(tops), speeds, machine(), place.runs.path / "bench.html")
+    return Benched(_mean(tops), speeds, machine(), page_of(place.runs, "bench"))
 
 
 def _mean(tops: Sequence[Ceiling]) -> Ceiling:

@@ -82,16 +82,15 @@ def folded(
     >>> [e.part for e in folded(read_recipe("readme-004-mlp"), "mnist", 2, "test", [0])]
     ['fold 1 of 2', 'fold 2 of 2']
     """
+    parts = [recipe.data.model_copy(update={"folds": k, "fold": fold, "fold_is": fold_is}) for fold in range(k)]
     return [
         Experiment(
-            recipe.model_copy(
-                update={"data": recipe.data.model_copy(update={"folds": k, "fold": fold, "fold_is": fold_is})}
-            ),
+            recipe.model_copy(update={"data": part}),
             dataset,
             seeds,
-            part=f"fold {fold + 1} of {k}",
+            part=part.fold_title,
             score_test=fold_is == "test",
-            costs=fold == 0,  # one part costs like another
+            costs=part.fold == 0,  # one part costs like another
         )
-        for fold in range(k)
+        for part in parts
     ]

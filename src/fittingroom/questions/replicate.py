@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import chain
 
 from fittingroom.metrics.claims import grouped, judgements
+from fittingroom.questions.compare import page_of
 from fittingroom.report.claims_page import Replicated
 from fittingroom.spec.claimed import Claimed, claimed
 from fittingroom.spec.errors import FittingroomError
@@ -37,7 +38,7 @@ def replicate(
     groups = grouped(list(chain.from_iterable(train(experiments(found, seeds), place))))
     options = [*(f"--claim={name}" for name in claims), *([f"--seeds={seeds}"] if seeds else []), *["--quick"] * quick]
     command = shlex.join(["fittingroom", "replicate", *words, *changes, *options])
-    return Replicated(judgements(found, groups, changed), groups, command, place.runs.path / "claims.html")
+    return Replicated(judgements(found, groups, changed), groups, command, page_of(place.runs, "claims"))
 
 
 def experiments(claims: Sequence[Claimed], seeds: int | None = None) -> list[Experiment]:

@@ -15,6 +15,7 @@ from fittingroom.data import Dataset, Images, reload
 from fittingroom.data.acquire import Tick
 from fittingroom.metrics.robustness import robustness
 from fittingroom.metrics.story import gather
+from fittingroom.questions.compare import page_of
 from fittingroom.report.stress_page import Stressed
 from fittingroom.spec.recipe import Recipe
 from fittingroom.store import RunFolder, Runs
@@ -49,7 +50,7 @@ def stress(which: Sequence[str], place: Workplace) -> Stressed:
     stories = [replace(story, robust=robustness(story.runs)) for story in compared]
     trains = [reload(story.data.name, story.data.digest, place.home).train for story in stories]
     shown = [examples(train.take(np.arange(min(EXAMPLES, len(train)))))[:, :, :3] for train in trains]
-    return Stressed(stories, list(CORRUPTIONS), shown, place.runs.path / "stress.html")
+    return Stressed(stories, list(CORRUPTIONS), shown, page_of(place.runs, "stress"))
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,18 @@ from html import escape
 from pathlib import Path
 from typing import Any, ClassVar
 
+from fittingroom.metrics.story import Story
 from fittingroom.report.rows import table_html
 from fittingroom.report.theme import Draw, Figure
 from fittingroom.spec.errors import FittingroomError, unknown
 from fittingroom.store.runs import safe_name
 
 Table = list[list[str]]  # its head first
+
+
+def beginning(story: Story, stories: Sequence[Story]) -> str:
+    """What the names of a story's figures begin with: its data set, where an answer is about several."""
+    return f"{safe_name(story.data.name)}-" if len(stories) > 1 else ""
 
 
 class Answer(ABC):

@@ -18,7 +18,7 @@ from fittingroom.metrics.story import Story
 from fittingroom.metrics.verdict import Comparison
 from fittingroom.metrics.words import human, in_words, percent
 from fittingroom.report import charts, theme
-from fittingroom.report.answer import Answer, Table
+from fittingroom.report.answer import Answer, Table, beginning
 from fittingroom.report.mistakes import confusion_words, confusions, explorer, mistakes, only_one_is_right
 from fittingroom.report.pictures import data_uri, png_bytes, sheet
 from fittingroom.report.render import assets, both_modes, render, script_hash
@@ -386,7 +386,7 @@ class Compared(Answer):
 
     def _draw(self) -> Iterator[tuple[str, Draw]]:
         for story in self.stories:
-            before = f"{safe_name(story.data.name)}-" if len(self.stories) > 1 else ""
+            before = beginning(story, self.stories)
             yield from ((before + name, draw) for name, draw in figures(story))
 
     def save_figures(self, folder: Path) -> None:
@@ -412,9 +412,9 @@ class Ablated(Answer):
 
     @property
     def table(self) -> Table:
-        by = METRICS[self.story.comparison.metric]
-        head = ["part", f"with{by.unit}", f"without{by.unit}", "gain [interval]", "real?"]
-        return [head, *(effect_cells(e, by)[:5] for e in self.effects)]
+        metric = METRICS[self.story.comparison.metric]
+        head = ["part", f"with{metric.unit}", f"without{metric.unit}", "gain [interval]", "real?"]
+        return [head, *(effect_cells(e, metric)[:5] for e in self.effects)]
 
     def json(self) -> dict[str, Any]:
         return {

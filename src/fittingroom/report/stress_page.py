@@ -14,13 +14,12 @@ import numpy as np
 from fittingroom.metrics.robustness import Robustness
 from fittingroom.metrics.story import Story
 from fittingroom.report import charts
-from fittingroom.report.answer import Answer, Table
+from fittingroom.report.answer import Answer, Table, beginning
 from fittingroom.report.pictures import data_uri, png_bytes, sheet
 from fittingroom.report.render import both_modes, render
 from fittingroom.report.tables import robust_tables, weakest_words
 from fittingroom.report.theme import Chart, Draw
 from fittingroom.store.atomic import write
-from fittingroom.store.runs import safe_name
 
 
 def write_stress_page(
@@ -103,8 +102,7 @@ class Stressed(Answer):
 
     def _draw(self) -> Iterator[tuple[str, Draw]]:
         for story in self.stories:
-            before = f"{safe_name(story.data.name)}-" if len(self.stories) > 1 else ""
-            yield f"{before}robustness", partial(_robustness, story)
+            yield f"{beginning(story, self.stories)}robustness", partial(_robustness, story)
 
 
 def _robustness(story: Story, dark: bool) -> Chart:

@@ -195,6 +195,11 @@ class DataSpec(ShapeSpec):
     )
     exclude: str | tuple[Natural, ...] = Field(default=(), description="rows of train left out, or a file of decisions")
 
+    @property
+    def fold_title(self) -> str:
+        """Which fold this is ("fold 2 of 5"); "" of the whole."""
+        return f"fold {self.fold + 1} of {self.folds}" if self.folds else ""
+
     @model_validator(mode="after")
     def _fold_is_one_of_them(self) -> DataSpec:
         if self.folds == 1 or self.fold >= max(1, self.folds):

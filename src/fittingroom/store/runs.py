@@ -100,10 +100,8 @@ class RunFolder:
     @property
     def part(self) -> str:
         """Which part of a study it is ("fold 2 of 5"), and means nothing by itself; "" for a run that stands alone."""
-        about = self.identity
-        if "part" in about or not self.recipe.data.folds:
-            return str(about.get("part", ""))
-        return f"fold {self.recipe.data.fold + 1} of {self.recipe.data.folds}"  # of before that was recorded
+        recorded = self.identity.get("part")
+        return self.recipe.data.fold_title if recorded is None else str(recorded)  # older runs do not say
 
     @property
     def seed(self) -> int:

@@ -15,7 +15,6 @@ from typing import Any
 
 from fittingroom.spec.changes import told_apart
 from fittingroom.spec.printable import is_printable
-from fittingroom.spec.recipe import DataSpec
 from fittingroom.store import RunFolder, Runs
 from fittingroom.ui.opaque import opaque
 
@@ -230,16 +229,9 @@ def _facts(run: RunFolder) -> tuple[Any, ...]:
         recipe.name, run.data.name, int(identity["seed"]), "finished" if done else "training", len(epochs),
         recipe.train.epochs, sum(last) / len(last) if last else None, accuracy, val,
         metrics.train_s if metrics else None, run.environment.started, told_apart([recipe])[0],
-        _part(identity, recipe.data),
+        recipe.data.fold_title if identity.get("part") is None else str(identity["part"]),  # older runs do not say
         json.dumps([round(v, 4) for v in curve[::-1][::every][::-1]]),
     )  # fmt: skip
-
-
-def _part(identity: dict[str, Any], data: DataSpec) -> str:
-    """Which part of a study a run is; "" if it stands alone. Older runs do not say so, but for folds it is to be seen."""
-    if identity.get("part") is not None:
-        return str(identity["part"])
-    return f"fold {data.fold + 1} of {data.folds}" if data.folds else ""
 
 
 def _held() -> set[str]:
