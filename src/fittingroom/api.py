@@ -1,4 +1,4 @@
-"""The notebook's door: every question that the command line answers, asked from Python. `import fittingroom as fr`.
+"""The notebook's door: the questions that the command line answers (all but `bench`), from Python. `import fittingroom as fr`.
 
 Each function takes what its command takes. Where work is done is said by the same words everywhere, as keywords (`Place`):
 `runs`, `home`, `device`, `at_once`, `launcher`, `strict`, `costs`, `quiet`.

@@ -53,9 +53,8 @@ def works(
         added |= {"quiet": (options.Quiet, False), "events": (options.Events, None)}
         if report:
             added["as_json"] = options.Json, False
-        signature = inspect.signature(
-            command, eval_str=True, locals={"Workplace": Any}
-        )  # its name is for type checkers
+        # the name Workplace is there for type checkers only
+        signature = inspect.signature(command, eval_str=True, locals={"Workplace": Any})
         own = [p for p in signature.parameters.values() if p.name != "place"]
         more = [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)

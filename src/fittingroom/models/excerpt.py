@@ -61,9 +61,8 @@ class File:
         """Whether the text, compiled, gives these codes: a file may have been changed since it was executed."""
         if not codes:
             return True
-        flags = (
-            codes[0].co_flags & __future__.annotations.compiler_flag | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-        )  # in notebooks
+        # a notebook's cell may await
+        flags = codes[0].co_flags & __future__.annotations.compiler_flag | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
         compiled = list(_inside(compile(self.text, "<excerpt>", "exec", flags, dont_inherit=True)))
         return all(
             any(_same(one, code) and one.co_firstlineno == code.co_firstlineno for one in compiled) for code in codes
@@ -73,9 +72,8 @@ class File:
         """The text of one definition."""
         if isinstance(node, ast.Lambda):
             return ast.unparse(node)
-        lines = self.text.split("\n")[
-            _first_line(node) - 1 : node.end_lineno
-        ]  # splitlines() knows ends that Python does not
+        # splitlines() knows ends that Python does not
+        lines = self.text.split("\n")[_first_line(node) - 1 : node.end_lineno]
         text = textwrap.dedent("\n".join(lines)).rstrip()
         if ast.dump(ast.parse(text).body[0]) != ast.dump(node):  # a text of several lines, inside of an `if`
             return ast.unparse(node)

@@ -16,6 +16,7 @@ from fittingroom.store.atomic import write
 
 # Okabe & Ito (2008), colours that colour-blind readers tell apart; markers and dashes say the same again
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8c6d1f", "#7a7a7a"]
+# the same hues, lighter
 ON_DARK = [
     "#56a9e9",
     "#f58a4b",
@@ -25,7 +26,7 @@ ON_DARK = [
     "#9ad2f7",
     "#c9a85c",
     "#b0b0b0",
-]  # the same hues, lighter
+]
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 WIDTH = 340
 Chart = Any  # Altair's chart classes share no useful base

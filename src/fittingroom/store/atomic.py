@@ -63,9 +63,8 @@ def append_line(path: Path, line: str, *, lasting: bool = True) -> None:
     content = f"{line}\n".encode()
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open(
-            "ab", buffering=len(content) + 1
-        ) as file:  # room for all of it: a longer one is written in parts
+        # a buffer with room for all of it: a longer line would be written in parts
+        with path.open("ab", buffering=len(content) + 1) as file:
             file.write(content)
             file.flush()
             if lasting:

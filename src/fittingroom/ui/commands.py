@@ -78,9 +78,8 @@ class Commands:
     def __init__(self, runs: Runs) -> None:
         self.folder = runs.path / "commands"
         self._mine: set[str] = set()  # whose ends our threads wait for
-        self._progress: OrderedDict[str, tuple[Progress, int]] = (
-            OrderedDict()
-        )  # and the bytes of events that it is made of
+        # of each command, and the bytes of events that it is made of
+        self._progress: OrderedDict[str, tuple[Progress, int]] = OrderedDict()
         self._lock = threading.Lock()
 
     def start(self, words: Sequence[str], title: str, run: str = "") -> Command:

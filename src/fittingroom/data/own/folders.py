@@ -14,12 +14,13 @@ from fittingroom.spec.errors import FittingroomError
 
 READ = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 NOT_READ = (".heic", ".heif", ".avif", ".svg", ".psd", ".jp2", ".jxl", ".dng", ".cr2", ".nef", ".arw", ".raw", ".ico")
+# what systems leave behind; hidden ones begin with a dot
 NOT_CLASSES = (
     "__macosx",
     "@eadir",
     "$recycle.bin",
     "lost+found",
-)  # what systems leave behind; hidden ones begin with a dot
+)
 
 
 def list_folder(path: Path) -> Listing:

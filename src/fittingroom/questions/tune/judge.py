@@ -71,9 +71,8 @@ class Judge:
         optuna_study.add_trials(self.past)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            optuna_study.add_trials(
-                optuna.trial.create_trial(state=TrialState.FAIL) for _ in range(place - len(self.past))
-            )  # of its own batch
+            before_in_batch = range(place - len(self.past))
+            optuna_study.add_trials(optuna.trial.create_trial(state=TrialState.FAIL) for _ in before_in_batch)
             return optuna_study.ask()
 
 

@@ -162,9 +162,8 @@ def warm_start(search: Search, optuna_study: optuna.Study, storage: optuna.stora
         raise FittingroomError(f'the search "{name}" had other objectives ({earlier.user_attrs.get("objectives")})')
     found = [trial for trial in earlier.get_trials(deepcopy=False) if trial.state == TrialState.COMPLETE]
     space = distributions(search)
-    there = {
-        trial.user_attrs.get("from") for trial in optuna_study.get_trials(deepcopy=False)
-    }  # the command may be given again
+    # the command may be given again
+    there = {trial.user_attrs.get("from") for trial in optuna_study.get_trials(deepcopy=False)}
     found = [trial for trial in found if f"{name} {trial.number}" not in there]
     taken = []
     for trial in found:
