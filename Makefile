@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: demo lint check test bench lock clean
+.PHONY: demo lint check test bench gpu-kit bench-gpu lock clean
 .DELETE_ON_ERROR:
 
 demo: .venv/run.done
@@ -24,6 +24,21 @@ test: .venv/dev.done
 
 bench: .venv/run.done .venv-peers/done  # our speed against five peers; nothing else may run meanwhile
 	$(BIN)/python benchmarks/bench.py $(ARGS)
+
+# What a machine with a GPU and without internet lacks. GPU_PYTHON is its Python; torch, NumPy, SciPy, pillow, rich, pytest are there.
+GPU_PYTHON ?= 3.12
+GPU_KIT := pydantic pydantic-core annotated-types typing-inspection typing-extensions platformdirs tomli-w filelock
+gpu-kit: .venv/run.done
+	rm -rf .gpu-kit && mkdir .gpu-kit
+	$(BIN)/fittingroom data get fashion-mnist && $(BIN)/fittingroom data get mnist
+	tar -C "$$($(BIN)/python -c 'from fittingroom.data.catalog import home; print(home())')" -cJf .gpu-kit/data.tar.xz data/fashion-mnist data/mnist
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir .gpu-kit .
+	$(BIN)/pip download --quiet --no-deps --only-binary=:all: --python-version $(GPU_PYTHON) --implementation cp \
+	  --platform manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 --dest .gpu-kit \
+	  $(foreach name,$(GPU_KIT),$(shell sed -n 's/^\($(name)==[^ ]*\) .*/\1/p' requirements/run.txt)) pytest-timeout
+
+bench-gpu:  # one command, eight minutes; `make gpu-kit` before, where the GPU's machine has no internet
+	PYTHON=$(PYTHON) sh benchmarks/gpu.sh $(ARGS)
 
 # torch first and by version: that pip call finds the CPU build where there is one. The rest is checked by hash.
 .venv/run.done: requirements/run.txt pyproject.toml

@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 
 HERE = Path(__file__).parent
-PEERS = HERE.parent / ".venv-peers/bin/python"
+VENV = HERE.parent / ".venv-peers/bin/python"
+PEERS = VENV if VENV.exists() else Path(sys.executable)  # a GPU machine has its own
 WARM_UP = 0.25  # of the steps
 
 
@@ -56,6 +57,8 @@ RIVALS = (
 
 def write_task(path: Path, model: str, batch: int, images: int) -> None:
     """One pass over `images` images of Fashion-MNIST, in the order and from the weights of our seed 0."""
+    import torch
+
     from fittingroom.data import load
     from fittingroom.spec.read import read_recipe
     from fittingroom.training.fit import network, shuffled
@@ -64,7 +67,7 @@ def write_task(path: Path, model: str, batch: int, images: int) -> None:
     train = load("fashion-mnist").train.take(np.arange(steps * batch))
     recipe = read_recipe(f"readme-002-{model}")
     state = network(recipe, train, seed=0).state_dict()
-    order = shuffled(len(train), seed=0, epoch=1)[0].numpy()
+    order = shuffled(len(train), 0, 1, torch.Generator()).numpy()
     facts = {
         "model": model, "batch": batch, "lr": recipe.optimizer.lr,
         "warm_up": max(1, round(WARM_UP * steps)),
@@ -75,8 +78,12 @@ def write_task(path: Path, model: str, batch: int, images: int) -> None:
     np.savez(path, facts=json.dumps(facts), images=images_NHW, labels=labels_N, order=order, **weights)
 
 
+Pairs = Sequence[tuple[str, str]]
+PAIRS: Pairs = (("fp32", "fp32"), ("bf16", "bf16"), ("bf16", "fp32"))  # ours against theirs
+
+
 def race(
-    model: str, batch: int, images: int, rounds: int, rivals: Sequence[Contestant] = RIVALS
+    model: str, batch: int, images: int, rounds: int, rivals: Sequence[Contestant] = RIVALS, pairs: Pairs = PAIRS
 ) -> list[dict[str, Any]]:
     """Rows for each rival: fp32 against fp32, bf16 against bf16, and our default (bf16) against its default (fp32).
 
@@ -88,10 +95,13 @@ def race(
         write_task(task, model, batch, images)
         for _ in range(rounds):
             for precision in ("fp32", "bf16"):
-                for contestant in (OURS, *rivals):
+                taking_part = [OURS] * any(a == precision for a, _ in pairs) + [*rivals] * any(
+                    b == precision for _, b in pairs
+                )
+                for contestant in taking_part:
                     found.setdefault((contestant.name, precision), []).append(contestant.run(task, precision))
     rows = []
-    for ours, theirs in (("fp32", "fp32"), ("bf16", "bf16"), ("bf16", "fp32")):
+    for ours, theirs in pairs:
         our_runs = found[OURS.name, ours]
         for rival in rivals:
             rival_runs = found[rival.name, theirs]

@@ -71,6 +71,13 @@ def torch_model(task: Task) -> Any:
     return model
 
 
+def torch_device() -> str:
+    """Where everybody trains: on the GPU where there is one."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def network(name: str) -> Any:
     """cnn1 or cnn2 as a README would write it in torch."""
     from torch import nn

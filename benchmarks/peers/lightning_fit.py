@@ -8,13 +8,14 @@ import warnings
 
 import lightning as L
 import torch
-from common import read_task, tell, torch_model
+from common import read_task, tell, torch_device, torch_model
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore")
 task = read_task()
+wait = torch.cuda.synchronize if torch_device() == "cuda" else lambda: None
 
 
 class Net(L.LightningModule):
@@ -26,6 +27,7 @@ class Net(L.LightningModule):
 
     def training_step(self, batch: list[torch.Tensor], step: int) -> torch.Tensor:
         if step == task.warm_up:
+            wait()
             self.started = time.perf_counter()
         loss = self.criterion(self.model(batch[0]), batch[1])
         self.losses.append(loss.detach())
@@ -38,10 +40,11 @@ class Net(L.LightningModule):
 net = Net()
 data = TensorDataset(torch.from_numpy(task.standardised()[:, None]), torch.from_numpy(task.labels_N))
 trainer = L.Trainer(
-    max_epochs=1, accelerator="cpu", precision="bf16-mixed" if task.precision == "bf16" else "32-true", logger=False,
+    max_epochs=1, accelerator=torch_device(), precision="bf16-mixed" if task.precision == "bf16" else "32-true", logger=False,
     enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
 )  # fmt: skip
 trainer.fit(net, DataLoader(data, batch_size=task.batch, drop_last=True))
+wait()
 seconds = time.perf_counter() - net.started
 losses = torch.stack(net.losses).float()
 tell(task, losses[: task.warm_up].mean().item(), losses[task.warm_up :].mean().item(), seconds)

@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import torch
-from common import read_task, tell
+from common import read_task, tell, torch_device
 
 from fittingroom.data import Images
 from fittingroom.spec.read import read_recipe
@@ -33,12 +33,14 @@ def main(images: Images) -> None:
     def tick(done: int, loss_sum: torch.Tensor) -> None:
         if len(marks) + 1 in (task.warm_up, steps):
             sums.append(loss_sum.clone())
+            if torch_device() == "cuda":
+                torch.cuda.synchronize()
         marks.append(time.perf_counter())
         if len(marks) == steps:
             raise Enough
 
     try:
-        for _ in fit(recipe, images, None, seed=0, tick=tick):
+        for _ in fit(recipe, images, None, seed=0, device=torch_device(), tick=tick):
             pass
     except Enough:
         pass

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 
 import torch
-from common import read_task, tell, torch_model
+from common import read_task, tell, torch_device, torch_model
 from pictures import Pictures
 from torch import nn
 from torch.utils.data import DataLoader
 
-task = read_task()
-model, criterion = torch_model(task), nn.CrossEntropyLoss()
+task, device = read_task(), torch_device()
+model, criterion = torch_model(task).to(device), nn.CrossEntropyLoss()
 optimizer = torch.optim.Adam(model.parameters(), lr=task.lr)
 losses, started = [], 0.0
 model.train()
@@ -20,9 +20,10 @@ for step, (images, labels) in enumerate(
 ):
     if step == task.warm_up:
         started = time.perf_counter()
+    x, y = images.to(device), labels.to(device)
     optimizer.zero_grad()
-    with torch.autocast("cpu", torch.bfloat16, enabled=task.precision == "bf16"):
-        loss = criterion(model(images), labels)
+    with torch.autocast(device, torch.bfloat16, enabled=task.precision == "bf16"):
+        loss = criterion(model(x), y)
     loss.backward()
     optimizer.step()
     losses.append(loss.item())

@@ -8,7 +8,6 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
-import torch
 
 from fittingroom.data import prepare, reload
 from fittingroom.metrics.speed import Ceiling, Speed
@@ -16,7 +15,7 @@ from fittingroom.models import build, describe
 from fittingroom.questions.compare import page_of
 from fittingroom.report.answer_page import Benched
 from fittingroom.spec.recipe import Recipe
-from fittingroom.study.clock import Quiet, forget_peak, median_s, peak_memory_bytes, step_s
+from fittingroom.study.clock import Quiet, ceiling, forget_peak, median_s, peak_memory_bytes, step_s
 from fittingroom.study.cost import machine
 from fittingroom.study.job import Job, resolve
 from fittingroom.study.launch.local import apart
@@ -25,9 +24,6 @@ from fittingroom.study.workplace import Workplace
 from fittingroom.training import choose_device, predict, prepare_process
 
 USUAL = ("readme-002-cnn1", "readme-002-cnn2", "fast-fashion", "fast-mnist")
-SIDE = {"cpu": 2048, "cuda": 8192, "mps": 4096}  # of the square matrices whose product is the ceiling
-SMALL = 256  # of those that show whether a larger product would take too long
-MOST_S = 5.0  # of a product
 BACKWARD = 2  # times the FLOPs of a prediction; with the prediction itself a step takes three times as many
 FEW = 2  # images of a step that is nearly all overhead
 EVALUATED = 10_000
@@ -43,12 +39,12 @@ def bench(recipes: Sequence[Recipe], place: Workplace) -> Benched:
         resolve(recipe, place.load(recipe.data.name, recipe.data), device, place.runs, threads=threads)
         for recipe in recipes
     ]
-    ceiling = partial(_ceiling, device, threads)
-    tops, speeds = [apart(ceiling, threads)], []
+    top_now = partial(_ceiling, device, threads)
+    tops, speeds = [apart(top_now, threads)], []
     with place.progress.work("measuring") as tick:
         for number, job in enumerate(jobs, 1):
             facts = apart(partial(_speed, job), threads)
-            tops.append(apart(ceiling, threads))
+            tops.append(apart(top_now, threads))
             top = _mean(tops[-2:])
             share = facts["flops_per_s"] / getattr(top, facts["precision"])
             speeds.append(Speed(**facts, ceiling=top, share=share))
@@ -63,19 +59,7 @@ def _mean(tops: Sequence[Ceiling]) -> Ceiling:
 
 def _ceiling(device: str, threads: int) -> Ceiling:
     prepare_process(threads)
-
-    def product_s(side: int, dtype: torch.dtype) -> float:
-        a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
-        # looked at, so that an accelerator has to finish
-        return median_s(lambda: float((a @ b)[0, 0]))
-
-    def flops_per_s(dtype: torch.dtype) -> float:
-        side = SIDE[device]
-        if product_s(SMALL, dtype) * (side / SMALL) ** 3 > MOST_S:  # a type that this processor has no instructions for
-            side = SMALL
-        return 2 * side**3 / product_s(side, dtype)
-
-    return Ceiling(device=device, threads=threads, fp32=flops_per_s(torch.float32), bf16=flops_per_s(torch.bfloat16))
+    return ceiling(device)
 
 
 def _speed(job: Job) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from fittingroom.data import Images
+from fittingroom.metrics.speed import Ceiling
 from fittingroom.spec.recipe import Recipe
 from fittingroom.training import fit
 
@@ -23,6 +24,9 @@ MOST_STEPS = 40
 BUSY = 0.15  # of one core: more than this used by others spoils a measurement
 BUDGET_S = 2.0  # of a measurement
 LOOK_S = 0.4  # whether others are busy
+SIDE = {"cpu": 2048, "cuda": 8192, "mps": 4096}  # of the square matrices whose product is the ceiling
+SMALL = 256  # of those that show whether a larger product would take too long
+MOST_S = 5.0  # of a product
 
 
 class _Enough(Exception):
@@ -113,3 +117,21 @@ def median_s(call: Callable[[], object]) -> float:
         call()
         times.append(time.perf_counter() - started)
     return median(times)
+
+
+def ceiling(device: str) -> Ceiling:
+    """What this machine's product of square matrices does, with the threads that torch has."""
+
+    def product_s(side: int, dtype: torch.dtype) -> float:
+        a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+        # looked at, so that an accelerator has to finish
+        return median_s(lambda: float((a @ b)[0, 0]))
+
+    def flops_per_s(dtype: torch.dtype) -> float:
+        side = SIDE[device]
+        if product_s(SMALL, dtype) * (side / SMALL) ** 3 > MOST_S:  # a type that this processor has no instructions for
+            side = SMALL
+        return 2 * side**3 / product_s(side, dtype)
+
+    threads = torch.get_num_threads()
+    return Ceiling(device=device, threads=threads, fp32=flops_per_s(torch.float32), bf16=flops_per_s(torch.bfloat16))

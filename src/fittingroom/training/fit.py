@@ -19,15 +19,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fittingroom.augment import pipeline
+from fittingroom.augment import AUGMENTATIONS, pipeline
 from fittingroom.data import Images
-from fittingroom.data.pixels import chunks, take
+from fittingroom.data.pixels import Rows, chunks, take
 from fittingroom.metrics.metric import ACCURACY, LOG_LOSS
 from fittingroom.models import build
 from fittingroom.spec.errors import FittingroomError, NotFinite
 from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.records import Epoch
+from fittingroom.spec.registry import is_ours
 from fittingroom.training.arrays import load_arrays, to_arrays
+from fittingroom.training.graph import Graphed
 from fittingroom.training.optim import Optimizer
 from fittingroom.training.predict import batches, predict, to_float
 from fittingroom.training.schedule import lr_factor
@@ -119,43 +121,52 @@ def fit(
     def score(some: Images) -> np.ndarray:
         return team.each(len(some), lambda part: predict(scored, take(some.images_NCHW, part), device))
 
+    def learn(images: Tensor, target_N: Tensor, factor: float | Tensor, decay: float | Tensor) -> None:
+        """One step on a batch of bytes; what it brings is added to `totals`."""
+        batch, targets = augment(to_float(images), F.one_hot(target_N, k).float(), generator)
+        mine, counts = team.part(len(images))
+        batch, targets, target_N = batch[mine], targets[mine], target_N[mine]
+        with torch.autocast(device, torch.bfloat16, enabled=spec.precision == "bf16"):
+            logits = model(batch.contiguous(memory_format=torch.channels_last))
+        loss = F.cross_entropy(
+            logits.float(), targets, label_smoothing=spec.label_smoothing, reduction="mean" if even else "none"
+        )
+        if not even:  # by image: torch's class weights would pull every smoothed target to the rare classes
+            loss = (loss * (targets @ weight_K)).mean()
+        (loss * (counts * len(batch) / len(images))).backward()
+        with torch.no_grad():
+            facts = torch.stack([loss * len(batch), (logits.argmax(1) == target_N).sum().float()]) * counts
+        facts = team.add_up(parameters, facts)
+        if device == "cpu" and not math.isfinite(facts[0].item()):
+            raise _not_finite(number, i + 1, recipe)
+        if spec.clip_norm:
+            nn.utils.clip_grad_norm_(parameters, spec.clip_norm)
+        optimizer.step(factor)
+        for parameter in parameters:
+            parameter.grad = None
+        if averaged is not None:
+            _average(averaged, model, decay)
+        totals.add_(facts)  # on the device: the host does not wait
+
+    generator = torch.Generator(device)
+    totals = torch.zeros(2, device=device)  # summed loss, images recognised
+    graphed = device == "cuda" and team is ALONE and recordable(recipe, train)
+    take_step = Graphed(learn, generator) if graphed else learn
     for number in range(first_epoch, spec.epochs + 1):
         started = time.perf_counter()
         model.train()
         for module in still:
             module.training = False  # not eval(), which would reach the modules inside it, too
-        order, generator = shuffled(n, seed, number, device, weight_N, team.rank)
-        totals = torch.zeros(2, device=device)  # summed loss, images recognised
-        for i, rows in enumerate(order.split(spec.batch_size)):
+        order = shuffled(n, seed, number, generator, weight_N, team.rank)
+        totals.zero_()
+        steps = range((number - 1) * steps_per_epoch, number * steps_per_epoch)
+        factors = [lr_factor(recipe.schedule, step, spec.epochs * steps_per_epoch, steps_per_epoch) for step in steps]
+        decays = [min(spec.ema, (1 + step) / (10 + step)) for step in steps]  # young averages forget faster
+        pace = torch.tensor([factors, decays], device=device) if graphed else (factors, decays)
+        for i, (rows, *at) in enumerate(zip(order.split(spec.batch_size), *pace, strict=True)):
             if len(rows) == 1 < min(n, spec.batch_size):
                 break  # a last image alone has no variance for BatchNorm
-            target_N = labels[rows]
-            images, targets = augment(to_float(batch_of(rows)), F.one_hot(target_N, k).float(), generator)
-            mine, counts = team.part(len(rows))
-            images, targets, target_N = images[mine], targets[mine], target_N[mine]
-            with torch.autocast(device, torch.bfloat16, enabled=spec.precision == "bf16"):
-                logits = model(images.contiguous(memory_format=torch.channels_last))
-            loss = F.cross_entropy(
-                logits.float(), targets, label_smoothing=spec.label_smoothing, reduction="mean" if even else "none"
-            )
-            if not even:  # by image: torch's class weights would pull every smoothed target to the rare classes
-                loss = (loss * (targets @ weight_K)).mean()
-            (loss * (counts * len(images) / len(rows))).backward()
-            with torch.no_grad():
-                facts = torch.stack([loss * len(images), (logits.argmax(1) == target_N).sum().float()]) * counts
-            facts = team.add_up(parameters, facts)
-            if device == "cpu" and not math.isfinite(facts[0].item()):
-                raise _not_finite(number, i + 1, recipe)
-            if spec.clip_norm:
-                nn.utils.clip_grad_norm_(parameters, spec.clip_norm)
-            step = (number - 1) * steps_per_epoch + i
-            factor = lr_factor(recipe.schedule, step, spec.epochs * steps_per_epoch, steps_per_epoch)
-            optimizer.step(factor)
-            for parameter in parameters:
-                parameter.grad = None
-            if averaged is not None:
-                _average(averaged, model, min(spec.ema, (1 + step) / (10 + step)))  # young averages forget faster
-            totals += facts  # on the device: the host does not wait
+            take_step(batch_of(rows), labels[rows], *at)
             tick(min((i + 1) * spec.batch_size, n), totals[0])
         team.agree(model)
         if averaged is not None:
@@ -170,7 +181,7 @@ def fit(
         yield Snapshot(
             Epoch(
                 epoch=number,
-                lr=recipe.optimizer.lr * factor,
+                lr=recipe.optimizer.lr * factors[i],
                 train_loss=train_loss,
                 train_accuracy=train_accuracy,
                 clean_loss=LOG_LOSS.score(clean_logits, clean.labels_N),
@@ -199,9 +210,9 @@ def class_weights(labels_N: Tensor, k: int, power: float) -> Tensor:
 
 
 def shuffled(
-    n: int, seed: int, epoch: int, device: str = "cpu", weight_N: Tensor | None = None, rank: int = 0
-) -> tuple[Tensor, torch.Generator]:
-    """The order of an epoch's `n` images, and the generator for its augmentation; torch's own, for dropout, is seeded, too.
+    n: int, seed: int, epoch: int, generator: torch.Generator, weight_N: Tensor | None = None, rank: int = 0
+) -> Tensor:
+    """The order of an epoch's `n` images; seeds `generator`, which the epoch's augmentation goes on with, and torch's own.
 
     With weights, `n` images are drawn with replacement, each with a chance in proportion to its weight.
 
@@ -209,11 +220,21 @@ def shuffled(
     (`rank`) in dropout alone.
     """
     mixed = (seed * 0x9E3779B97F4A7C15 + epoch * 0xBF58476D1CE4E5B9) % (1 << 62)
-    generator = torch.Generator(device).manual_seed(mixed)
+    generator.manual_seed(mixed)
     torch.manual_seed(mixed + 1 + rank)
     if weight_N is not None:
-        return torch.multinomial(weight_N, n, replacement=True, generator=generator), generator
-    return torch.randperm(n, generator=generator, device=device), generator
+        return torch.multinomial(weight_N, n, replacement=True, generator=generator)
+    return torch.randperm(n, generator=generator, device=generator.device)
+
+
+def recordable(recipe: Recipe, train: Images) -> bool:
+    """Whether a step of this training may be recorded as a CUDA graph and replayed.
+
+    Not with a network or an augmentation of one's own, which may decide something in Python at every step, nor with images
+    that are read from disk as they are needed.
+    """
+    own = recipe.model.kind == "python" or not all(is_ours(AUGMENTATIONS[spec.kind]) for spec in recipe.augment)
+    return not own and not isinstance(train.images_NCHW, Rows)
 
 
 def network(recipe: Recipe, train: Images, seed: int) -> nn.Module:
@@ -263,11 +284,16 @@ def _part(state: State, name: str) -> dict[str, np.ndarray]:
 
 
 @torch.no_grad()
-def _average(averaged: nn.Module, model: nn.Module, decay: float) -> None:
+def _average(averaged: nn.Module, model: nn.Module, decay: float | Tensor) -> None:
     """Exponential moving average of parameters; buffers (BatchNorm's statistics) are averages already and are copied."""
-    torch._foreach_lerp_(list(averaged.parameters()), list(model.parameters()), 1 - decay)
-    for old, new in zip(averaged.buffers(), model.buffers(), strict=True):
-        old.copy_(new)
+    old: list[Tensor] = list(averaged.parameters())
+    new: list[Tensor] = list(model.parameters())
+    if isinstance(decay, Tensor):
+        torch._foreach_lerp_(old, new, [1 - decay] * len(old))
+    else:
+        torch._foreach_lerp_(old, new, 1 - decay)
+    for statistic, latest in zip(averaged.buffers(), model.buffers(), strict=True):
+        statistic.copy_(latest)
 
 
 def _not_finite(epoch: int, step: int | None, recipe: Recipe) -> NotFinite:

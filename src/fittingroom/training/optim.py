@@ -46,11 +46,24 @@ class Optimizer:
             own = [*groups(matrices, spec.weight_decay), *groups(rest, 0.0)]
             self.parts = [(_torch_optimizer(spec.kind, spec, spec.lr, own), spec.lr)]
 
-    def step(self, lr_factor: float) -> None:
+    def step(self, lr_factor: float | Tensor) -> None:
+        """Step at `lr_factor` of the peak rates.
+
+        A recorded step repeats the numbers that it was recorded with, so there the factor is a tensor on the device. All of
+        these optimizers move in proportion to their rate: such a step is made at the peak, and scaled.
+        """
+        on_device = isinstance(lr_factor, Tensor)
+        own = [p for optimizer, _ in self.parts for p in _parameters(optimizer)] if on_device else []
+        before = [p.detach().clone() for p in own]
         for optimizer, lr in self.parts:
             for group in optimizer.param_groups:
-                group["lr"] = lr * lr_factor * group["share"]
+                group["lr"] = lr * (1.0 if on_device else lr_factor) * group["share"]
             optimizer.step()
+        if on_device:
+            with torch.no_grad():
+                torch._foreach_sub_(own, before)
+                torch._foreach_mul_(own, lr_factor)
+                torch._foreach_add_(own, before)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All state, by "part.parameter.name"; parameters are numbered in order."""
@@ -71,7 +84,9 @@ class Optimizer:
             tensor = torch.from_numpy(value.copy())
             if tensor.shape == p.shape:
                 tensor = torch.empty_like(p, dtype=tensor.dtype).copy_(tensor)
-            elif optimizer.defaults.get("fused"):  # a fused optimizer counts its steps on the device
+            elif optimizer.defaults.get("fused") or optimizer.defaults.get(
+                "capturable"
+            ):  # it counts its steps on the device
                 tensor = tensor.to(p.device)
             optimizer.state[p][name] = tensor
 
@@ -82,17 +97,18 @@ def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
 
 def _torch_optimizer(kind: str, spec: OptimizerSpec, lr: float, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
     momentum, betas = spec.momentum, (spec.beta1, spec.beta2)
+    capturable = all(p.is_cuda for group in groups for p in group["params"])
     match kind:
         case "sgd":
             return torch.optim.SGD(groups, lr, momentum=momentum, nesterov=spec.nesterov, fused=True)
         case "adam":
-            return torch.optim.Adam(groups, lr, betas=betas, fused=True)
+            return torch.optim.Adam(groups, lr, betas=betas, fused=True, capturable=capturable)
         case "adamw":
-            return torch.optim.AdamW(groups, lr, betas=betas, fused=True)
+            return torch.optim.AdamW(groups, lr, betas=betas, fused=True, capturable=capturable)
         case "adadelta":
-            return torch.optim.Adadelta(groups, lr, foreach=True)
+            return torch.optim.Adadelta(groups, lr, foreach=True, capturable=capturable)
         case "rmsprop":
-            return torch.optim.RMSprop(groups, lr, momentum=momentum, foreach=True)
+            return torch.optim.RMSprop(groups, lr, momentum=momentum, foreach=True, capturable=capturable)
     raise AssertionError(kind)
 
 
