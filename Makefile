@@ -37,7 +37,7 @@ gpu-kit: .venv/run.done
 	  --platform manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 --dest .gpu-kit \
 	  $(foreach name,$(GPU_KIT),$(shell sed -n 's/^\($(name)==[^ ]*\) .*/\1/p' requirements/run.txt)) pytest-timeout
 
-bench-gpu:  # one command, eight minutes; `make gpu-kit` before, where the GPU's machine has no internet
+bench-gpu:  # one command, five minutes; `make gpu-kit` before, where the GPU's machine has no internet
 	PYTHON=$(PYTHON) sh benchmarks/gpu.sh $(ARGS)
 
 # torch first and by version: that pip call finds the CPU build where there is one. The rest is checked by hash.

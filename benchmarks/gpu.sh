@@ -8,4 +8,4 @@ if [ -d .gpu-kit ]; then
     tar -xf .gpu-kit/data.tar.xz -C "$place"
     export FITTINGROOM_HOME="$place" PYTHONPATH="$PWD/src:$place/site"
 fi
-exec "$python" ${SCRIPT:-benchmarks/gpu.py} "$@"
+exec "$python" benchmarks/gpu.py "$@"

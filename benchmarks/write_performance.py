@@ -192,6 +192,68 @@ def recipes() -> None:
     write_block(PAGE, "recipes", ["", *table(head, lines), ""])
 
 
+def gpu() -> None:
+    found, where = newest("gpu")
+    top = found["speed"]["ceiling"]
+    speeds = [
+        [
+            r["recipe"], str(r["batch_size"]), f"{r['recorded']['images_per_s']:,.0f}", f"{r['by_kernel']['images_per_s']:,.0f}",
+            f"**{r['by_kernel']['step_ms'] / r['recorded']['step_ms']:.1f}**", f"{100 * r['recorded']['share']:.1f}",
+        ]
+        for r in found["speed"]["rows"]
+    ]  # fmt: skip
+    goals = [
+        [
+            r["recipe"], f"{100 * r['accuracy']:.2f} ± {100 * r['sd']:.2f}", f"{100 * r['target']:g}", str(r["seeds"]),
+            f"{r['median_train_s']:.2f}",
+        ]
+        for r in found["time_to"]
+    ]  # fmt: skip
+    rivals = [
+        [
+            r["model"],
+            r["rival"],
+            f"{r['our_images_per_s']:,.0f}",
+            f"{r['rival_images_per_s']:,.0f}",
+            f"**{r['ratio']:.1f}**",
+        ]
+        for r in found["peers"]
+    ]
+    best, many = found["best"], found["seeds"]
+    (at_once,) = (name for name in many if name.endswith("at_once"))
+    agreement = "; ".join(
+        f"{r['recipe']} {100 * r['difference']:+.2f} ± {100 * r['se']:.2f} points ({len(r['gpu'])} seeds)"
+        for r in found["verdict"]
+    )
+    write_block(
+        PAGE,
+        "gpu",
+        [
+            "",
+            f"{where}. `make bench-gpu`, bfloat16 unless said otherwise; the tests that need a GPU ended with exit code "
+            f"{found['correct']['exit_code']}.",
+            "",
+            *table(
+                ["recipe", "batch", "images/s, step recorded", "kernel by kernel", "times"]
+                + [f"% of {top['bf16'] / 1e12:.0f} TFLOP/s"],
+                speeds,
+            ),
+            "",
+            *table(["recipe", "test accuracy, % (mean ± sd)", "goal", "seeds", "training, s (median)"], goals),
+            "",
+            *table(["net, batch 64", "rival (fp32)", "ours, images/s", "theirs", "times"], rivals),
+            "",
+            f"- {many['seeds']} seeds of `{many['recipe']}`, {at_once.replace('_', ' ')}: {many[at_once]['whole_s']:.0f} s, "
+            f"{many[at_once]['whole_s'] / many['one']['whole_s']:.1f} times one alone from the process's start; "
+            f"without the start {many[at_once]['trains_s'] / many['one']['trains_s']:.1f} times.",
+            f"- `{best['recipe']}`: {100 * best['test']:.2f} % of the test images, {100 * best['test_averaged']:.2f} "
+            f"averaged with the mirrored picture, one seed, {best['train_s']:.0f} s of training.",
+            f"- GPU against CPU, the same recipe in float32, validation accuracy: {agreement}.",
+            "",
+        ],
+    )  # fmt: skip
+
+
 if __name__ == "__main__":
     for name, part in {
         "race": race,
@@ -200,9 +262,10 @@ if __name__ == "__main__":
         "throughput": throughput,
         "growth": growth,
         "time-to": time_to,
+        "gpu": gpu,
     }.items():
         try:
             part()
         except LookupError:
-            write_block(PAGE, name, ["Not measured yet: `make bench ARGS=--full`."])
+            write_block(PAGE, name, ["Not measured yet."])
     print(f"written: {Path(PAGE)}")
