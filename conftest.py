@@ -15,6 +15,7 @@ for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "FITTINGROOM_TOKEN", "FITTINGROOM_
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests run in parallel; two OpenMP teams on two cores collapse
 
 skipped_main_job: list[str] = []
+TRAINING = ("cv", "ablate", "tune", "replicate")  # functions of api.py whose examples take seconds
 
 
 @pytest.fixture(autouse=True)
@@ -24,6 +25,12 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     yield
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.name.removeprefix("fittingroom.api.") in TRAINING:
+            item.add_marker(pytest.mark.slow)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

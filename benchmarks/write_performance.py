@@ -234,8 +234,8 @@ def gpu() -> None:
             f"{found['correct']['exit_code']}.",
             "",
             *table(
-                ["recipe", "batch", "images/s, step recorded", "kernel by kernel", "times"]
-                + [f"% of {top['bf16'] / 1e12:.0f} TFLOP/s"],
+                ["recipe", "batch", "images/s, step recorded", "kernel by kernel", "times",
+                 f"% of {top['bf16'] / 1e12:.0f} TFLOP/s"],
                 speeds,
             ),
             "",

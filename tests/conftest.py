@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -88,5 +89,26 @@ def command(tmp_path: Path) -> Command:
     def run(*args: str, **kwargs: object) -> subprocess.CompletedProcess[str]:
         options = {"cwd": tmp_path, "capture_output": True, "text": True, "timeout": 600, **kwargs}
         return subprocess.run([sys.executable, "-m", "fittingroom", *args], **options)  # type: ignore[call-overload,no-any-return]
+
+    return run
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs `fittingroom ARGS` in this process, inside the test's folder: the same entry point without its start."""
+
+    def run(*args: str, input: str = "") -> subprocess.CompletedProcess[str]:
+        from fittingroom.cli import main
+
+        monkeypatch.setattr(sys, "argv", ["fittingroom", *args])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(input))
+        before = signal.getsignal(signal.SIGTERM)
+        try:
+            with pytest.raises(SystemExit) as left:
+                main.run()
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        said = capsys.readouterr()
+        return subprocess.CompletedProcess(args, int(left.value.code or 0), said.out, said.err)
 
     return run

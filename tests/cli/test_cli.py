@@ -11,19 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from refusing import refused
 from waiting import until
 
 from fittingroom.store import Runs
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = ("train.epochs=2", "data.limit=600")
-
-
-def refused(done: subprocess.CompletedProcess[str]) -> str:
-    """A user's mistake: exit code 2, one message, no traceback, nothing on standard output."""
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.startswith("error: ") and "Traceback" not in done.stderr and done.stdout == ""
-    return " ".join(done.stderr.split())
 
 
 def test_help_is_there_without_torch() -> None:
@@ -34,6 +28,7 @@ def test_help_is_there_without_torch() -> None:
     assert "compare" in done.stdout and "heavy: []" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.main_job
 def test_the_main_job(command: Command, tmp_path: Path) -> None:
     """Compare two recipes on real data; a second call answers from the finished runs; the report is there."""
@@ -53,6 +48,7 @@ def test_the_main_job(command: Command, tmp_path: Path) -> None:
     assert found["comparisons"][0]["verdict"] in " ".join(first.stdout.split())
 
 
+@pytest.mark.slow
 @pytest.mark.main_job
 def test_train_prints_json_with_the_accuracy_as_a_fraction(command: Command, tmp_path: Path) -> None:
     done = command("train", "readme-004-mlp", *SMALL, "--json")
@@ -65,6 +61,7 @@ def test_train_prints_json_with_the_accuracy_as_a_fraction(command: Command, tmp
     assert "readme-004-mlp_fashion-mnist_s0" in listed.stdout and "has been read 1 time in" in listed.stdout
 
 
+@pytest.mark.slow
 def test_bench_tells_speed_as_a_share_of_the_ceiling(command: Command) -> None:
     found = json.loads(command("bench", "readme-004-mlp", "data.limit=2000", "--json").stdout)
     (one,) = found["speeds"]
@@ -75,8 +72,8 @@ def test_bench_tells_speed_as_a_share_of_the_ceiling(command: Command) -> None:
     assert 0 < one["overhead_s"] < 1 and one["peak_memory_bytes"] > 1e8
 
 
-def test_no_test_never_reads_it(command: Command, tmp_path: Path) -> None:
-    done = command("train", "readme-004-mlp", *SMALL, "--no-test", "--json")
+def test_no_test_never_reads_it(here: Command, tmp_path: Path) -> None:
+    done = here("train", "readme-004-mlp", *SMALL, "--no-test", "--json")
     assert json.loads(done.stdout)["test_accuracy"] is None and not (tmp_path / "runs/test_reads.jsonl").exists()
 
 
@@ -153,25 +150,26 @@ def test_stopping_a_study_stops_its_workers(tmp_path: Path) -> None:
         (["data", "show", "mnits"], 'nearest: "mnist"'),
     ],
 )  # fmt: skip
-def test_mistakes_get_one_clear_message(words: list[str], text: str, command: Command, tmp_path: Path) -> None:
+def test_mistakes_get_one_clear_message(words: list[str], text: str, here: Command, tmp_path: Path) -> None:
     (tmp_path / "empty.toml").write_text("")
     (tmp_path / "cut.toml").write_text("[model\nkind = ")
     (tmp_path / "study.toml").write_text('recipes = ["readme-004-mlp"]')
     (tmp_path / "bad-study.toml").write_text('recipes = ["readme-004-mlp"]\nseeds = 0')
-    assert text in refused(command(*words))
+    assert text in refused(here(*words))
     assert not (tmp_path / "runs").exists()  # nothing half-written
 
 
-def test_no_permission_to_write(command: Command, tmp_path: Path) -> None:
+def test_no_permission_to_write(here: Command, tmp_path: Path) -> None:
     if os.geteuid() == 0:
         words = ("train", "readme-004-mlp", *SMALL, "--runs", "/proc/runs")  # where even root may not write
     else:
         (tmp_path / "locked").mkdir(mode=0o500)
         words = ("train", "readme-004-mlp", *SMALL, "--runs", "locked/runs")
-    done = command(*words)
+    done = here(*words)
     assert done.returncode == 2 and "Traceback" not in done.stderr and "cannot write" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_missing_extra_is_named(tmp_path: Path, without_torch: str) -> None:
     script = without_torch + "sys.argv = ['fittingroom', *sys.argv[1:]]\nfrom fittingroom.cli.main import run; run()"
     for words in (["train", "readme-004-mlp"], ["compare", "readme-004-mlp"], ["models"]):
@@ -183,57 +181,56 @@ def test_a_missing_extra_is_named(tmp_path: Path, without_torch: str) -> None:
 
 
 @pytest.mark.slow
-def test_studies_are_data(command: Command, tmp_path: Path) -> None:
-    (tmp_path / "mine.toml").write_text(command("recipes", "readme-004-mlp").stdout)
+def test_studies_are_data(here: Command, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(here("recipes", "readme-004-mlp").stdout)
     (tmp_path / "study.toml").write_text(
         'seeds = 1\ndata = ["fashion-mnist"]\n'
         'recipes = ["mine.toml", {recipe = "readme-004-mlp", set = ["optimizer.lr=0.01"], name = "faster"}]\n'
     )
-    done = command("compare", "study.toml", *SMALL, "--json")
+    done = here("compare", "study.toml", *SMALL, "--json")
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)["comparisons"][0]["rows"]
     assert {row["recipe"] for row in rows} == {"mine", "faster"}
-    assert "studies: study (" in command("runs").stdout
+    assert "studies: study (" in here("runs").stdout
     for name in ("study", "study.toml"):  # a study can be reported by its name, or by its file
-        again = command("report", name, "--json")
+        again = here("report", name, "--json")
         assert json.loads(again.stdout)["comparisons"] == json.loads(done.stdout)["comparisons"]
 
 
 @pytest.mark.slow
-def test_runs_are_listed_shown_and_deleted_only_on_a_yes(command: Command, tmp_path: Path) -> None:
+def test_runs_are_listed_shown_and_deleted_only_on_a_yes(here: Command, tmp_path: Path) -> None:
     for seed in ("0", "1"):
-        command("train", "readme-004-mlp", *SMALL, "--seed", seed, "--quiet")
-    shown = command("runs", "_s1_", "--show")
+        here("train", "readme-004-mlp", *SMALL, "--seed", seed, "--quiet")
+    shown = here("runs", "_s1_", "--show")
     assert "test accuracy" in shown.stdout and 'kind = "sequential"' in shown.stdout
-    assert len(json.loads(command("runs", "--json").stdout)["runs"]) == 2
-    command("train", "readme-004-mlp", *SMALL, "optimizer.lr=0.01", "--quiet")
-    torn = command("explain", "readme-004-mlp_fashion-mnist_s0")
+    assert len(json.loads(here("runs", "--json").stdout)["runs"]) == 2
+    here("train", "readme-004-mlp", *SMALL, "optimizer.lr=0.01", "--quiet")
+    torn = here("explain", "readme-004-mlp_fashion-mnist_s0")
     assert torn.returncode == 2 and "could be 2 runs" in torn.stderr and "optimizer.lr=0.01" in torn.stderr
-    assert "optimizer.lr=0.01" in command("runs", "_s0_").stdout
-    command(
+    assert "optimizer.lr=0.01" in here("runs", "_s0_").stdout
+    here(
         "runs",
-        json.loads(command("runs", "_s0_", "--json").stdout)["runs"][0]["run"].split("/")[1],
+        json.loads(here("runs", "_s0_", "--json").stdout)["runs"][0]["run"].split("/")[1],
         "--delete",
         "--yes",
     )
-    no = command("runs", "_s1_", "--delete", input="n\n")
+    no = here("runs", "_s1_", "--delete", input="n\n")
     assert no.returncode == 2 and "nothing was deleted" in no.stderr and len(Runs(tmp_path / "runs").list()) == 2
     (
         tmp_path
         / "runs"
-        / json.loads(command("runs", "_s0_", "--json").stdout)["runs"][0]["run"].split("/")[1]
+        / json.loads(here("runs", "_s0_", "--json").stdout)["runs"][0]["run"].split("/")[1]
         / "metrics.json"
     ).write_text("{")
-    assert "damaged" in command("runs").stdout  # and the other is still listed
-    yes = command("runs", "_s1_", "--delete", "--yes")
+    assert "damaged" in here("runs").stdout  # and the other is still listed
+    yes = here("runs", "_s1_", "--delete", "--yes")
     assert yes.returncode == 0 and [r.seed for r in Runs(tmp_path / "runs").list()] == [0]
 
 
-@pytest.mark.slow
-def test_lists(command: Command) -> None:
-    assert "readme-001-enhanced" in command("recipes").stdout
-    assert "wide_resnet" in command("models").stdout and "cutmix" in command("augmentations").stdout
-    assert "Fashion-MNIST" in command("data", "list").stdout
-    assert json.loads(command("data", "get", "mnist", "--json").stdout)["name"] == "mnist"
-    assert command("recipes", "fast-mnist").stdout.startswith("description")
-    assert command("--version").stdout.strip()
+def test_lists(here: Command) -> None:
+    assert "readme-001-enhanced" in here("recipes").stdout
+    assert "wide_resnet" in here("models").stdout and "cutmix" in here("augmentations").stdout
+    assert "Fashion-MNIST" in here("data", "list").stdout
+    assert json.loads(here("data", "get", "mnist", "--json").stdout)["name"] == "mnist"
+    assert here("recipes", "fast-mnist").stdout.startswith("description")
+    assert here("--version").stdout.strip()

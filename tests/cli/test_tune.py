@@ -15,9 +15,9 @@ from pathlib import Path
 import optuna
 import pytest
 from listening import listens_on
+from refusing import refused
 from waiting import PATIENCE_S
 
-from fittingroom.cli.main import run
 from fittingroom.data import Dataset
 from fittingroom.questions import tune as room
 from fittingroom.spec.read import read_recipe
@@ -64,27 +64,6 @@ def test_from_a_recipe_to_a_tuned_one_that_trains(command: Command, fashion: Dat
     assert trained["done"] and trained["recipe"] == "readme-004-mlp tuned" and trained["val_accuracy"] > 0.3
 
 
-Said = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def said(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Said:
-    """Exit code, standard output and standard error of `fittingroom ARGS`, in this process: it comes to no training."""
-
-    def call(*args: str) -> tuple[int, str, str]:
-        before = signal.getsignal(signal.SIGTERM)
-        monkeypatch.setattr(sys, "argv", ["fittingroom", *args])
-        try:
-            with pytest.raises(SystemExit) as caught:
-                run()
-        finally:
-            signal.signal(signal.SIGTERM, before)
-        out, err = capsys.readouterr()
-        return int(caught.value.code or 0), out, " ".join(err.split())
-
-    return call
-
-
 @pytest.mark.parametrize(
     ("words", "text"),
     [
@@ -110,17 +89,16 @@ def said(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
         (["--dashboard"], "there is no search in runs/tuning/searches.journal yet; fittingroom tune RECIPE makes one"),
     ],
 )  # fmt: skip
-def test_mistakes_get_one_clear_message(words: list[str], text: str, said: Said, tmp_path: Path) -> None:
+def test_mistakes_get_one_clear_message(words: list[str], text: str, here: Command, tmp_path: Path) -> None:
     (tmp_path / "cut.toml").write_text("[space\n")
     (tmp_path / "bad.toml").write_text('a = 3\nb = "x"\n')
     (tmp_path / "empty.toml").write_text("")
-    code, out, err = said("tune", *words)
-    assert code == 2 and out == "" and "Traceback" not in err and err.startswith("error: ") and text in err
+    assert text in refused(here("tune", *words))
     journal = tmp_path / "runs/tuning/searches.journal"
     assert not journal.exists() or room.names(room.open_storage(journal)) == []  # the right command can come next
 
 
-def test_a_space_from_a_file_stands_in_for_the_recipes_own(said: Said, fashion: Dataset, tmp_path: Path) -> None:
+def test_a_space_from_a_file_stands_in_for_the_recipes_own(here: Command, fashion: Dataset, tmp_path: Path) -> None:
     text = "choice(50, 60)"
     (tmp_path / "table.toml").write_text(f'[space]\n"train.batch_size" = "{text}"\n')
     (tmp_path / "top.toml").write_text(f'"train.batch_size" = "{text}"\n')
@@ -128,8 +106,8 @@ def test_a_space_from_a_file_stands_in_for_the_recipes_own(said: Said, fashion: 
     storage = room.open_storage(tmp_path / "j")
     for name in ("table", "top"):
         words = ("tune", "readme-004-mlp", *SMALL, "--space", f"{name}.toml", "--minutes", "0", "--device", "cpu")
-        code, _, err = said(*words, "--name", name, "--storage", "j", "--batch", "3", "--seed", "5", "--at-once", "1")
-        assert code == 2 and err == "error: no trial was completed"  # there was no time for one
+        done = here(*words, "--name", name, "--storage", "j", "--batch", "3", "--seed", "5", "--at-once", "1")
+        assert done.returncode == 2 and "error: no trial was completed" in done.stderr  # there was no time for one
         search = room.Search(recipe, space, fashion, batch=3, seed=5)
         study = room.open_study(search, storage, name, resume=True)  # it is the search that was asked for
         room.run_search(search, study, Runs(tmp_path / "runs"), InThisProcess(), trials=3)
@@ -139,28 +117,25 @@ def test_a_space_from_a_file_stands_in_for_the_recipes_own(said: Said, fashion: 
     assert {one.seed for one in Runs(tmp_path / "runs").list() if one.done} == {5}
 
 
-def test_a_name_that_is_there_needs_resume(said: Said, fashion: Dataset, tmp_path: Path) -> None:
+def test_a_name_that_is_there_needs_resume(here: Command, fashion: Dataset, tmp_path: Path) -> None:
     recipe = read_recipe("readme-004-mlp", list(SMALL))
     storage = room.open_storage(room.journal(Runs(tmp_path / "runs")))
     search = room.Search(recipe, parse_space(recipe.space, ""), fashion)
     name = "readme-004-mlp-fashion-mnist"
     room.open_study(search, storage, name, resume=False)
     words = ("tune", "readme-004-mlp", *SMALL, "--minutes", "0", "--device", "cpu", "--at-once", "1")
-    code, out, err = said(*words)
-    assert code == 2 and out == ""
-    assert err.startswith(f'error: there is a search "{name}" already; --resume goes on with it, --name gives this one')
-    assert "no trial was completed" in said(*words, "--resume")[2]
-    assert "no trial was completed" in said(*words, "--name", "another")[2]
-    code, _, err = said(*words, "train.epochs=3", "--resume")
-    assert code == 2 and f'the search "{name}" is about another recipe' in err
+    there = f'there is a search "{name}" already; --resume goes on with it, --name gives this one'
+    assert there in refused(here(*words))
+    assert "no trial was completed" in here(*words, "--resume").stderr
+    assert "no trial was completed" in here(*words, "--name", "another").stderr
+    assert f'the search "{name}" is about another recipe' in here(*words, "train.epochs=3", "--resume").stderr
     assert room.names(storage) == ["another", name]
 
 
-def test_two_spaces_at_once_are_refused_rather_than_one_forgotten(said: Said, tmp_path: Path) -> None:
+def test_two_spaces_at_once_are_refused_rather_than_one_forgotten(here: Command, tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text('"train.batch_size" = "choice(50, 60)"\n')
     words = ["tune", "readme-004-mlp", *SMALL, "--minutes", "0", "--json", "--at-once", "1"]
-    code, _, err = said(*words, "optimizer.lr=log(1e-5, 1e-2)", "--space", "mine.toml")
-    assert code == 2 and "space" in err, err
+    assert "space" in refused(here(*words, "optimizer.lr=log(1e-5, 1e-2)", "--space", "mine.toml"))
 
 
 @pytest.mark.slow

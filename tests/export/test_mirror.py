@@ -429,27 +429,28 @@ def test_a_part_of_a_cross_validation_is_not_called_a_test(run: RunFolder) -> No
 # ---------------------------------------------------------------- the command
 
 
-def test_the_command_mirrors_studies_and_unfinished_runs(command: Command, run: RunFolder) -> None:
+def test_the_command_mirrors_studies_and_unfinished_runs(here: Command, run: RunFolder) -> None:
     other = RunFolder(run.path.with_name("readme-004-cnn_other"))
     shutil.copytree(run.path, other.path)
     unfinish(other, epochs=2)
-    done = command("mirror", "tensorboard", "readme-004", "--json")
+    done = here("mirror", "tensorboard", "readme-004", "--json")
     assert done.stderr == "", done.stderr
     found = json.loads(done.stdout)
     assert [(r["run"], r["epochs"], r["finished"]) for r in found["runs"]] == [
         (run.name, 3, True),
         (other.name, 2, False),
     ]
-    said = command("mirror", "tensorboard", "readme-004").stdout
+    said = here("mirror", "tensorboard", "readme-004").stdout
     assert "3 epochs finished, nothing new" in said and "2 epochs so far, nothing new; mirror it again" in said
     assert said.splitlines()[-1] == f"to look: {found['look']}" and found["look"].startswith("tensorboard --logdir ")
     Runs(run.path.parent).write_study("mine", Study(runs=(run.name,)))
     shutil.rmtree(run.bundle.path)
-    said = command("mirror", "mlflow", "mine").stdout
+    said = here("mirror", "mlflow", "mine").stdout
     assert f"3 epochs finished, 30 values added; without a model: fittingroom export {run.name}, and again" in said
     assert "to look: mlflow ui --backend-store-uri sqlite:///" in said and "to serve" not in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tracker", TRACKERS)
 def test_without_torch_and_without_a_network(run: RunFolder, without_torch: str, tracker: str) -> None:
     """In a process that meets MLflow for the first time, and makes its database."""
@@ -472,6 +473,7 @@ def test_without_torch_and_without_a_network(run: RunFolder, without_torch: str,
     assert json.loads(done.stdout)["runs"][0]["added"] == 30
 
 
+@pytest.mark.slow
 def test_mlflow_loads_the_model_without_torch_and_without_unpickling(run: RunFolder, without_torch: str) -> None:
     model = mirror("mlflow", run).model
     script = without_torch + (
@@ -528,8 +530,8 @@ def test_mistakes_are_told_and_nothing_is_written(
     assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
 
 
-def test_a_mistake_ends_with_one_line_and_exit_code_2(command: Command, run: RunFolder) -> None:
-    done = command("mirror", "mlflow", run.name, "--to", "http://ann:secret@127.0.0.1:9")
+def test_a_mistake_ends_with_one_line_and_exit_code_2(here: Command, run: RunFolder) -> None:
+    done = here("mirror", "mlflow", run.name, "--to", "http://ann:secret@127.0.0.1:9")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "error: no answer from http://ann:…@127.0.0.1:9; is an MLflow server running there?\n"
 

@@ -99,13 +99,13 @@ def test_the_odd_one_out_lies_farthest() -> None:
 
 
 @pytest.mark.slow
-def test_wrong_questions_get_one_message(command: Callable[..., object]) -> None:
+def test_wrong_questions_get_one_message(here: Callable[..., object]) -> None:
     for words, says in (
         (["mnist", "--split", "both"], '"train" or "test"; got "both"'),
         (["mnist", "data.limit=100"], "leave data.limit away"),
         (["mnist", "--split", "train", "--score", "x"], "--score goes with --split test"),
     ):
-        done = command("audit", *words)
+        done = here("audit", *words)
         assert done.returncode == 2 and says in done.stderr and "Traceback" not in done.stderr  # type: ignore[attr-defined]
 
 

@@ -338,7 +338,7 @@ def pets(fashion: Dataset, tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_cv_on_a_folder_of_pictures(command: Command, pets: Path, tmp_path: Path) -> None:
+def test_cv_on_a_folder_of_pictures(here: Command, pets: Path, tmp_path: Path) -> None:
     words = (
         "cv",
         "readme-004-mlp",
@@ -352,7 +352,7 @@ def test_cv_on_a_folder_of_pictures(command: Command, pets: Path, tmp_path: Path
         "--home",
         "home",
     )
-    done = command(*words, "--at-once", "1", "--json")
+    done = here(*words, "--at-once", "1", "--json")
     assert done.returncode == 0 and done.stderr == "", done.stderr
     told = json.loads(done.stdout)
     data, runs = load(str(pets), tmp_path / "home"), Runs(tmp_path / "runs")

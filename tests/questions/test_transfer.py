@@ -363,7 +363,7 @@ def test_one_seed_has_a_page(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_transfer_on_a_folder_of_pictures(command: Command, begun: RunFolder, fashion: Dataset, tmp_path: Path) -> None:
+def test_transfer_on_a_folder_of_pictures(here: Command, begun: RunFolder, fashion: Dataset, tmp_path: Path) -> None:
     labels = fashion.train.labels_N[600:]
     for c in (0, 1, 7):
         for i in 600 + np.flatnonzero(labels == c)[:15]:
@@ -384,7 +384,7 @@ def test_transfer_on_a_folder_of_pictures(command: Command, begun: RunFolder, fa
         "--at-once",
         "1",
     ]
-    done = command(*words, "--json", "train.batch_size=1", "model.freeze=body")
+    done = here(*words, "--json", "train.batch_size=1", "model.freeze=body")
     assert done.returncode == 0 and done.stderr == "", done.stderr
     told = json.loads(done.stdout)
     data, runs = load(str(tmp_path / "pets"), tmp_path / "home", shape=both(begun, [])[0].data), Runs(tmp_path / "runs")

@@ -245,6 +245,7 @@ def test_hostile_names_stay_text_on_every_other_page(
     assert read_recipe("readme-004-mlp").name not in row
 
 
+@pytest.mark.slow
 def test_a_report_on_the_base_install(
     finished: tuple[Runs, list[RunFolder]], tmp_path: Path, without_torch: str
 ) -> None:

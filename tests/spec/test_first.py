@@ -155,14 +155,14 @@ def pets(fashion: Dataset, tmp_path: Path) -> Path:
     return tmp_path / "my pets"
 
 
-def new(command: Command, *words: str) -> subprocess.CompletedProcess[str]:
-    done = command("new", *words, "--home", "home")
+def new(here: Command, *words: str) -> subprocess.CompletedProcess[str]:
+    done = here("new", *words, "--home", "home")
     assert "Traceback" not in done.stderr and done.returncode in (0, 2), done.stderr
     return done
 
 
-def test_new_writes_what_is_in_the_data(command: Command, pets: Path, tmp_path: Path) -> None:
-    done = new(command, "mine", "--data", "my pets", "--json")
+def test_new_writes_what_is_in_the_data(here: Command, pets: Path, tmp_path: Path) -> None:
+    done = new(here, "mine", "--data", "my pets", "--json")
     told = json.loads(done.stdout)
     assert done.stderr == "" and told["recipe"] == "mine.toml" and (tmp_path / "mine.toml").read_text() == told["toml"]
     recipe, data = read_recipe(tmp_path / "mine.toml"), load(str(pets), tmp_path / "home")
@@ -172,11 +172,11 @@ def test_new_writes_what_is_in_the_data(command: Command, pets: Path, tmp_path: 
     assert "“sneakers” 4" in told["toml"]
 
 
-def test_new_overwrites_nothing(command: Command, pets: Path, tmp_path: Path) -> None:
+def test_new_overwrites_nothing(here: Command, pets: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text("mine")
     (tmp_path / "sub").mkdir()
     for words in (["mine"], ["other", "--out", "mine.toml"], ["other", "--out", "sub"]):
-        done = new(command, *words, "--data", "my pets")
+        done = new(here, *words, "--data", "my pets")
         assert done.returncode == 2 and done.stderr.startswith("error: ") and "is there already" in done.stderr
     assert (tmp_path / "mine.toml").read_text() == "mine" and not (tmp_path / "home").exists(), (
         "before anything is read"
@@ -184,9 +184,9 @@ def test_new_overwrites_nothing(command: Command, pets: Path, tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_what_new_writes_trains(command: Command, pets: Path, tmp_path: Path) -> None:
-    new(command, "mine", "--data", "my pets")
-    done = command("train", "mine.toml", "train.epochs=1", "--no-test", "--home", "home", "--json")
+def test_what_new_writes_trains(here: Command, pets: Path, tmp_path: Path) -> None:
+    new(here, "mine", "--data", "my pets")
+    done = here("train", "mine.toml", "train.epochs=1", "--no-test", "--home", "home", "--json")
     assert done.returncode == 0, done.stderr
     told, runs = json.loads(done.stdout), Runs(tmp_path / "runs")
     assert told["done"] and told["test_accuracy"] is None and runs.test_reads() == {}
@@ -198,34 +198,34 @@ def test_what_new_writes_trains(command: Command, pets: Path, tmp_path: Path) ->
     )
 
 
-def test_new_says_how_to_go_on_in_words_that_a_shell_understands(command: Command, pets: Path) -> None:
-    done = new(command, "my first", "--data", "my pets")
+def test_new_says_how_to_go_on_in_words_that_a_shell_understands(here: Command, pets: Path) -> None:
+    done = new(here, "my first", "--data", "my pets")
     said = dict(line.split(":", 1) for line in done.stdout.splitlines() if line.startswith("to "))
     assert shlex.split(said["to train it"]) == ["fittingroom", "train", "my first.toml"]
     assert shlex.split(said["to compare it"])[-2:] == ["--data", str(pets)]
 
 
-def test_the_name_is_the_recipes_wherever_it_is_written(command: Command, pets: Path, tmp_path: Path) -> None:
-    assert new(command, "mine", "--data", "my pets", "--out", "recipes/pets.toml").returncode == 0
+def test_the_name_is_the_recipes_wherever_it_is_written(here: Command, pets: Path, tmp_path: Path) -> None:
+    assert new(here, "mine", "--data", "my pets", "--out", "recipes/pets.toml").returncode == 0
     assert read_recipe(tmp_path / "recipes" / "pets.toml").name == "mine"
 
 
-def test_new_takes_the_shape_that_is_asked_for(command: Command, pets: Path, tmp_path: Path) -> None:
-    new(command, "mine", "--data", "my pets", "data.image_size=[10, 12]", "data.channels=3", "data.resize=crop")
+def test_new_takes_the_shape_that_is_asked_for(here: Command, pets: Path, tmp_path: Path) -> None:
+    new(here, "mine", "--data", "my pets", "data.image_size=[10, 12]", "data.channels=3", "data.resize=crop")
     data = read_recipe(tmp_path / "mine.toml").data
     assert (data.image_size, data.channels, data.resize) == ((10, 12), 3, "crop")
 
 
-def test_new_refuses_what_it_does_not_take(command: Command, pets: Path, tmp_path: Path) -> None:
+def test_new_refuses_what_it_does_not_take(here: Command, pets: Path, tmp_path: Path) -> None:
     for word in ("train.epochs=3", "data.image_sise=32"):
-        done = new(command, "mine", "--data", "my pets", word)
+        done = new(here, "mine", "--data", "my pets", word)
         assert done.returncode == 2 and word.split("=")[0].split(".")[1] in done.stderr, f"{word} was not heard"
     assert not (tmp_path / "mine.toml").exists()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a name that other systems do not allow")
-def test_a_path_that_toml_cannot_hold_is_a_message(command: Command, pets: Path) -> None:
+def test_a_path_that_toml_cannot_hold_is_a_message(here: Command, pets: Path) -> None:
     name = os.fsdecode(b"caf\xe9")
     pets.rename(name)
-    done = new(command, "mine", "--data", name)
+    done = new(here, "mine", "--data", name)
     assert done.returncode == 2 and done.stderr.startswith("error: ")

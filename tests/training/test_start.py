@@ -539,10 +539,9 @@ def orders(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
     seen: list[Tensor] = []
     real = loop.shuffled
 
-    def noted(*args: object, **kwargs: object) -> tuple[Tensor, torch.Generator]:
-        order, generator = real(*args, **kwargs)
-        seen.append(order)
-        return order, generator
+    def noted(*args: object) -> Tensor:
+        seen.append(real(*args))
+        return seen[-1]
 
     monkeypatch.setattr(loop, "shuffled", noted)
     return seen

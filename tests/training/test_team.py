@@ -19,6 +19,7 @@ from fittingroom.training.fit import network, shuffled
 from fittingroom.training.predict import to_float
 from fittingroom.training.team import Team, normalisations
 
+pytestmark = pytest.mark.slow  # three processes that train together
 CASES = {  # 600 images: the last batches have 44, 12 and 3
     "dense": ["readme-004-mlp", "model.layers.3.dropout=0"],
     "with everything": [

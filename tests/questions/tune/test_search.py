@@ -208,6 +208,7 @@ def test_the_number_of_workers_changes_nothing(pruner: str, asked: Make, pool: L
     assert best(search, alone).number == best(search, together).number
 
 
+@pytest.mark.slow
 def test_trials_with_the_same_values_are_trained_once(asked: Make, pool: LocalPool, tmp_path: Path) -> None:
     """By two workers, too: the second finds what the first did."""
     search = asked("train.epochs=1", space={"train.batch_size": "choice(32, 64)"}, batch=6)
