@@ -29,6 +29,7 @@ class Run:
     cost: Cost | None = None
     environment: Environment = ENVIRONMENT
     held_out: bool = True  # whether there are validation images
+    groups_N: np.ndarray | None = None
 
     @property
     def val_logits_NK(self) -> np.ndarray | None:

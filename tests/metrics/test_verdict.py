@@ -76,7 +76,7 @@ def test_the_tail_that_holm_reads_is_honest(seeds: int) -> None:
     by_seed = (n * seed + rest) * rng.chisquare(seeds - 1, 100_000) / (seeds - 1)
     by_image = (seeds * image + rest) * rng.chisquare(n - 1, 100_000) / (n - 1)
     mean = rng.normal(size=100_000) * np.sqrt(seed / seeds + image / n + rest / (seeds * n))
-    half = half_width(_shares(by_seed, by_image, rest, seeds, n), 0.995)
+    half = half_width(_shares(by_seed, by_image, rest, seeds, n, n - 1), 0.995)
     assert 100 * np.mean(np.abs(mean) > half) < 0.8  # Satterthwaite's rule gives 4.6, 1.9, 0.9
 
 

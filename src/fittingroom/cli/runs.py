@@ -116,7 +116,8 @@ def runs(
 
 def _print_run(run: RunFolder) -> None:
     from fittingroom.metrics.diagnosis import diagnose
-    from fittingroom.metrics.intervals import wilson
+    from fittingroom.metrics.intervals import proportion
+    from fittingroom.metrics.metric import right
     from fittingroom.metrics.words import human, percent
 
     if not run.done:
@@ -125,8 +126,11 @@ def _print_run(run: RunFolder) -> None:
     m, s = run.metrics, run.structure
     if m.test:
         plus = f", averaged over views {percent(m.test_averaged.accuracy)} %" if m.test_averaged else ""
-        low, high = wilson(round(m.test.accuracy * m.test.n), m.test.n)
-        interval = f"95 % interval {percent(low)} to {percent(high)} for other images, not for other seeds"
+        said = run.predictions("test")
+        assert said is not None
+        low, high = proportion(right(*said) > 0, run.test_groups())
+        others = f"images of other groups ({run.data.group})" if run.data.group else "other images"
+        interval = f"95 % interval {percent(low)} to {percent(high)} for {others}, not for other seeds"
         print(
             f"test accuracy        {percent(m.test.accuracy)} %  ({m.test.n:,} images, ECE {percent(m.test.ece)} %{plus})\n"
             f"                     {interval}"

@@ -37,6 +37,7 @@ class Images:
     images_NCHW: Pixels
     labels_N: np.ndarray
     classes: tuple[str, ...]
+    groups_N: np.ndarray | None = None  # numbers of what belongs together, alike in all parts of a data set
 
     def __post_init__(self) -> None:
         assert self.images_NCHW.dtype == np.uint8 and self.images_NCHW.ndim == 4
@@ -55,7 +56,8 @@ class Images:
         return c, h, w
 
     def take(self, rows: np.ndarray) -> Images:
-        return Images(take(self.images_NCHW, rows), self.labels_N[rows], self.classes)
+        mine = None if self.groups_N is None else self.groups_N[rows]
+        return Images(take(self.images_NCHW, rows), self.labels_N[rows], self.classes, mine)
 
 
 class LockedTest:
@@ -65,8 +67,8 @@ class LockedTest:
     run, `stress` and `audit`, which announce to the runs folder's log, and `data show`, which scores nothing.
     """
 
-    def __init__(self, n: int, read: Callable[[], Images]) -> None:
-        self.n = n
+    def __init__(self, n: int, read: Callable[[], Images], n_groups: int = 0) -> None:
+        self.n, self.n_groups = n, n_groups
         self._read = read
 
     def unlock(self, announce: Callable[[], None]) -> Images:
@@ -222,6 +224,10 @@ def _shipped(found: DatasetEntry, where: Path, say: Say) -> Dataset:
 
 def _reshaped(data: Dataset, wanted: ShapeSpec, where: Path, tick: Tick) -> Dataset:
     """A shipped data set with images of another shape; by way of the cache, like pictures of one's own."""
+    if wanted.group:
+        raise FittingroomError(
+            f'data.group = "{wanted.group}": nothing says which pictures of {data.name} belong together; leave it away'
+        )
     c, h, w = data.train.shape
     size = (wanted.image_size,) * 2 if isinstance(wanted.image_size, int) else wanted.image_size
     if (size or (h, w)) == (h, w) and (wanted.channels or c) == c:
@@ -244,12 +250,14 @@ def _reshaped(data: Dataset, wanted: ShapeSpec, where: Path, tick: Tick) -> Data
 
 def _own(about: own.Own, where: Path, name: str = "") -> Dataset:
     """Pictures out of the cache, in memory if they are few enough."""
-    rows, labels_N, splits = own.pixels(about, where)
+    brought = own.pixels(about, where)
+    splits, rows, groups_N = brought.splits, brought.images, brought.groups_N
 
     def part(split: str) -> Images:
-        mine = rows.take(splits[split])
+        mine, own_N = rows.take(splits[split]), splits[split]
         small = rows.file.nbytes <= own.RESIDENT_BYTES
-        return Images(mine[:] if small else mine, labels_N[splits[split]], about.classes)
+        together = None if groups_N is None else groups_N[own_N]
+        return Images(mine[:] if small else mine, brought.labels_N[own_N], about.classes, together)
 
     c, h, w = about.shape
     called = name or (f"own-{about.name}" if about.name in catalog(where) else about.name)
@@ -262,14 +270,19 @@ def _own(about: own.Own, where: Path, name: str = "") -> Dataset:
         licence="your own",
         about=f"{sum(map(sum, about.counts.values())):,} pictures of your own.",
         train=part("train"),
-        test=LockedTest(len(splits["test"]), lambda: part("test")),
+        test=LockedTest(len(splits["test"]), lambda: part("test"), about.groups.get("test", 0)),
         acquired=own.source_words(about),
         home_dir=where,
         val=part("val") if "val" in splits else None,
         own=True,
         remarks=about.remarks,
         faults=about.faults,
-        shape=ShapeSpec(image_size=h if h == w else (h, w), channels=1 if c == 1 else 3, resize=about.resize),
+        shape=ShapeSpec(
+            image_size=h if h == w else (h, w),
+            channels=1 if c == 1 else 3,
+            resize=about.resize,
+            group=about.group or None,
+        ),
     )
 
 

@@ -76,6 +76,18 @@ def groups(n: int, pairs: np.ndarray) -> np.ndarray:
     return np.asarray(connected_components(graph, directed=False)[1])
 
 
+def joined_groups(a_N: np.ndarray, b_N: np.ndarray) -> np.ndarray:
+    """The groups (N,) of images that share a group in `a_N` or in `b_N`, by chains of both.
+
+    >>> joined_groups(np.array([0, 0, 1, 2]), np.array([5, 6, 6, 7])).tolist()
+    [0, 0, 0, 1]
+    """
+    n = len(a_N)
+    nodes = [np.unique(group_N, return_inverse=True)[1] for group_N in (a_N, b_N)]
+    links = [np.stack([np.arange(n), n + nodes[0]], 1), np.stack([np.arange(n), 2 * n + nodes[1]], 1)]
+    return np.unique(groups(3 * n, np.concatenate(links))[:n], return_inverse=True)[1]
+
+
 def near_links(images_NCHW: Pixels) -> np.ndarray:
     """Pairs (P,2) that join the same images as `near_pairs` does, without every pair among the exact copies of one."""
     first_of: dict[bytes, int] = {}

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from fittingroom.data.dataset import Dataset, Images, LockedTest
-from fittingroom.data.duplicates import cached_groups
+from fittingroom.data.duplicates import cached_groups, joined_groups
 from fittingroom.data.pixels import Pixels, Rows
-from fittingroom.data.strata import draw, folds
+from fittingroom.data.strata import deal_groups, draw, draw_groups, folds
 from fittingroom.spec.digest import digest
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import DataSpec
@@ -43,31 +43,37 @@ def prepare(data: Dataset, spec: DataSpec) -> tuple[Images, Images | None]:
     """
     by_fold = spec.folds and spec.fold_is == "val"
     images, val = (not_test(data), None) if by_fold else (data.train, data.val)
-    rows, group_N = np.arange(len(images)), None
-    if by_fold or (spec.val_fraction and val is None):
-        group_N = cached_groups(images.images_NCHW, data.digest, data.home_dir)
-    if spec.limit is not None and spec.limit < len(images):
-        rng = np.random.default_rng(spec.split_seed)
-        chosen = draw(images.labels_N, len(images.classes), spec.limit / len(images), rng, None)
+    rows, group_N, k = np.arange(len(images)), None, len(images.classes)
+    limited = spec.limit is not None and spec.limit < len(images)
+    if by_fold or (spec.val_fraction and val is None) or (limited and images.groups_N is not None):
+        group_N = undivided(images, data)
+    if limited:
+        assert spec.limit is not None
+        rng, share = np.random.default_rng(spec.split_seed), spec.limit / len(images)
+        if images.groups_N is None:
+            chosen = draw(images.labels_N, k, share, rng, None)
+        else:
+            chosen = draw_groups(images.labels_N, k, share, rng, images.groups_N)
         rows, group_N = rows[chosen], group_N[chosen] if group_N is not None else None
     held_out = np.zeros(len(rows), bool)
     if by_fold:
-        held_out = folds(images.labels_N[rows], spec.folds, spec.split_seed, group_N) == spec.fold
+        held_out = _parts(images.take(rows), spec, group_N) == spec.fold
     elif val is None and spec.val_fraction:
-        rng = np.random.default_rng(spec.split_seed)
-        held_out = draw(images.labels_N[rows], len(images.classes), spec.val_fraction, rng, group_N)
+        assert group_N is not None
+        some = draw if images.groups_N is None else draw_groups
+        held_out = some(images.labels_N[rows], k, spec.val_fraction, np.random.default_rng(spec.split_seed), group_N)
     left_in = ~np.isin(rows, _excluded(spec))  # taken out last, so that both parts keep what they had
     train = _some(images, rows[~held_out & left_in])
     if val is None and held_out.any():
         val = _some(images, rows[held_out & left_in])
     if len(train) == 0 or (val is not None and len(val) == 0):
-        limited = f"data.limit = {spec.limit} and " if spec.limit is not None else ""
+        by_limit = f"data.limit = {spec.limit} and " if spec.limit is not None else ""
         raise FittingroomError(
-            f"{limited}data.val_fraction = {spec.val_fraction} leave {len(train)} images to train on "
+            f"{by_limit}data.val_fraction = {spec.val_fraction} leave {len(train)} images to train on "
             f"and {0 if val is None else len(val)} to validate on; "
             + (
                 "raise data.limit"
-                if limited
+                if by_limit
                 else f"there are {len(data.train)} in all: add pictures, or raise data.val_fraction"
             )
         )
@@ -99,6 +105,7 @@ def fold_of(data: Dataset, spec: DataSpec) -> Dataset:
         raise FittingroomError(
             f"{len(images)} images leave part {spec.fold + 1} of {spec.folds} empty; give fewer folds"
         )
+    n_groups = 0 if images.groups_N is None else len(np.unique(images.groups_N[held_out]))
     part = f"{data.name}, part {spec.fold + 1} of {spec.folds}"
     return replace(
         data,
@@ -106,7 +113,7 @@ def fold_of(data: Dataset, spec: DataSpec) -> Dataset:
         digest=digest({"of": data.digest, "folds": spec.folds, "fold": spec.fold, "seed": spec.split_seed}),
         train=images.take(np.flatnonzero(~held_out)),
         val=None,
-        test=LockedTest(int(held_out.sum()), lambda: images.take(np.flatnonzero(held_out))),
+        test=LockedTest(int(held_out.sum()), lambda: images.take(np.flatnonzero(held_out)), n_groups),
         acquired=f"{data.acquired}; the test images are held-out training images",
     )
 
@@ -114,8 +121,20 @@ def fold_of(data: Dataset, spec: DataSpec) -> Dataset:
 def fold_numbers(data: Dataset, spec: DataSpec) -> np.ndarray:
     """The part (N,), 0 … `spec.folds` - 1, of each image of `not_test(data)`."""
     images = not_test(data)
-    group_N = cached_groups(images.images_NCHW, data.digest, data.home_dir)
-    return folds(images.labels_N, spec.folds, spec.split_seed, group_N)
+    return _parts(images, spec, undivided(images, data))
+
+
+def _parts(images: Images, spec: DataSpec, group_N: np.ndarray | None) -> np.ndarray:
+    if images.groups_N is None:
+        return folds(images.labels_N, spec.folds, spec.split_seed, group_N)
+    assert group_N is not None
+    return deal_groups(images.labels_N, spec.folds, np.random.default_rng(spec.split_seed), group_N)
+
+
+def undivided(images: Images, data: Dataset) -> np.ndarray:
+    """The number (N,) of what no split divides: near duplicates, and the groups that `data.group` names, by chains of both."""
+    near_N = cached_groups(images.images_NCHW, data.digest, data.home_dir)
+    return near_N if images.groups_N is None else joined_groups(near_N, images.groups_N)
 
 
 def not_test(data: Dataset) -> Images:
@@ -130,4 +149,7 @@ def joined(a: Images, b: Images) -> Images:
         pixels: Pixels = Rows(one.file, np.concatenate([one.rows_N, other.rows_N]))
     else:
         pixels = np.concatenate([one[:], other[:]])
-    return Images(pixels, np.concatenate([a.labels_N, b.labels_N]), a.classes)
+    together = None
+    if a.groups_N is not None and b.groups_N is not None:
+        together = np.concatenate([a.groups_N, b.groups_N])
+    return Images(pixels, np.concatenate([a.labels_N, b.labels_N]), a.classes, together)

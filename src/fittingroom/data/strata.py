@@ -31,6 +31,62 @@ def draw(
     return drawn
 
 
+def draw_groups(
+    labels_N: np.ndarray, k: int, fraction: float, rng: np.random.Generator, group_N: np.ndarray
+) -> np.ndarray:
+    """As `draw`, where most images belong together: whole groups, so that every class comes as near to `fraction` as they allow.
+
+    Groups are taken in a random order, the large ones rather early, each if the classes come nearer by it; at least one, and
+    not all, if there are two.
+
+    >>> drawn = draw_groups(np.arange(8) % 2, 2, 0.25, np.random.default_rng(0), np.arange(8) // 2)
+    >>> int(drawn.sum()), bool((drawn[::2] == drawn[1::2]).all())
+    (2, True)
+    """
+    counts_GK, number_N = _counts(labels_N, k, group_N)
+    total_K = np.maximum(counts_GK.sum(0), 1)
+    wanted_K, drawn_K = counts_GK.sum(0) * fraction, np.zeros(k)
+    chosen = np.zeros(len(counts_GK), bool)
+    for group in _large_early(counts_GK, rng):
+        after_K = drawn_K + counts_GK[group]
+        if (((after_K - wanted_K) ** 2 - (drawn_K - wanted_K) ** 2) / total_K).sum() < 0:
+            chosen[group], drawn_K = True, after_K
+    if (
+        fraction > 0 and len(counts_GK) > 1 and not chosen.any()
+    ):  # every group is too large: the smallest does least harm
+        chosen[counts_GK.sum(1).argmin()] = True
+    return np.asarray(chosen[number_N])
+
+
+def deal_groups(labels_N: np.ndarray, k: int, rng: np.random.Generator, group_N: np.ndarray) -> np.ndarray:
+    """As `folds`, where most images belong together: each group to the part whose classes need it most.
+
+    >>> sorted(np.bincount(deal_groups(np.arange(8) % 2, 2, np.random.default_rng(0), np.arange(8) // 2)).tolist())
+    [4, 4]
+    """
+    counts_GK, number_N = _counts(labels_N, int(labels_N.max()) + 1, group_N)
+    total_K = np.maximum(counts_GK.sum(0), 1)
+    held_FK, fold_G = np.zeros((k, counts_GK.shape[1])), np.zeros(len(counts_GK), np.int64)
+    for group in _large_early(counts_GK, rng):
+        fuller_F = ((2 * held_FK + counts_GK[group]) * counts_GK[group] / total_K).sum(1)
+        fold = int(np.lexsort((rng.permutation(k), held_FK.sum(1), fuller_F))[0])
+        fold_G[group] = fold
+        held_FK[fold] += counts_GK[group]
+    return np.asarray(fold_G[number_N])
+
+
+def _counts(labels_N: np.ndarray, k: int, group_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The images of each class in each group (G,K), and the number of each image's group."""
+    names, number_N = np.unique(group_N, return_inverse=True)
+    cells = np.bincount(number_N * k + labels_N, minlength=len(names) * k)
+    return cells.reshape(len(names), k), number_N
+
+
+def _large_early(counts_GK: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """An order of the groups: by size, each size blurred by up to a half, so that the seed decides between alike ones."""
+    return np.argsort(-counts_GK.sum(1) * rng.uniform(0.5, 1.5, len(counts_GK)), kind="stable")
+
+
 def folds(labels_N: np.ndarray, k: int, seed: int, group_N: np.ndarray | None = None) -> np.ndarray:
     """The number (N,) of the part, 0 … `k` - 1, that each image is held out with in a `k`-fold cross-validation.
 

@@ -19,7 +19,7 @@ from fittingroom.export.web import FILES as SITE
 from fittingroom.export.web import MARK, export_web
 from fittingroom.inference.classifier import Graph
 from fittingroom.metrics.calibration import FEWEST_TO_FIT, calibration_error, temperature
-from fittingroom.metrics.intervals import wilson
+from fittingroom.metrics.intervals import proportion
 from fittingroom.metrics.scores import scores
 from fittingroom.report.model_card import model_card
 from fittingroom.spec.bundle import FORMAT, BundleFacts, Confidence, Measured, Parity, TensorFacts
@@ -109,7 +109,7 @@ def _facts(
     """What the bundle says of itself; how good it is, from what its graph said of the test images."""
     k, right = len(run.data.classes), logits_NK.argmax(1) == labels_N
     sure = softmax(logits_NK.astype(np.float64) / t, axis=1).max(1) >= SURE_AT
-    low, high = wilson(int(right.sum()), len(right))
+    low, high = proportion(right, run.groups_N)
     said = scores(logits_NK, labels_N).model_dump()
     return BundleFacts(
         format=FORMAT,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fittingroom.metrics.crossed import estimate
-from fittingroom.metrics.intervals import wilson
+from fittingroom.metrics.intervals import proportion
 from fittingroom.metrics.parts import Part, judge_parts
 
 
@@ -53,10 +53,13 @@ class Confusion:
     high: float
 
 
-def most_confused(predicted_SN: np.ndarray, labels_N: np.ndarray, k: int, most: int = 4) -> list[Confusion]:
+def most_confused(
+    predicted_SN: np.ndarray, labels_N: np.ndarray, k: int, most: int = 4, groups_N: np.ndarray | None = None
+) -> list[Confusion]:
     """The most frequent confusions, by count; predictions of S seeds on the same N images of `k` classes.
 
-    The interval covers other seeds and other images (`crossed`); with one seed it is Wilson's, over images alone.
+    The interval covers other seeds and other images (`crossed`), of other groups where `groups_N` numbers what belongs together;
+    with one seed it is Wilson's, over images alone.
 
     >>> most_confused(np.array([[0, 1, 1, 1]]), np.array([0, 0, 0, 1]), 2)[0].count
     2.0
@@ -68,13 +71,18 @@ def most_confused(predicted_SN: np.ndarray, labels_N: np.ndarray, k: int, most: 
         i, j = divmod(int(at), k)
         if off_KK[i, j] == 0:
             break
-        taken_SN = (predicted_SN[:, labels_N == i] == j).astype(np.float64)
+        taken_SN, groups = (predicted_SN[:, labels_N == i] == j).astype(np.float64), some(groups_N, labels_N == i)
         if (taken_SN == taken_SN[0]).all():  # one seed, or seeds that agree on every image
-            low, high = wilson(int(taken_SN[0].sum()), taken_SN.shape[1])
+            low, high = proportion(taken_SN[0] > 0, groups)
         else:
-            low, high = estimate(taken_SN).interval()
+            low, high = estimate(taken_SN, groups).interval()
         found.append(Confusion(i, j, float(off_KK[i, j]), float(taken_SN.mean()), max(0.0, low), min(1.0, high)))
     return found
+
+
+def some(groups_N: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
+    """The groups of these rows, where there are groups."""
+    return None if groups_N is None else groups_N[rows]
 
 
 def mean_confusion(predicted_SN: np.ndarray, labels_N: np.ndarray, k: int) -> np.ndarray:
@@ -102,10 +110,14 @@ def look_alikes(counts: Sequence[np.ndarray], share: float = 0.5) -> list[tuple[
     return [divmod(int(at), len(total_KK)) for at in order[:enough]]
 
 
+def within(labels_N: np.ndarray, pairs: Sequence[tuple[int, int]]) -> np.ndarray:
+    """The rows (M,) of the images of the classes in `pairs`."""
+    return np.flatnonzero(np.isin(labels_N, sorted({c for pair in pairs for c in pair})))
+
+
 def confused_within(predicted_SN: np.ndarray, labels_N: np.ndarray, pairs: Sequence[tuple[int, int]]) -> np.ndarray:
     """(S, M) 0/1 over the M images of the classes in `pairs`: whether an image is taken for a partner of its class."""
-    classes = sorted({c for pair in pairs for c in pair})
-    rows = np.flatnonzero(np.isin(labels_N, classes))
+    rows = within(labels_N, pairs)
     taken_SM = np.zeros((len(predicted_SN), len(rows)))
     for i, j in pairs:
         for a, b in ((i, j), (j, i)):
@@ -114,7 +126,11 @@ def confused_within(predicted_SN: np.ndarray, labels_N: np.ndarray, pairs: Seque
 
 
 def class_differences(
-    right_a_SN: np.ndarray, right_b_SN: np.ndarray, labels_N: np.ndarray, classes: Sequence[str]
+    right_a_SN: np.ndarray,
+    right_b_SN: np.ndarray,
+    labels_N: np.ndarray,
+    classes: Sequence[str],
+    groups_N: np.ndarray | None = None,
 ) -> list[Part]:
     """By how much A gets more of each class that occurs right than B (its recall), judged together.
 
@@ -123,4 +139,6 @@ def class_differences(
     [('coat', 0.0), ('bag', 1.0)]
     """
     ahead_SN = right_a_SN.astype(float) - right_b_SN
-    return judge_parts((classes[c], estimate(ahead_SN[:, labels_N == c])) for c in np.unique(labels_N))
+    return judge_parts(
+        (classes[c], estimate(ahead_SN[:, labels_N == c], some(groups_N, labels_N == c))) for c in np.unique(labels_N)
+    )

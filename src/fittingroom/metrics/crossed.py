@@ -12,6 +12,13 @@ of its own degrees of freedom, and the two are averaged, weighted by the varianc
 1957, §4.14). That keeps its word with few seeds, and in the tail where Holm's correction reads; Satterthwaite's degrees of
 freedom, large by luck just when the variance is small by luck, do not (docs/log.md 2026-11-20). Unlike McNemar's test, which
 describes one pair of weights, this generalises to new seeds.
+
+Images of one patient, or one video, succeed and fail together, so they are not so many independent images. Where groups are
+known, the second sample are the groups: each gives what its images together add to the mean, n_g (x_sg - mean), and these are
+crossed with the seeds in place of the images. For groups of unlike sizes that is the linearised ratio estimator of survey
+sampling (Cochran, *Sampling Techniques*, 1977, §6.3, §9A.2), scaled so that it is unbiased where groups differ and images within
+them do not; its degrees of freedom are Satterthwaite's for that quadratic form (after Bell & McCaffrey 2002), or those for
+independent images if they are fewer.
 """
 
 from __future__ import annotations
@@ -19,7 +26,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +34,8 @@ from scipy import special, stats
 from scipy.optimize import brentq
 
 MOST_SEEDS = 100  # beyond this we say "more than", not a number
+MOST_TIMES = 20  # as many groups as there are; more is no advice
+LARGE = 3000  # groups, beyond which their degrees of freedom are not counted out: they are many
 POWER = 0.80
 LEAST_LOG_P = math.log(1e-12)  # what is smaller is given as 0
 NODES, FEW_NODES = 200, 10  # of the average over what the mean squares of seeds and of images can be
@@ -44,8 +53,16 @@ class Estimate:
     seeds: int
     images: int
     var_seed: float  # variance components, not below 0; NaN with one seed
-    var_image: float
+    var_image: float  # of an image; of a group's part of the mean, where images belong together
     var_rest: float
+    groups: int = 0  # that the images belong to; 0: each is alone
+    df: float = math.nan  # degrees of freedom of what the images (or groups) do
+    design_effect: float = 1.0  # how many times the variance that as many independent images would have
+
+    @property
+    def units(self) -> int:
+        """How many independent pieces the images are: images, or groups."""
+        return self.groups or self.images
 
     @property
     def error(self) -> float:
@@ -54,8 +71,8 @@ class Estimate:
 
     @property
     def images_dominate(self) -> bool:
-        """Whether the test images, not the seeds, make most of the uncertainty."""
-        return self.var_image / self.images > 0.5 * self.error**2
+        """Whether the test images (or their groups), not the seeds, make most of the uncertainty."""
+        return self.var_image / self.units > 0.5 * self.error**2
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """The confidence interval at `level`."""
@@ -63,37 +80,95 @@ class Estimate:
         return self.mean - half, self.mean + half
 
 
-def estimate(x_SN: np.ndarray) -> Estimate:
+def estimate(x_SN: np.ndarray, groups_N: np.ndarray | None = None) -> Estimate:
     """The mean of `x_SN` (S seeds, N images; 0/1 for right or wrong, -1/0/1 for a difference) as an `Estimate`.
+
+    `groups_N` numbers what belongs together; None: every image is alone.
 
     >>> e = estimate(np.array([[1, 0, 1, 1], [1, 1, 1, 0]]))
     >>> e.mean, e.interval()[0] < 0.75 < e.interval()[1]
     (0.75, True)
+    >>> two = estimate(np.array([[1, 1, 0, 0, 1, 1], [1, 1, 0, 0, 1, 0]]), np.array([0, 0, 1, 1, 2, 2]))
+    >>> two.groups, two.error > estimate(np.array([[1, 1, 0, 0, 1, 1], [1, 1, 0, 0, 1, 0]])).error
+    (3, True)
     """
     x_SN = np.asarray(x_SN, np.float64)
     s, n = x_SN.shape
     mean = float(x_SN.mean())
+    if groups_N is not None and len(np.unique(groups_N)) < n:
+        y_SU, df = _by_group(x_SN, groups_N)
+        groups, alone = y_SU.shape[1], estimate(x_SN)
+    else:
+        y_SU, df, groups, alone = x_SN, float(max(1, n - 1)), 0, None
+    u = y_SU.shape[1]
+
+    def found(shares: Shares, var_seed: float, var_image: float, var_rest: float) -> Estimate:
+        e = Estimate(mean, shares, p_value(mean, shares), s, n, var_seed, var_image, var_rest, groups, df)
+        return replace(e, design_effect=(e.error / alone.error) ** 2) if alone and alone.error else e
+
     if s == 1:
-        shares: Shares = ((float(x_SN[0].var(ddof=1)) / n if n > 1 else 0.0, max(1, n - 1)),)
-        return Estimate(mean, shares, p_value(mean, shares), s, n, math.nan, math.nan, math.nan)
-    seed_S, image_N = x_SN.mean(1) - mean, x_SN.mean(0) - mean
-    rest_SN = x_SN - mean - seed_S[:, None] - image_N[None, :]
-    ms_seed = n * float(seed_S @ seed_S) / (s - 1)
-    ms_image = s * float(image_N @ image_N) / max(1, n - 1)
-    ms_rest = float((rest_SN**2).sum()) / max(1, (s - 1) * (n - 1))
-    shares = _shares(ms_seed, ms_image, ms_rest, s, n)
-    var_seed, var_image = max(0.0, (ms_seed - ms_rest) / n), max(0.0, (ms_image - ms_rest) / s)
-    return Estimate(mean, shares, p_value(mean, shares), s, n, var_seed, var_image, ms_rest)
+        spread = float(((y_SU - mean) ** 2).sum()) / max(1, u - 1)
+        return found(((spread / u if u > 1 else 0.0, df),), math.nan, math.nan, math.nan)
+    seed_S, unit_U = x_SN.mean(1) - mean, y_SU.mean(0) - mean
+    rest_SU = y_SU - mean - seed_S[:, None] - unit_U[None, :]
+    ms_seed = u * float(seed_S @ seed_S) / (s - 1)
+    ms_unit = s * float(unit_U @ unit_U) / max(1, u - 1)
+    ms_rest = float((rest_SU**2).sum()) / max(1, (s - 1) * (u - 1))
+    shares = _shares(ms_seed, ms_unit, ms_rest, s, u, df)
+    return found(shares, max(0.0, (ms_seed - ms_rest) / u), max(0.0, (ms_unit - ms_rest) / s), ms_rest)
 
 
-def _shares(ms_seed: Any, ms_image: Any, ms_rest: Any, s: int, n: int) -> Shares:
-    """What seeds and images add to the variance of the mean, from mean squares (numbers or arrays).
+def _by_group(x_SN: np.ndarray, groups_N: np.ndarray) -> tuple[np.ndarray, float]:
+    """What each group adds to the mean (S,G), the mean itself left in, and the degrees of freedom that these groups deserve.
+
+    Each seed's mean stands in its row as it is; what groups add to it is scaled so that `estimate`'s analysis of variance gives
+    the variance of the mean without bias where images of a group are alike.
+    """
+    n = x_SN.shape[1]
+    _, number_N = np.unique(groups_N, return_inverse=True)
+    size_G = np.bincount(number_N).astype(np.float64)
+    g = len(size_G)
+    sums_SG = np.stack([np.bincount(number_N, x_N, minlength=g) for x_N in x_SN])
+    own_S = x_SN.mean(1)
+    share_G = size_G / n
+    if g == 1:
+        return own_S[:, None], 1.0
+    kept_G = 1 - 2 * share_G + share_G @ share_G  # of a group's variance, once the mean is taken from it
+    scale_G = g / n * np.sqrt((1 - 1 / g) / np.maximum(kept_G, 1e-12))
+    return own_S[:, None] + (sums_SG - size_G * own_S[:, None]) * scale_G, _deserved(share_G, kept_G)
+
+
+def _deserved(share_G: np.ndarray, kept_G: np.ndarray) -> float:
+    """Satterthwaite's degrees of freedom of the estimated variance of a mean over groups: of what is the less certain.
+
+    The estimate is a quadratic form in the groups' sums, of independent groups: T' A T with A = M' diag(1/kept) M, M taking the
+    mean away. Its degrees of freedom are 2 E²/Var = tr(AV)² / tr(AVAV), once for sums that scatter as the size does (images of a
+    group alike), once as its root does (images independent).
+
+    >>> round(_deserved(np.full(5, 0.2), np.full(5, 0.8)), 6), _deserved(np.array([0.9, 0.05, 0.05]), np.ones(3)) < 2
+    (4.0, True)
+    """
+    g = len(share_G)
+    if g > LARGE:
+        return float(g - 1)
+    w_G = 1 / np.maximum(kept_G, 1e-12)
+    taken_G = w_G * share_G
+    a_GG = np.diag(w_G) - taken_G[:, None] - taken_G[None, :] + float(share_G @ taken_G)
+
+    def satterthwaite(variance_G: np.ndarray) -> float:
+        return float((np.diag(a_GG) @ variance_G) ** 2 / (variance_G @ a_GG**2 @ variance_G))
+
+    return max(1.0, min(satterthwaite(share_G**2), satterthwaite(share_G), g - 1))
+
+
+def _shares(ms_seed: Any, ms_unit: Any, ms_rest: Any, s: int, n: int, df: float) -> Shares:
+    """What seeds and images (or groups) add to the variance of the mean, from mean squares (numbers or arrays).
 
     A mean square of seeds below the rest's is luck, since it holds the rest: what is missing is made up, and well known.
     """
-    missing, by_image = np.maximum(0.0, ms_rest - ms_seed), np.maximum(0.0, ms_image - ms_rest)
-    few, many = s - 1, max(1, n - 1)
-    return (ms_seed / (s * n), few), (missing / (s * n), few * many), (by_image / (s * n), many)
+    missing, by_unit = np.maximum(0.0, ms_rest - ms_seed), np.maximum(0.0, ms_unit - ms_rest)
+    few = s - 1
+    return (ms_seed / (s * n), few), (missing / (s * n), few * df), (by_unit / (s * n), df)
 
 
 def half_width(shares: Shares, level: float) -> Any:
@@ -127,9 +202,9 @@ def p_value(mean: float, shares: Shares) -> float:
     return math.exp(brentq(beyond, LEAST_LOG_P, 0.0, xtol=1e-9))
 
 
-def power(e: Estimate, difference: float, seeds: int, level: float = 0.95) -> float:
+def power(e: Estimate, difference: float, seeds: int, level: float = 0.95, units: int | None = None) -> float:
     """The chance that a true `difference` is resolved with `seeds` seeds and these images, if the variance components
-    are those of `e`. NaN if `e` has one seed, which shows no components.
+    are those of `e`; or with so many `units`, images or groups like these. NaN if `e` has one seed, which shows no components.
 
     The mean is independent of the mean squares, which are multiples of chi-squares, so the chance is an average over what
     `estimate` could have found for them. (The noncentral t distribution, with the expected degrees of freedom, promises
@@ -141,16 +216,16 @@ def power(e: Estimate, difference: float, seeds: int, level: float = 0.95) -> fl
     """
     if math.isnan(e.var_seed):
         return math.nan
-    n, rest = e.images, e.var_rest
+    n, rest, df = units or e.units, e.var_rest, e.df if units is None else e.df * (units - 1) / (e.units - 1)
     seed, image = n * e.var_seed + rest, seeds * e.var_image + rest
-    variance = sum(share for share, _ in _shares(seed, image, rest, seeds, n))
+    variance = sum(share for share, _ in _shares(seed, image, rest, seeds, n, df))
     if variance == 0:
         return float(difference != 0)
     chances = (np.arange(NODES) + 0.5) / NODES
     seed_Q = seed * stats.chi2.ppf(chances, seeds - 1)[:, None] / (seeds - 1)
     few = (np.arange(FEW_NODES) + 0.5) / FEW_NODES
-    image_Q = image * stats.chi2.ppf(few, n - 1)[None, :] / max(1, n - 1)
-    least_QQ = half_width(_shares(seed_Q, image_Q, rest, seeds, n), level)
+    image_Q = image * stats.chi2.ppf(few, df)[None, :] / df
+    least_QQ = half_width(_shares(seed_Q, image_Q, rest, seeds, n, df), level)
     return float(stats.norm.sf((least_QQ - abs(difference)) / math.sqrt(variance)).mean())
 
 
@@ -163,11 +238,24 @@ def seeds_needed(e: Estimate, level: float = 0.95, difference: float | None = No
     wanted = abs(e.mean if difference is None else difference)
     if math.isnan(e.var_seed) or wanted == 0:
         return None
-    floor = math.sqrt(e.var_image / e.images)
-    if (stats.norm.ppf((1 + level) / 2) + stats.norm.ppf(POWER)) * floor >= wanted:
+    floor = math.sqrt(e.var_image / e.units)
+    z = -special.stdtrit(e.df, (1 - level) / 2) if e.groups else stats.norm.ppf((1 + level) / 2)
+    if (z + stats.norm.ppf(POWER)) * floor >= wanted:
         return None
     # power grows with the seeds: halving finds in 7 looks what a scan finds in up to 99
     return 2 + bisect_left(range(2, MOST_SEEDS + 1), POWER, key=lambda s: power(e, wanted, s, level))
+
+
+def groups_needed(e: Estimate, level: float = 0.95, difference: float | None = None) -> int | None:
+    """The fewest groups like these, in all, that resolve `difference` (default: as large as `e.mean`) with 80 % power, with as
+    many seeds as `e` has. None without groups, or where more than `MOST_TIMES` as many would be needed.
+    """
+    wanted = abs(e.mean if difference is None else difference)
+    if math.isnan(e.var_seed) or wanted == 0 or e.groups < 2:
+        return None
+    most = MOST_TIMES * e.groups
+    needed = 2 + bisect_left(range(2, most + 1), POWER, key=lambda u: power(e, wanted, e.seeds, level, u))
+    return needed if needed <= most else None
 
 
 def detectable(e: Estimate, level: float = 0.95) -> float:

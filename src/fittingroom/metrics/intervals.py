@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from fittingroom.metrics.crossed import estimate
+
 Values = Sequence[float] | np.ndarray
 FEW_SEEDS = 5  # with fewer, a spread of its own says too little: three values can lie close together by luck
 
@@ -22,9 +24,34 @@ def wilson(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
     >>> [round(x, 4) for x in wilson(9361, 10_000)]
     [0.9311, 0.9407]
     """
+    return _score_interval(successes, n, float(stats.norm.ppf((1 + level) / 2)))
+
+
+def proportion(right_N: np.ndarray, groups_N: np.ndarray | None = None, level: float = 0.95) -> tuple[float, float]:
+    """Wilson's interval of the share of `right_N` (N,) bool; where images belong together, of as many as they are worth.
+
+    They are worth N over their design effect (Kish 1965; Korn & Graubard 1998): as many as there are groups where images of a
+    group are alike. Student's t for the few groups takes the normal's place.
+
+    >>> alone = proportion(np.array([True, True, False, True]))
+    >>> pairs = proportion(np.array([True, True, False, False]), np.array([0, 0, 1, 1]))
+    >>> alone == wilson(3, 4), pairs[1] - pairs[0] > 0.9
+    (True, True)
+    """
+    n, right = len(right_N), float(np.sum(right_N))
+    if groups_N is None or not n or len(np.unique(groups_N)) == n:
+        return wilson(int(right), n, level)
+    e = estimate(np.asarray(right_N, np.float64)[None], groups_N)
+    p = right / n
+    worth = float(e.groups)  # all alike: nothing shows that images of a group are worth more than one
+    if 0 < p < 1:
+        worth = min(float(n), p * (1 - p) / e.error**2) if e.error else float(n)
+    return _score_interval(p * worth, worth, _t(level, e.df))
+
+
+def _score_interval(successes: float, n: float, z: float) -> tuple[float, float]:
     if n == 0:
         return 0.0, 1.0
-    z = float(stats.norm.ppf((1 + level) / 2))
     p = successes / n
     centre, half = p + z**2 / (2 * n), z * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
     low, high = (centre - half) / (1 + z**2 / n), (centre + half) / (1 + z**2 / n)

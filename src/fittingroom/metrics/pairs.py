@@ -40,9 +40,14 @@ def paired(seeds_a: Sequence[int], seeds_b: Sequence[int]) -> tuple[list[int], l
 
 
 def judge_pairs(
-    names: Sequence[tuple[str, str]], values_SN: Mapping[str, np.ndarray], seeds: Mapping[str, Sequence[int]]
+    names: Sequence[tuple[str, str]],
+    values_SN: Mapping[str, np.ndarray],
+    seeds: Mapping[str, Sequence[int]],
+    groups_N: np.ndarray | None = None,
 ) -> list[Judged]:
     """Judge each pair of `names` by what every seed gives every image (S,N), of which more is better.
+
+    `groups_N` numbers the images that belong together.
 
     >>> values = {"a": np.ones((2, 4)), "b": np.zeros((2, 4))}
     >>> judge_pairs([("b", "a")], values, {"a": [0, 1], "b": [0, 1]})[0].better
@@ -51,7 +56,7 @@ def judge_pairs(
     found = []
     for a, b in names:
         i, j = paired(seeds[a], seeds[b])
-        e = estimate(values_SN[a][i] - values_SN[b][j])
+        e = estimate(values_SN[a][i] - values_SN[b][j], groups_N)
         if e.mean < 0:  # on the seeds that both have, the order can be another than on all seeds
             found.append((b, a, j, i, replace(e, mean=-e.mean)))
         else:

@@ -56,6 +56,7 @@ class RobustRun:
     kinds: tuple[str, ...]
     said_CSN: np.ndarray
     labels_N: np.ndarray
+    groups_N: np.ndarray | None = None  # numbers of what belongs together
 
     def right_CN(self) -> np.ndarray:
         """For each kind and image the share of its five harmed versions that are classified rightly (C,N)."""
@@ -64,17 +65,18 @@ class RobustRun:
 
 def compare_robustness(runs: Mapping[str, Sequence[RobustRun]]) -> Robustness:
     """Rows (most robust first) and pairs, judged like test accuracy: seeds and images crossed, Holm over the pairs."""
-    kinds = next(iter(runs.values()))[0].kinds
+    first = next(iter(runs.values()))[0]
+    kinds, groups_N = first.kinds, first.groups_N
     right_SCN = {name: np.stack([run.right_CN() for run in group]) for name, group in runs.items()}
     right = {name: values.mean(1) for name, values in right_SCN.items()}
     rows = sorted((_row(name, group, right[name]) for name, group in runs.items()), key=lambda r: -r.mean)
     ranked = list(combinations([row.recipe for row in rows], 2))
     seeds = {name: [run.seed for run in group] for name, group in runs.items()}
-    return rows, [_pair(judged, kinds, right_SCN) for judged in judge_pairs(ranked, right, seeds)]
+    return rows, [_pair(judged, kinds, right_SCN, groups_N) for judged in judge_pairs(ranked, right, seeds, groups_N)]
 
 
 def _row(name: str, group: Sequence[RobustRun], right_SN: np.ndarray) -> Robust:
-    whole = estimate(right_SN)
+    whole = estimate(right_SN, group[0].groups_N)
     accuracy_CS = np.mean([(run.said_CSN == run.labels_N).mean(2) for run in group], axis=0)
     low, high = whole.interval()
     return Robust(
@@ -89,10 +91,12 @@ def _row(name: str, group: Sequence[RobustRun], right_SN: np.ndarray) -> Robust:
     )
 
 
-def _pair(judged: Judged, kinds: Sequence[str], right_SCN: Mapping[str, np.ndarray]) -> RobustPair:
+def _pair(
+    judged: Judged, kinds: Sequence[str], right_SCN: Mapping[str, np.ndarray], groups_N: np.ndarray | None
+) -> RobustPair:
     better, worse, difference = judged.better, judged.worse, judged.estimate.mean
     ahead_SCN = right_SCN[better][judged.better_runs] - right_SCN[worse][judged.worse_runs]
-    parts = judge_parts((kind, estimate(ahead_SCN[:, c])) for c, kind in enumerate(kinds))
+    parts = judge_parts((kind, estimate(ahead_SCN[:, c], groups_N)) for c, kind in enumerate(kinds))
     interval = f"[{100 * judged.low:+.2f}, {100 * judged.high:+.2f}]"
     figures = f"by {100 * difference:.2f} points of mean corruption accuracy {interval}"
     if judged.resolved:
@@ -136,4 +140,12 @@ def _stressed(run: LoadedRun) -> RobustRun | None:
     if found is None or not run.metrics.test:
         return None
     kinds = tuple(map(str, found["kinds"]))
-    return RobustRun(run.seed, int(found["version"]), run.metrics.test.accuracy, kinds, found["said"], found["labels"])
+    return RobustRun(
+        seed=run.seed,
+        version=int(found["version"]),
+        clean=run.metrics.test.accuracy,
+        kinds=kinds,
+        said_CSN=found["said"],
+        labels_N=found["labels"],
+        groups_N=run.groups_N,
+    )

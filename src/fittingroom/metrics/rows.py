@@ -15,6 +15,7 @@ class Row(Record):
     score_sd: float | None  # between seeds; None with one
     score_low: float
     score_high: float
+    design_effect: float | None = None  # times the variance of as many images that are alone; None where they are
     test: float  # accuracy, whatever decides
     balanced: float | None  # mean recall of the classes, where the test classes differ much in size
     train: float
@@ -45,6 +46,8 @@ class Pair(Record):
     only_worse: float
     seeds: int
     images: int
+    groups: int = 0  # that the images belong to; 0: each is alone
+    groups_needed: int | None = None  # in all, with these seeds, for 80 % power; None: resolved, no groups, or far more
     seeds_needed: int | None  # for 80 % power; None: resolved already, or the test set is the limit
     limit: str  # "", "seeds" or "test set": what stands in the way
     detectable: float | None  # the least difference that these seeds show with 80 % power; None with one seed

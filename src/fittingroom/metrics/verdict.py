@@ -10,8 +10,8 @@ from typing import Protocol
 import numpy as np
 from pydantic import computed_field
 
-from fittingroom.metrics.crossed import detectable, estimate, seeds_needed
-from fittingroom.metrics.intervals import wilson
+from fittingroom.metrics.crossed import detectable, estimate, groups_needed, seeds_needed
+from fittingroom.metrics.intervals import proportion
 from fittingroom.metrics.mcnemar import mcnemar
 from fittingroom.metrics.metric import ACCURACY, METRICS, Metric, metric
 from fittingroom.metrics.pairs import Judged, judge_pairs
@@ -21,6 +21,7 @@ from fittingroom.metrics.words import sentences, table
 from fittingroom.spec.errors import FittingroomError, unknown
 from fittingroom.spec.records import Cost, Environment, Record
 
+FEW_GROUPS = 10  # with fewer in what is scored, it is said how little that can show
 UNEVEN = 1.5  # times as many test images in the largest class as in the smallest: balanced accuracy is told, too
 
 
@@ -30,6 +31,7 @@ class Comparison(Record):
     dataset: str
     metric: str
     images: int
+    groups: int = 0  # that the images belong to; 0: each is alone
     rows: tuple[Row, ...]
     pairs: tuple[Pair, ...]
     sentences: tuple[str, ...]  # of the verdict
@@ -67,6 +69,8 @@ class Evidence(Trained, Protocol):
     @property
     def labels_N(self) -> np.ndarray: ...
     @property
+    def groups_N(self) -> np.ndarray | None: ...
+    @property
     def environment(self) -> Environment: ...
     @property
     def cost(self) -> Cost | None: ...
@@ -103,7 +107,7 @@ def compare(
     if not names:
         raise FittingroomError(f"no finished run with a test score on {dataset}; see: fittingroom runs")
     by_name = {name: sorted((e for e in evidence if e.name == name), key=lambda e: e.seed) for name in names}
-    sign = 1 if by.larger_is_better else -1
+    sign, groups_N = 1 if by.larger_is_better else -1, evidence[0].groups_N
     values = {name: np.stack([by.values(e.logits_NK, e.labels_N) for e in runs]) for name, runs in by_name.items()}
     rows = sorted((_row(name, by_name[name], values[name], by) for name in names), key=lambda r: -sign * r.score)
     ranked = [pair for pair in combinations((r.recipe for r in rows), 2) if question.against in ("", *pair)]
@@ -111,24 +115,38 @@ def compare(
         ranked,
         {name: sign * of_name for name, of_name in values.items()},
         {name: [e.seed for e in runs] for name, runs in by_name.items()},
+        groups_N,
     )
     pairs = tuple(_pair(j, by_name, EFFECT if effect is None else effect) for j in judged)
     return Comparison(
         dataset=dataset,
         metric=by.name,
         images=len(evidence[0].labels_N),
+        groups=0 if groups_N is None else len(np.unique(groups_N)),
         rows=tuple(rows),
         pairs=pairs,
-        sentences=sentences(dataset, rows, pairs, by, question.against, on),
+        sentences=(*sentences(dataset, rows, pairs, by, question.against, on), *_few_groups(groups_N, on)),
         on=on,
     )
 
 
+def _few_groups(groups_N: np.ndarray | None, on: str) -> tuple[str, ...]:
+    """What so few groups can show, in words."""
+    n = 0 if groups_N is None else len(np.unique(groups_N))
+    if not 0 < n < FEW_GROUPS:
+        return ()
+    return (
+        f"The {on} images come from {n} group{'' if n == 1 else 's'} only, which is little to say anything about others; "
+        "cross-validation (fittingroom cv) scores every group once.",
+    )
+
+
 def _row(name: str, runs: Sequence[Evidence], values_SN: np.ndarray, metric: Metric) -> Row:
-    whole = estimate(values_SN)
+    groups_N = runs[0].groups_N
+    whole = estimate(values_SN, groups_N)
     low, high = whole.interval()
     if len(runs) == 1 and metric.name == ACCURACY.name:
-        low, high = wilson(int(values_SN.sum()), values_SN.shape[1])
+        low, high = proportion(values_SN[0] > 0, groups_N)
     if metric.scale == 100.0:  # a fraction
         low, high = max(0.0, low), min(1.0, high)
 
@@ -146,6 +164,7 @@ def _row(name: str, runs: Sequence[Evidence], values_SN: np.ndarray, metric: Met
         score_sd=float(values_SN.mean(1).std(ddof=1)) if len(runs) > 1 else None,
         score_low=low,
         score_high=high,
+        design_effect=whole.design_effect if whole.groups else None,
         test=float(np.mean([ACCURACY.score(e.logits_NK, e.labels_N) for e in runs])),
         balanced=_balanced(runs),
         train=train,
@@ -179,6 +198,7 @@ def _pair(judged: Judged, runs: Mapping[str, Sequence[Evidence]], effect: float)
     if needed is not None and needed <= e.seeds:  # the luck of this draw; the least honest answer is "a few more"
         needed = e.seeds + 1
     known = e.seeds > 1
+    wanted_groups = groups_needed(e, level) if known and not resolved else None
     return Pair(
         better=judged.better,
         worse=judged.worse,
@@ -192,10 +212,12 @@ def _pair(judged: Judged, runs: Mapping[str, Sequence[Evidence]], effect: float)
         only_worse=float((right_worse & ~right_better).sum(1).mean()),
         seeds=e.seeds,
         images=e.images,
+        groups=e.groups,
+        groups_needed=None if wanted_groups is None else max(wanted_groups, e.groups + 1),
         seeds_needed=needed,
         limit="" if resolved else "seeds" if not known or needed or not e.images_dominate else "test set",
         detectable=detectable(e, level) if known else None,
         effect=effect,
         seeds_for_effect=seeds_needed(e, level, effect) if known else None,
-        mcnemar=None if known else mcnemar(right_better[0], right_worse[0]),
+        mcnemar=None if known or e.groups else mcnemar(right_better[0], right_worse[0]),
     )

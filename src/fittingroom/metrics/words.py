@@ -32,7 +32,8 @@ def sentences(
     score = f"{in_words(best, metric, on)} ({_seeds(len(best.seeds))})"
     if len(rows) == 1:
         interval = f"95 % interval {metric.show(best.score_low)} to {metric.show(best.score_high)}{metric.unit}"
-        scope = "" if len(best.seeds) > 1 else f", which covers other {on} images but not other seeds"
+        others = f"{on} images of other groups" if best.design_effect is not None else f"other {on} images"
+        scope = "" if len(best.seeds) > 1 else f", which covers {others} but not other seeds"
         return (f"{best.recipe} gets {score} on {dataset}; {interval}{scope}.",)
     if against:
         own = next(row for row in rows if row.recipe == against)
@@ -56,19 +57,27 @@ def pair_sentence(pair: Pair, metric: Metric = ACCURACY, on: str = "test") -> st
         return f"{metric.scale * value:.{metric.digits}f} {metric.steps}".rstrip()
 
     interval = f"[{metric.signed(pair.low)}, {metric.signed(pair.high)}]"
+    of_groups = f" (of {pair.groups:,} groups)" if pair.groups else ""
     images = (
-        f"{pair.only_better:,.0f} of the {pair.images:,} {on} images only {pair.better} gets right, "
+        f"{pair.only_better:,.0f} of the {pair.images:,} {on} images{of_groups} only {pair.better} gets right, "
         f"{pair.only_worse:,.0f} only {pair.worse}"
     )
     if pair.resolved:
         return f"{pair.better} beats {pair.worse} by {steps(pair.difference)} {interval}, a real difference; {images}."
-    if pair.mcnemar:
+    if pair.seeds == 1:
+        of_these = ""
+        if pair.mcnemar:  # which takes images for independent
+            of_these = (
+                f" (of these answers McNemar's mid-p is {pair.mcnemar.mid_p:.2g}, which speaks of these two runs only)"
+            )
         return (
             f"{pair.better} is ahead of {pair.worse} by {steps(pair.difference)} {interval}, but one seed cannot tell luck "
-            f"from merit: run at least 3 (--seeds 3); {images} (of these answers McNemar's mid-p is {pair.mcnemar.mid_p:.2g}, "
-            "which speaks of these two runs only)."
+            f"from merit: run at least 3 (--seeds 3); {images}{of_these}."
         )
-    if pair.limit == "test set":
+    if pair.limit == "test set" and pair.groups:
+        more = f"{pair.groups_needed - pair.groups:,} more groups" if pair.groups_needed else "far more groups"
+        settle = f"{more} of {on} images would settle it, no number of seeds would"
+    elif pair.limit == "test set":
         settle = f"no number of seeds would settle it: there are too few {on} images for a difference of this size"
     elif pair.seeds_needed is None:
         settle = (
@@ -105,7 +114,7 @@ def table(rows: Sequence[Row], metric: Metric, on: str = "test") -> list[list[st
     head = [
         "recipe", f"{metric.name.replace('_', ' ') if not plain else on}{metric.unit}", "± sd", "95 % interval",
         *([] if plain else [f"{on} %"]), "balanced %", "train %", "val %", "gap", "parameters", "FLOPs/image",
-        "train s", "images/s", "1 image ms", "250 images ms", "memory MB", "ECE %",
+        "train s", "images/s", "1 image ms", "250 images ms", "memory MB", "ECE %", "design effect",
     ]  # fmt: skip
     lines = [head]
     for r in rows:
@@ -125,6 +134,7 @@ def table(rows: Sequence[Row], metric: Metric, on: str = "test") -> list[list[st
             f"{r.train_s:.1f}{beside}",
             *_cost_cells(r.cost),
             percent(r.ece),
+            "–" if r.design_effect is None else f"{r.design_effect:.1f}",
         ])  # fmt: skip
     told = [i for i, cells in enumerate(zip(*lines[1:], strict=True)) if set(cells) != {"–"}]
     return [[line[i] for i in told] for line in lines]

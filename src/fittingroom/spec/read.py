@@ -63,7 +63,7 @@ def parse_recipe(tree: dict[str, Any], where: str = "recipe", default_name: str 
 
 
 def read_shape(words: Sequence[str]) -> ShapeSpec:
-    """What pictures are made into, from overrides of `data` that say nothing else. Raises `FittingroomError`.
+    """How pictures are read, from overrides of `data` that say nothing else. Raises `FittingroomError`.
 
     >>> read_shape(["data.image_size=64"]).image_size
     64
@@ -72,7 +72,7 @@ def read_shape(words: Sequence[str]) -> ShapeSpec:
     tree = whole.pop("data")
     if whole:
         raise FittingroomError(
-            f"{' '.join(words)}: here only what pictures become is set: data.image_size, data.channels, data.resize"
+            f"{' '.join(words)}: here only how pictures are read is set: data.image_size, data.channels, data.resize, data.group"
         )
     return parse(ShapeSpec, tree, "data", "docs/data.md", "data")
 

@@ -162,7 +162,7 @@ class ModelSpec(Strict):
 
 
 class ShapeSpec(Strict):
-    """What pictures are made into; what is not given is chosen from the pictures, and said."""
+    """How pictures are read: what they are made into, and which belong together. What is not given is chosen, and said."""
 
     image_size: Count | tuple[Count, Count] | None = Field(
         default=None, description="pixels: a square's side, or [height, width]; not given: chosen from the pictures"
@@ -170,6 +170,11 @@ class ShapeSpec(Strict):
     channels: Literal[1, 3] | None = Field(default=None, description="1 = grey, 3 = colour")
     resize: Literal["pad", "crop", "stretch"] | None = Field(
         default=None, description='another aspect: "pad" keeps all of it, "crop" fills the frame, "stretch" distorts'
+    )
+    group: str | None = Field(
+        default=None,
+        min_length=1,
+        description='what is never divided (patient, video): a column, "folder" below the class, or "re:PATTERN" of paths',
     )
 
 

@@ -68,6 +68,8 @@ class DataFacts(Record):
     may_flip: bool
     split: str  # in words
     acquired: str  # from where, in words
+    group: str = ""  # the rule that says which images belong together; "" where each is alone
+    n_test_groups: int = 0  # groups among the test images
 
 
 class LayerFacts(Record):

@@ -29,6 +29,7 @@ class LoadedRun:
     val_logits_NK: np.ndarray | None  # of the validation images; None where nothing was held out
     val_labels_N: np.ndarray | None
     cost: Cost | None
+    groups_N: np.ndarray | None = None  # of the test images: those of one number succeed and fail together
 
     @property
     def name(self) -> str:
@@ -56,4 +57,5 @@ def load_run(folder: RunFolder) -> LoadedRun:
         val_logits_NK=val[0] if val else None,
         val_labels_N=val[1] if val else None,
         cost=folder.cost,
+        groups_N=folder.test_groups(),
     )

@@ -139,6 +139,10 @@ class RunFolder:
         found = load_npz(self._present("predictions.npz"), wanted)
         return (found[wanted[0]], found[wanted[1]]) if len(found) == 2 else None
 
+    def test_groups(self) -> np.ndarray | None:
+        """The number (N,) of each test image's group; None where each is alone."""
+        return load_npz(self._present("predictions.npz"), ("test_groups",)).get("test_groups")
+
     def stressed(self) -> dict[str, np.ndarray] | None:
         """What `fittingroom stress` found: `version`, `kinds` (C,), `said` (C,S,N) and `labels` (N,); None if it was not run."""
         path = self.path / "stress.npz"

@@ -96,7 +96,7 @@ class Material:
 def material(job: Job, data: Dataset) -> Material:
     """What `job` trains and validates on, out of its data set."""
     train, val = prepare(data, job.recipe.data)
-    facts = data_facts(data, job.recipe, len(train), len(val) if val else 0)
+    facts = data_facts(data, job.recipe, train, val)
     return Material(train, val, facts)
 
 
@@ -184,6 +184,8 @@ def record_test(run: RunFolder, runs: Runs, digest: str, test: Images, logits: d
     arrays = {"val_logits": kept[0], "val_labels": kept[1]} if kept else {}
     for split, values in logits.items():
         arrays |= {f"{split}_logits": values, f"{split}_labels": test.labels_N}
+    if test.groups_N is not None:
+        arrays["test_groups"] = test.groups_N
     run.write_npz("predictions", arrays)
     if not runs.thumbnails_file(digest).exists():
         runs.write_thumbnails(digest, shrunk(test.images_NCHW, THUMBNAIL_BYTES))
@@ -220,13 +222,18 @@ def environment(device: str, threads: int, at_once: int, workers: int = 1) -> En
     )
 
 
-def data_facts(data: Dataset, recipe: Recipe, n_train: int, n_val: int) -> DataFacts:
+def data_facts(data: Dataset, recipe: Recipe, train: Images, val: Images | None) -> DataFacts:
+    """What `recipe` trains, validates and is scored on, out of `data`."""
+    n_train, n_val = len(train), len(val) if val else 0
     by_fold = recipe.data.folds and recipe.data.fold_is == "val"
     part = f"part {recipe.data.fold + 1} of {recipe.data.folds}, " if by_fold else ""
     held_out = (
         f"{n_val:,} of train held out for validation, {part}stratified, near duplicates on one side, "
         f"split seed {recipe.data.split_seed}"
     )
+    if val and val.groups_N is not None and train.groups_N is not None:
+        whole = len(np.unique(np.concatenate([train.groups_N, val.groups_N])))
+        held_out += f"; {len(np.unique(val.groups_N)):,} of {whole:,} groups ({recipe.data.group}), none divided"
     left_out = len(recipe.data.exclude)
     return DataFacts(
         name=data.name,
@@ -240,6 +247,8 @@ def data_facts(data: Dataset, recipe: Recipe, n_train: int, n_val: int) -> DataF
         may_flip=data.may_flip,
         split=(held_out if n_val else "no validation part") + (f"; {left_out:,} images left out" if left_out else ""),
         acquired=data.acquired,
+        group=recipe.data.group or "",
+        n_test_groups=data.test.n_groups,
     )
 
 

@@ -55,3 +55,9 @@ def _refuse_other_shape(data: Dataset, wanted: ShapeSpec) -> None:
             f"data: {data.name} was loaded as {'×'.join(map(str, data.train.shape))} images, but the recipe asks for others "
             "(data.image_size, data.channels); give its name or path instead"
         )
+    if wanted.group and wanted.group != data.shape.group:
+        how = f"with data.group = {data.shape.group}" if data.shape.group else "without groups"
+        raise FittingroomError(
+            f"data: {data.name} was loaded {how}, but the recipe asks for data.group = {wanted.group}; "
+            "give its name or path instead"
+        )

@@ -7,6 +7,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, cast
 
@@ -26,6 +27,8 @@ MOST_BYTES = 1 << 36  # of a compressed IDX file, unpacked
 
 def list_npz(path: Path) -> Listing:
     """An .npz with `images` and `labels` (and `classes`), or with those of each split. Nothing is unpickled.
+
+    Beside one pair, other arrays of one value an image are columns, which `data.group` can name.
 
     Images are (N,H,W), (N,H,W,C) or (N,C,H,W) with C = 1 or 3, of whole numbers 0 … 255 or floats 0 … 1; labels are
     whole numbers from 0, or names.
@@ -51,7 +54,13 @@ def list_npz(path: Path) -> Listing:
         raise FittingroomError(f"{path} has no images and labels; it has: {shown(content)}")
     parts = {s: (content[images], content[labels]) for s, (images, labels) in names.items()}
     classes = tuple(clean(str(c)) for c in content["classes"].reshape(-1)) if "classes" in content else ()
-    return _listing(path, path.stem, parts, classes, [path])
+    known = {"classes", *(key for pair in names.values() for key in pair)}
+    columns = {
+        clean(key): [clean(str(v)) for v in values.tolist()]
+        for key, values in content.items()
+        if key not in known and names.keys() == {""} and values.shape == (len(content["images"]),)
+    }
+    return replace(_listing(path, path.stem, parts, classes, [path]), columns=columns)
 
 
 def idx_in_folder(folder: Path) -> bool:

@@ -16,20 +16,23 @@ import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Literal, TypeVar
 
 import filelock
 import numpy as np
+from pydantic import Field
 
 from fittingroom.data.acquire import Say, Tick
-from fittingroom.data.duplicates import groups, near_links
+from fittingroom.data.duplicates import groups, joined_groups, near_links
 from fittingroom.data.own.decode import Unreadable, decode, is_grey
+from fittingroom.data.own.grouping import group_names, numbers, suspected
 from fittingroom.data.own.listing import Fault, Listing, Picture, shown
 from fittingroom.data.own.shape import Look, Target, choose
 from fittingroom.data.pixels import Pixels, Rows
-from fittingroom.data.strata import draw
+from fittingroom.data.strata import draw, draw_groups
 from fittingroom.spec.digest import digest
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.machine import cores
@@ -61,6 +64,8 @@ class Own(Record):
     carved: bool  # whether the test split is ours
     remarks: tuple[str, ...]
     faults: tuple[tuple[str, str], ...]  # what was left out: where, why
+    group: str = ""  # the rule that says what belongs together
+    groups: dict[str, int] = Field(default={})  # split → how many groups it has
 
 
 def bring(path: Path, listing: Listing, spec: ShapeSpec, home_dir: Path, *, say: Say, tick: Tick, strict: bool) -> Own:
@@ -116,12 +121,23 @@ def reopen(content: str, home_dir: Path) -> Own | None:
         ) from None
 
 
-def pixels(about: Own, home_dir: Path) -> tuple[Rows, np.ndarray, dict[str, np.ndarray]]:
-    """All images (mapped), all labels, and the rows of each split. Raises `FittingroomError` for a damaged file."""
+@dataclass(frozen=True)
+class Brought:
+    """What the cache holds of a source."""
+
+    images: Rows  # mapped
+    labels_N: np.ndarray
+    splits: dict[str, np.ndarray]  # the rows of each
+    groups_N: np.ndarray | None  # the number of each image's group, where a rule says what belongs together
+
+
+def pixels(about: Own, home_dir: Path) -> Brought:
+    """The images, labels and splits of `about`. Raises `FittingroomError` for a damaged file."""
     folder = home_dir / "images" / about.digest[:16]
     try:
         images = np.load(folder / "images.npy", mmap_mode="c")  # copy on write: torch takes no read-only memory
         labels = np.load(folder / "labels.npy")
+        group_N = np.load(folder / "groups.npy") if about.group else None
         with (folder / "splits.npz").open("rb") as raw, np.load(raw) as file:
             splits = {key: file[key] for key in file}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
@@ -130,23 +146,27 @@ def pixels(about: Own, home_dir: Path) -> tuple[Rows, np.ndarray, dict[str, np.n
         raise FittingroomError(
             f"{folder / 'images.npy'} has changed; delete {folder} and give the pictures' path again"
         )
-    if _content(about.sha256, labels, splits, about.classes) != about.digest:
-        raise FittingroomError(f"{folder}: labels or splits have changed; delete it and give the pictures' path again")
-    return Rows(images, np.arange(len(images))), labels, splits
+    if _content(about.sha256, labels, splits, about.classes, group_N) != about.digest:
+        raise FittingroomError(f"{folder}: labels, groups or splits have changed; delete it and give the path again")
+    return Brought(Rows(images, np.arange(len(images))), labels, splits, group_N)
 
 
-def _content(sha256: str, labels_N: np.ndarray, rows: dict[str, np.ndarray], classes: tuple[str, ...]) -> str:
-    """What names a tensor file, its labels and its splits."""
+def _content(
+    sha256: str, labels_N: np.ndarray, rows: dict[str, np.ndarray], classes: tuple[str, ...], group_N: np.ndarray | None
+) -> str:
+    """What names a tensor file, its labels, groups and splits."""
     prints = {split: hashlib.sha256(r.tobytes()).hexdigest() for split, r in rows.items()}
     labels = hashlib.sha256(labels_N.tobytes()).hexdigest()
-    return digest({"images": sha256, "labels": labels, "splits": prints, "classes": classes})
+    grouped = {} if group_N is None else {"groups": hashlib.sha256(group_N.tobytes()).hexdigest()}
+    return digest({"images": sha256, "labels": labels, "splits": prints, "classes": classes} | grouped)
 
 
 def source_words(about: Own) -> str:
     """How the splits came about, in words."""
     if not about.carved:
         return "train and test as they came" + (", validation too" if "val" in about.counts else "")
-    return f"test ({TEST_FRACTION:.0%}) carved by fittingroom: stratified, near duplicates on one side"
+    undivided = f"near duplicates{f' and what belongs together ({about.group})' if about.group else ''} on one side"
+    return f"test ({TEST_FRACTION:.0%}) carved by fittingroom: stratified, {undivided}"
 
 
 # ---------------------------------------------------------------- making it
@@ -168,7 +188,7 @@ def _stamp(path: Path, listing: Listing, spec: ShapeSpec) -> str:
     """Changes whenever a file's name, size or time does, or what it is to become."""
     facts = [file.stat() for file in listing.files]
     files = [(str(file), f.st_size, f.st_mtime_ns) for file, f in zip(listing.files, facts, strict=True)]
-    shape = {key: getattr(spec, key) for key in ShapeSpec.model_fields}
+    shape = {key: getattr(spec, key) for key in ShapeSpec.model_fields if key != "group" or spec.group}
     text = digest(
         {"version": VERSION, "root": os.fsencode(path).hex(), "shape": shape, "splits": Counter(listing.splits)}
     )
@@ -186,6 +206,7 @@ def _indexed(index: Path, home_dir: Path) -> Own | None:
 
 
 def _make(path: Path, listing: Listing, spec: ShapeSpec, home_dir: Path, tick: Tick) -> Own:
+    named = group_names(listing, spec.group) if spec.group else None  # before any picture is decoded
     target, remarks = _target(path, listing, spec)
     classes = listing.in_order()
     number = {name: i for i, name in enumerate(classes)}
@@ -201,12 +222,15 @@ def _make(path: Path, listing: Listing, spec: ShapeSpec, home_dir: Path, tick: T
             reasons = "\n".join(f"  {fault}" for fault in bad[:5])
             raise FittingroomError(f"{path}: the pictures that can be read are of fewer than two classes:\n{reasons}")
         images = Rows(np.load(here / "images.npy", mmap_mode="c"), np.arange(len(kept)))
-        rows, carved = _splits([listing.splits[i] for i in kept], labels_N, images, len(classes), path)
+        group_N = None if named is None else np.array(numbers([named[i] for i in kept]), np.int64)
+        rows, carved = _splits([listing.splits[i] for i in kept], labels_N, images, len(classes), path, group_N)
         counts = {s: tuple(np.bincount(labels_N[r], minlength=len(classes)).tolist()) for s, r in rows.items()}
         np.save(here / "labels.npy", labels_N)
+        if group_N is not None:
+            np.save(here / "groups.npy", group_N)
         np.savez(here / "splits.npz", **rows)  # type: ignore[arg-type]
         sha256 = _sha256(here / "images.npy")
-        content = _content(sha256, labels_N, rows, classes)
+        content = _content(sha256, labels_N, rows, classes, group_N)
         about = Own(
             name=listing.name,
             digest=content,
@@ -216,8 +240,15 @@ def _make(path: Path, listing: Listing, spec: ShapeSpec, home_dir: Path, tick: T
             resize=target.resize,
             counts=counts,
             carved=carved,
-            remarks=(*remarks, *_about_classes(classes, counts), *_about_copies(images, rows, carved)),
+            remarks=(
+                *remarks,
+                *_about_classes(classes, counts),
+                *_about_copies(images, rows, carved),
+                *_about_groups(listing, spec, rows, group_N),
+            ),
             faults=tuple((fault.where, fault.reason) for fault in bad),
+            group=spec.group or "",
+            groups={} if group_N is None else {split: len(np.unique(group_N[r])) for split, r in rows.items()},
         )
         write(here / "about.json", about.model_dump_json(indent=2) + "\n")
         final = folder / content[:16]
@@ -318,7 +349,7 @@ def _chunked(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 
 def _splits(
-    splits: list[str], labels_N: np.ndarray, images: Pixels, k: int, path: Path
+    splits: list[str], labels_N: np.ndarray, images: Pixels, k: int, path: Path, group_N: np.ndarray | None
 ) -> tuple[dict[str, np.ndarray], bool]:
     """The rows of train, test and, where it came along, val; and whether test had to be carved out of train."""
     given = np.array(splits)
@@ -327,8 +358,16 @@ def _splits(
     if "test" in rows:
         return {"train": rest, **rows}, False
     mine = images.take(rest) if isinstance(images, Rows) else images[rest]
-    group_N = groups(len(rest), near_links(mine))
-    in_test = draw(labels_N[rest], k, TEST_FRACTION, np.random.default_rng(0), group_N)
+    near_N, rng = groups(len(rest), near_links(mine)), np.random.default_rng(0)
+    if group_N is None:
+        in_test = draw(labels_N[rest], k, TEST_FRACTION, rng, near_N)
+    else:
+        in_test = draw_groups(labels_N[rest], k, TEST_FRACTION, rng, joined_groups(near_N, group_N[rest]))
+    if group_N is not None and not (in_test.any() and not in_test.all()):
+        raise FittingroomError(
+            f"{path} has {len(np.unique(group_N[rest]))} groups by data.group, too few (or too large) to carve a test set from "
+            "without dividing one; add a test/ folder, or name smaller groups"
+        )
     if not in_test.any() and np.rint(np.bincount(labels_N[rest]) * TEST_FRACTION).any():
         raise FittingroomError(f"{path}: nearly all pictures are near copies of another, so no test set can be carved")
     if not in_test.any():
@@ -378,10 +417,37 @@ def _about_copies(images: Rows, rows: dict[str, np.ndarray], carved: bool) -> li
     ]
 
 
+def _about_groups(
+    listing: Listing, spec: ShapeSpec, rows: dict[str, np.ndarray], group_N: np.ndarray | None
+) -> list[str]:
+    """Groups that a given split divides; and what looks like groups that nobody named, and columns that nobody used."""
+    said = []
+    if group_N is not None:
+        seen = set(group_N[rows["train"]])
+        for split in ("val", "test"):
+            shared = seen & set(group_N[rows[split]]) if split in rows else set()
+            if shared:
+                said.append(
+                    f"{len(shared):,} of {len(np.unique(group_N[rows[split]])):,} groups ({spec.group}) of {split} are in train, "
+                    "too: scores will flatter"
+                )
+    elif rule := suspected(listing):
+        said.append(
+            f'these pictures look as if some belonged together: data.group = "{rule}" keeps those on one side of every split, '
+            "and the intervals honest; without it scores can flatter"
+        )
+    idle = [name for name in listing.columns if name != spec.group]
+    if idle:
+        said.append(f"columns that say nothing here: {shown(idle)} (data.group can name one)")
+    return said
+
+
 def _tell(about: Own, say: Say) -> None:
     total = {split: sum(of_class) for split, of_class in about.counts.items()}
     c, h, w = about.shape
-    parts = ", ".join(f"{n:,} {split}" for split, n in total.items())
+    parts = ", ".join(
+        f"{n:,} {split}" + (f" ({about.groups[split]:,} groups)" if about.groups else "") for split, n in total.items()
+    )
     say(f"{about.name}: {parts}, {len(about.classes)} classes, as {c}×{h}×{w} ({about.resize}); {source_words(about)}")
     for remark in about.remarks:
         say(f"note: {remark}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,6 +40,7 @@ class Listing:
     pictures: Callable[[], Iterator[Picture]]  # a fresh pass over them
     files: Sequence[Path]  # whose sizes and times tell whether anything has changed
     classes: tuple[str, ...] = ()  # in the source's own order, where it has one
+    columns: Mapping[str, Sequence[str]] = field(default_factory=dict)  # what else a table says of each picture
     faults: Sequence[Fault] = ()
     remarks: Sequence[str] = field(default_factory=tuple)
 

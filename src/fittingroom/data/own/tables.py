@@ -40,9 +40,15 @@ def list_csv(path: Path) -> Listing:
         rows.pop()
     if not rows:
         raise FittingroomError(f"{path} is empty; its first line names the columns: path,label")
-    column = _columns([name.strip() for name in rows[0]], path)
-    table = {what: [row[i].strip() if i < len(row) else "" for row in rows[1:]] for what, i in column.items()}
-    return _of_paths(path, [f"line {i + 2}" for i in range(len(rows) - 1)], table)
+    head_names = [name.strip() for name in rows[0]]
+    column = _columns(head_names, path)
+
+    def values(i: int) -> list[str]:
+        return [row[i].strip() if i < len(row) else "" for row in rows[1:]]
+
+    table = {what: values(i) for what, i in column.items()}
+    more = {clean(name): values(i) for i, name in enumerate(head_names) if i not in column.values()}
+    return _of_paths(path, [f"line {i + 2}" for i in range(len(rows) - 1)], table, more)
 
 
 def in_folder(folder: Path) -> bool:
@@ -74,8 +80,11 @@ def list_tables(path: Path) -> Listing:
     where: list[str] = []
     inside = not _is_text(schema.field(names["picture"]).type)
     paths: list[str] = []
+    more: dict[str, list[str]] = {
+        name: [] for name in schema.names if name not in names.values() and _is_plain(schema.field(name).type)
+    }
     for file in files:
-        wanted = [names["label"], *([names["split"]] if "split" in names else [])]
+        wanted = [names["label"], *([names["split"]] if "split" in names else []), *more]
         wanted += [] if inside else [names["picture"]]
         row = 0
         for batch in _batches(file, wanted):
@@ -86,9 +95,11 @@ def list_tables(path: Path) -> Listing:
             splits += table[names["split"]] if "split" in names else [_split_in(file, root)] * batch.num_rows
             where += [f"{file.relative_to(root)} row {row + i}" for i in range(batch.num_rows)]
             paths += [] if inside else [str(value) for value in table[names["picture"]]]
+            for name, so_far in more.items():
+                so_far += ["" if value is None else clean(str(value)) for value in table[name]]
             row += batch.num_rows
     if not inside:
-        return _of_paths(path, where, {"picture": paths, "label": labels, "split": splits}, files, classes)
+        return _of_paths(path, where, {"picture": paths, "label": labels, "split": splits}, more, files, classes)
     keep, faults = _labelled(labels, where)
     chosen = set(keep)
 
@@ -109,12 +120,18 @@ def list_tables(path: Path) -> Listing:
         pictures=pictures,
         files=files,
         classes=classes,
+        columns={name: [values[i] for i in keep] for name, values in more.items()},
         faults=faults,
     )
 
 
 def _of_paths(
-    path: Path, where: list[str], table: dict[str, list[str]], files: Sequence[Path] = (), classes: tuple[str, ...] = ()
+    path: Path,
+    where: list[str],
+    table: dict[str, list[str]],
+    more: dict[str, list[str]],
+    files: Sequence[Path] = (),
+    classes: tuple[str, ...] = (),
 ) -> Listing:
     keep, faults = _labelled(table["label"], where)
     root = path if path.is_dir() else path.parent
@@ -127,6 +144,7 @@ def _of_paths(
         pictures=lambda: iter(paths),
         files=[*(files or [path]), *(p for p in paths if is_file(p))],
         classes=classes,
+        columns={name: [values[i] for i in keep] for name, values in more.items()},
         faults=faults,
     )
 
@@ -214,6 +232,14 @@ def _is_text(kind: Any) -> bool:
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _is_plain(kind: Any) -> bool:
+    """Whether values of this type are short enough to be looked at: texts, whole numbers, truth values, dates."""
+    import pyarrow as pa
+
+    is_date = pa.types.is_date(kind) or pa.types.is_timestamp(kind)
+    return _is_text(kind) or is_date or bool(pa.types.is_integer(kind) or pa.types.is_boolean(kind))
 
 
 def _class_names(schema: Any, label: str) -> tuple[str, ...]:

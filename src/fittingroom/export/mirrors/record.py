@@ -9,8 +9,9 @@ from functools import partial
 from typing import Any
 
 from fittingroom.metrics.classes import mean_confusion
-from fittingroom.metrics.intervals import mean_interval, wilson
-from fittingroom.metrics.metric import LOG_LOSS
+from fittingroom.metrics.crossed import estimate
+from fittingroom.metrics.intervals import proportion
+from fittingroom.metrics.metric import LOG_LOSS, right
 from fittingroom.report import charts, theme
 from fittingroom.spec.changes import PROSE, inline, plain
 from fittingroom.spec.recipe import Recipe
@@ -138,9 +139,9 @@ def _end(m: Metrics, run: RunFolder, recipe: Recipe) -> Iterator[tuple[str, floa
     on = "held_out" if recipe.data.folds and recipe.data.fold_is == "test" else "test"  # a fold is no test set
     said = run.predictions("test") if m.test else None
     if m.test and said:
-        low, high = wilson(round(m.test.accuracy * m.test.n), m.test.n)
+        low, high = proportion(right(*said) > 0, run.test_groups())
         yield from ((f"{on}/accuracy", m.test.accuracy), (f"{on}/accuracy_low", low), (f"{on}/accuracy_high", high))
-        low, high = mean_interval(LOG_LOSS.values(*said))
+        low, high = estimate(LOG_LOSS.values(*said)[None], run.test_groups()).interval()
         yield from ((f"{on}/loss", m.test.loss), (f"{on}/loss_low", low), (f"{on}/loss_high", high))
         yield f"{on}/ece", m.test.ece
     if m.test_averaged:

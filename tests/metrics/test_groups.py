@@ -1,0 +1,123 @@
+"""Images that belong together: the interval knows it, against oracles and studies whose truth is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from hypothesis import given
+from hypothesis import strategies as st
+from made_up import Run
+
+from fittingroom.metrics.classes import class_differences, most_confused
+from fittingroom.metrics.crossed import estimate, groups_needed, power
+from fittingroom.metrics.intervals import proportion, wilson
+from fittingroom.metrics.verdict import compare
+
+
+def drawn(rng: np.random.Generator, size_G: np.ndarray, rho: float, seeds: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """Differences (S,N) of equals, of which a share `rho` belongs to the groups; and the groups."""
+    groups_N = np.repeat(np.arange(len(size_G)), size_G)
+    n, g = len(groups_N), len(size_G)
+
+    def noise(rows: int) -> np.ndarray:
+        of_group = rng.normal(size=(rows, g))[:, groups_N]
+        return np.asarray(np.sqrt(rho) * of_group + np.sqrt(1 - rho) * rng.normal(size=(rows, n)))
+
+    return noise(1) + noise(seeds), groups_N
+
+
+@given(st.integers(2, 12), st.integers(2, 6), st.integers(1, 4), st.integers(0, 10))
+def test_equal_groups_are_their_means(g: int, size: int, seeds: int, seed: int) -> None:
+    x_SN, groups_N = drawn(np.random.default_rng(seed), np.full(g, size), 0.5, seeds)
+    mine, of_means = estimate(x_SN, groups_N), estimate(x_SN.reshape(seeds, g, size).mean(2))
+    assert mine.groups == g and mine.images == g * size and mine.df == pytest.approx(g - 1)
+    np.testing.assert_allclose([mine.mean, *mine.interval(), mine.p], [of_means.mean, *of_means.interval(), of_means.p])
+
+
+def test_alone_images_are_what_they_were() -> None:
+    x_SN = np.random.default_rng(0).normal(size=(3, 50))
+    alone, plain = estimate(x_SN, np.random.default_rng(1).permutation(50)), estimate(x_SN)
+    assert alone == plain and plain.groups == 0 and plain.design_effect == 1
+
+
+def test_one_seed_is_a_cluster_robust_mean() -> None:
+    """Of groups of one size, where every such estimator is the same: statsmodels' with its correction for few groups."""
+    x_SN, groups_N = drawn(np.random.default_rng(3), np.full(12, 5), 0.6, 1)
+    fit = sm.OLS(x_SN[0], np.ones(60)).fit(cov_type="cluster", cov_kwds={"groups": groups_N})
+    assert estimate(x_SN, groups_N).error == pytest.approx(float(fit.bse[0]))
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.8])
+@pytest.mark.parametrize("sizes", ["equal", "unequal"])
+def test_the_variance_is_not_too_small_and_equals_are_not_called_different(sizes: str, rho: float) -> None:
+    rng = np.random.default_rng(5)
+    size_G = np.full(10, 12) if sizes == "equal" else np.array([40, 30, 20, 10, 5, 5, 4, 3, 2, 1])
+    found = [estimate(*drawn(rng, size_G, rho)) for _ in range(400)]
+    true = np.var([e.mean for e in found])
+    claimed = np.mean([e.error**2 for e in found])
+    assert claimed > 0.9 * true and claimed < (1.3 if rho == 0.8 or sizes == "equal" else 2.0) * true
+    assert np.mean([e.p < 0.05 for e in found]) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 400)
+    if rho:  # what is said of them as if they were independent
+        careless = [estimate(drawn(rng, size_G, rho)[0]) for _ in range(200)]
+        assert np.mean([e.p < 0.05 for e in careless]) > 0.08
+
+
+def test_few_unlike_groups_deserve_fewer_degrees_of_freedom() -> None:
+    rng = np.random.default_rng(0)
+    equal, unequal = (
+        estimate(*drawn(rng, size_G, 0.5)) for size_G in (np.full(8, 10), np.array([50, 10, 5, 5, 4, 3, 2, 1]))
+    )
+    assert equal.df == pytest.approx(7) and 1 <= unequal.df < 4 and unequal.design_effect > 1
+
+
+def test_more_groups_would_settle_it() -> None:
+    x_SN, groups_N = drawn(np.random.default_rng(0), np.full(12, 10), 0.8, 8)
+    e = estimate(x_SN + 0.6, groups_N)
+    needed = groups_needed(e)
+    assert needed and power(e, e.mean, 8, units=needed) >= 0.8 > power(e, e.mean, 8, units=needed - 1)
+    assert groups_needed(estimate(x_SN + 0.6)) is None
+
+
+def test_a_share_is_worth_its_groups() -> None:
+    groups_N = np.repeat(np.arange(20), 10)
+    together = np.repeat(np.arange(20) % 2 == 0, 10)  # each group all right or all wrong
+    low, high = proportion(together, groups_N)
+    assert high - low > 0.4 and low < 0.5 < high  # twenty answers, not two hundred
+    mixed = np.tile(np.arange(10) % 2 == 0, 20)  # each group half right: no wider than of independent images
+    assert proportion(mixed, groups_N)[0] >= wilson(100, 200)[0] - 0.01
+    assert proportion(np.ones(200, bool), groups_N)[0] == pytest.approx(wilson(20, 20)[0], abs=0.05)
+
+
+def runs(name: str, right_SN: np.ndarray, groups_N: np.ndarray | None) -> list[Run]:
+    labels_N = np.zeros(right_SN.shape[1], np.int64)
+    return [
+        Run(name, s, np.stack([right, 1 - right], 1).astype(float), labels_N, groups_N=groups_N)
+        for s, right in enumerate(right_SN)
+    ]
+
+
+def test_the_verdict_knows_and_says_it() -> None:
+    rng = np.random.default_rng(1)
+    groups_N = np.repeat(np.arange(8), 25)
+    a = np.repeat(np.arange(8) < 7, 25)[None] & (rng.random((3, 200)) < 0.98)
+    b = np.repeat(np.arange(8) < 5, 25)[None] & (rng.random((3, 200)) < 0.98)
+    evidence = [*runs("a", a, groups_N), *runs("b", b, groups_N)]
+    found, careless = compare("x", evidence), compare("x", [*runs("a", a, None), *runs("b", b, None)])
+    assert careless.pairs[0].resolved and not found.pairs[0].resolved
+    assert found.groups == found.pairs[0].groups == 8 and found.rows[0].design_effect > 5
+    assert "groups of test images would settle it, no number of seeds would" in found.verdict
+    assert "200 test images (of 8 groups)" in found.verdict and "come from 8 groups only" in found.verdict
+    assert "design effect" in found.table[0] and "design effect" not in careless.table[0]
+    one = compare("x", [run for run in evidence if run.seed == 0])
+    assert one.pairs[0].mcnemar is None and "McNemar" not in one.verdict and "one seed cannot tell" in one.verdict
+
+
+def test_classes_and_confusions_know_it() -> None:
+    groups_N, labels_N = np.repeat(np.arange(12), 10), np.repeat(np.arange(12) % 2, 10)
+    ahead = np.repeat((np.arange(12) < 4).astype(float), 10)[None].repeat(2, 0)
+    told, careless = (class_differences(ahead, 0 * ahead, labels_N, "xy", g) for g in (groups_N, None))
+    assert all(a.high - a.low > 2 * (b.high - b.low) for a, b in zip(told, careless, strict=True))
+    taken = np.where(ahead[:1] > 0, 1 - labels_N, labels_N).astype(int)
+    wide, narrow = (most_confused(taken, labels_N, 2, groups_N=g)[0] for g in (groups_N, None))
+    assert wide.share == narrow.share and wide.high - wide.low > 1.5 * (narrow.high - narrow.low)
