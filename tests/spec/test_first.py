@@ -23,7 +23,7 @@ from fittingroom.data import Dataset, Images, load
 from fittingroom.models import build
 from fittingroom.spec.first import first_recipe
 from fittingroom.spec.read import parse_recipe, read_recipe
-from fittingroom.spec.recipe import Recipe
+from fittingroom.spec.recipe import Recipe, ShapeSpec
 from fittingroom.store import Runs
 from fittingroom.training import fit
 
@@ -58,7 +58,7 @@ def written(
     may_flip: bool = True,
 ) -> Recipe:
     """The recipe that the text is, by way of the file's own road."""
-    text = first_recipe("mine", data, shape, resize, counts, own, may_flip)
+    text = first_recipe("mine", data, shape, ShapeSpec(resize=resize or None), counts, own, may_flip)
     assert text.endswith("\n") and text.encode().decode() == text
     return parse_recipe(tomllib.loads(text), default_name="mine")
 
@@ -105,7 +105,7 @@ def test_it_is_a_recipe_whatever_things_are_called(
 
 @given(st.integers(1, 5000), st.integers(1, 5000), HOSTILE)
 def test_unequal_classes_are_told_and_equal_ones_are_not(many: int, few: int, name: str) -> None:
-    text = first_recipe("mine", "pets", (1, 28, 28), "", {name: many, "x" + name: few}, True, True)
+    text = first_recipe("mine", "pets", (1, 28, 28), ShapeSpec(), {name: many, "x" + name: few}, True, True)
     uneven = max(many, few) > 3 * min(many, few)
     (line, *more) = [line for line in text.split("\n") if line.startswith("balance = ")] or [""]
     assert not more and bool(line) == uneven
@@ -114,13 +114,15 @@ def test_unequal_classes_are_told_and_equal_ones_are_not(many: int, few: int, na
 
 
 def test_unequal_classes_are_named_as_they_are_called() -> None:
-    text = first_recipe("mine", "pets", (1, 28, 28), "", {"日本語 👩‍🚀": 1000, 'a "b" \\': 20}, True, True)
+    text = first_recipe("mine", "pets", (1, 28, 28), ShapeSpec(), {"日本語 👩‍🚀": 1000, 'a "b" \\': 20}, True, True)
     assert '“日本語 👩‍🚀” has 1,000 pictures, “a "b" \\” 20:' in text
 
 
 def test_every_comment_is_one_of_a_line_and_the_text_is_plain() -> None:
     """Nothing in it moves a terminal's cursor when it is shown."""
-    text = first_recipe("mine", "a\x1b[2J\n", (3, 200, 100), "pad", {"\x1b[31mred\r": 900, "b\n": 9}, True, True)
+    text = first_recipe(
+        "mine", "a\x1b[2J\n", (3, 200, 100), ShapeSpec(resize="pad"), {"\x1b[31mred\r": 900, "b\n": 9}, True, True
+    )
     assert all(line.isprintable() for line in text.split("\n"))
 
 

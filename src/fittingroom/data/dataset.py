@@ -97,6 +97,7 @@ class Dataset:
     remarks: tuple[str, ...] = ()  # what a careful colleague would say
     faults: tuple[tuple[str, str], ...] = ()  # pictures that were left out: where, why
     shape: ShapeSpec = AS_THEY_CAME  # what pictures were made into; nothing where they are as they came
+    suspected_group: str = ""  # a rule by which pictures look as if they belonged together, where none was given
     subject: Subject | None = None  # what an image shows, where that is one thing on an empty ground
 
     @property
@@ -276,6 +277,7 @@ def _own(about: own.Own, where: Path, name: str = "") -> Dataset:
         val=part("val") if "val" in splits else None,
         own=True,
         remarks=about.remarks,
+        suspected_group=about.suspected,
         faults=about.faults,
         shape=ShapeSpec(
             image_size=h if h == w else (h, w),

@@ -36,25 +36,28 @@ def draw_groups(
 ) -> np.ndarray:
     """As `draw`, where most images belong together: whole groups, so that every class comes as near to `fraction` as they allow.
 
-    Groups are taken in a random order, the large ones rather early, each if the classes come nearer by it; at least one, and
-    not all, if there are two.
+    Groups are taken in a random order, the large ones rather early, each if the classes come nearer by it, and none that is all
+    that is left of a class; at least one, where there is one that may go.
 
     >>> drawn = draw_groups(np.arange(8) % 2, 2, 0.25, np.random.default_rng(0), np.arange(8) // 2)
     >>> int(drawn.sum()), bool((drawn[::2] == drawn[1::2]).all())
     (2, True)
     """
     counts_GK, number_N = _counts(labels_N, k, group_N)
-    total_K = np.maximum(counts_GK.sum(0), 1)
-    wanted_K, drawn_K = counts_GK.sum(0) * fraction, np.zeros(k)
+    all_K = counts_GK.sum(0)
+    wanted_K, drawn_K = all_K * fraction, np.zeros(k)
     chosen = np.zeros(len(counts_GK), bool)
+
+    def may_go(group: int) -> bool:
+        return not ((drawn_K + counts_GK[group] == all_K) & (counts_GK[group] > 0)).any()
+
     for group in _large_early(counts_GK, rng):
         after_K = drawn_K + counts_GK[group]
-        if (((after_K - wanted_K) ** 2 - (drawn_K - wanted_K) ** 2) / total_K).sum() < 0:
+        nearer = (((after_K - wanted_K) ** 2 - (drawn_K - wanted_K) ** 2) / np.maximum(all_K, 1)).sum() < 0
+        if nearer and may_go(group):
             chosen[group], drawn_K = True, after_K
-    if (
-        fraction > 0 and len(counts_GK) > 1 and not chosen.any()
-    ):  # every group is too large: the smallest does least harm
-        chosen[counts_GK.sum(1).argmin()] = True
+    if fraction > 0 and not chosen.any():  # all are too large: the smallest does least harm
+        chosen[[g for g in counts_GK.sum(1).argsort(kind="stable") if may_go(g)][:1]] = True
     return np.asarray(chosen[number_N])
 
 

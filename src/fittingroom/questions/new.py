@@ -31,6 +31,6 @@ def new(name: str, data: str, place: Workplace, *, changes: Sequence[str] = (), 
     if not is_printable(source):
         raise FittingroomError(f"the path {data!r} is not UTF-8 and cannot be written into a recipe; rename it")
     by_class = dict(zip(found.classes, counts, strict=True))
-    resize = found.shape.resize or ""
-    write(path, first_recipe(name, source, found.train.shape, resize, by_class, found.own, found.may_flip))
+    shape, read = found.train.shape, found.shape
+    write(path, first_recipe(name, source, shape, read, by_class, found.own, found.may_flip, found.suspected_group))
     return path

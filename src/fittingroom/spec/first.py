@@ -5,21 +5,32 @@ from __future__ import annotations
 import math
 import unicodedata
 
+from fittingroom.spec.recipe import ShapeSpec
+
 STEPS = 900  # a training of about so many steps; on 573 and 8,176 pictures more gained nothing: docs/log.md 2026-11-21
 BATCHES = ((1_000, 32), (3_000, 64), (20_000, 128), (math.inf, 512))  # up to so many images, this batch
 PIXELS = 512 * 64 * 64  # in a batch, at most: what a step remembers of larger ones fills a laptop's memory
 
 
 def first_recipe(
-    name: str, data: str, shape: tuple[int, int, int], resize: str, counts: dict[str, int], own: bool, may_flip: bool
+    name: str,
+    data: str,
+    shape: tuple[int, int, int],
+    read: ShapeSpec,
+    counts: dict[str, int],
+    own: bool,
+    may_flip: bool,
+    suspected: str = "",
 ) -> str:
     """The TOML text of a recipe for `counts` training images of each class, (C,H,W) = `shape`.
 
-    `data` is the name or path to write into it; `resize` how pictures came to this shape ("" where they did not).
+    `data` is the name or path to write into it; `read` how its pictures came to this shape; `suspected` a rule for groups that
+    nobody named.
 
     >>> from fittingroom.spec.read import parse_recipe
     >>> import tomllib
-    >>> text = first_recipe("mine", "pets", (3, 64, 64), "pad", {"cat": 500, "dog": 300}, own=True, may_flip=True)
+    >>> counts = {"cat": 500, "dog": 300}
+    >>> text = first_recipe("mine", "pets", (3, 64, 64), ShapeSpec(resize="pad"), counts, own=True, may_flip=True)
     >>> recipe = parse_recipe(tomllib.loads(text)); recipe.train.batch_size, recipe.train.epochs
     (32, 36)
     """
@@ -40,13 +51,16 @@ def first_recipe(
         "[data]",
         f"name = {_text(data)}",
     ]
-    if resize:
+    if read.resize:
         size = f"{height}" if height == width else f"[{height}, {width}]"
         lines += [
             f"image_size = {size}  # pixels a side; more shows more and costs with the area",
             f"channels = {channels}  # 1 grey, 3 colour",
-            f'resize = "{resize}"  # "pad" keeps all of a picture, "crop" fills the frame, "stretch" distorts',
+            f'resize = "{read.resize}"  # "pad" keeps all of a picture, "crop" fills the frame, "stretch" distorts',
         ]
+    if read.group or suspected:
+        why = "what belongs together, never divided" if read.group else "belongs together by its look? take the # away"
+        lines.append(f"{'' if read.group else '# '}group = {_text(read.group or suspected)}  # {why}: docs/data.md")
     lines += [
         "val_fraction = 0.1  # of the training pictures, to choose and to stop on; pictures in a val/ folder come instead",
         "",

@@ -66,6 +66,7 @@ class Own(Record):
     faults: tuple[tuple[str, str], ...]  # what was left out: where, why
     group: str = ""  # the rule that says what belongs together
     groups: dict[str, int] = Field(default={})  # split → how many groups it has
+    suspected: str = ""  # a rule by which pictures look as if they belonged together, where none was given
 
 
 def bring(path: Path, listing: Listing, spec: ShapeSpec, home_dir: Path, *, say: Say, tick: Tick, strict: bool) -> Own:
@@ -231,6 +232,7 @@ def _make(path: Path, listing: Listing, spec: ShapeSpec, home_dir: Path, tick: T
         np.savez(here / "splits.npz", **rows)  # type: ignore[arg-type]
         sha256 = _sha256(here / "images.npy")
         content = _content(sha256, labels_N, rows, classes, group_N)
+        rule = "" if spec.group else suspected(listing)
         about = Own(
             name=listing.name,
             digest=content,
@@ -244,10 +246,11 @@ def _make(path: Path, listing: Listing, spec: ShapeSpec, home_dir: Path, tick: T
                 *remarks,
                 *_about_classes(classes, counts),
                 *_about_copies(images, rows, carved),
-                *_about_groups(listing, spec, rows, group_N),
+                *_about_groups(listing, spec.group or "", rule, rows, group_N),
             ),
             faults=tuple((fault.where, fault.reason) for fault in bad),
             group=spec.group or "",
+            suspected=rule,
             groups={} if group_N is None else {split: len(np.unique(group_N[r])) for split, r in rows.items()},
         )
         write(here / "about.json", about.model_dump_json(indent=2) + "\n")
@@ -418,7 +421,7 @@ def _about_copies(images: Rows, rows: dict[str, np.ndarray], carved: bool) -> li
 
 
 def _about_groups(
-    listing: Listing, spec: ShapeSpec, rows: dict[str, np.ndarray], group_N: np.ndarray | None
+    listing: Listing, named: str, look: str, rows: dict[str, np.ndarray], group_N: np.ndarray | None
 ) -> list[str]:
     """Groups that a given split divides; and what looks like groups that nobody named, and columns that nobody used."""
     said = []
@@ -428,15 +431,15 @@ def _about_groups(
             shared = seen & set(group_N[rows[split]]) if split in rows else set()
             if shared:
                 said.append(
-                    f"{len(shared):,} of {len(np.unique(group_N[rows[split]])):,} groups ({spec.group}) of {split} are in train, "
+                    f"{len(shared):,} of {len(np.unique(group_N[rows[split]])):,} groups ({named}) of {split} are in train, "
                     "too: scores will flatter"
                 )
-    elif rule := suspected(listing):
+    if look:
         said.append(
-            f'these pictures look as if some belonged together: data.group = "{rule}" keeps those on one side of every split, '
+            f'these pictures look as if some belonged together: data.group = "{look}" keeps those on one side of every split, '
             "and the intervals honest; without it scores can flatter"
         )
-    idle = [name for name in listing.columns if name != spec.group]
+    idle = [name for name in listing.columns if name != named]
     if idle:
         said.append(f"columns that say nothing here: {shown(idle)} (data.group can name one)")
     return said

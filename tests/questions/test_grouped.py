@@ -1,0 +1,55 @@
+"""Groups from the picture to the verdict: a folder in which nothing can be learned is found to be one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from patients import patients
+
+from fittingroom.data import Dataset
+from fittingroom.questions.compare import compare
+from fittingroom.questions.crossval import cv
+from fittingroom.spec.read import read_recipe
+from fittingroom.store import Runs
+from fittingroom.study.workplace import Workplace
+
+COUNT, EACH = 40, 6
+QUICK = ("train.epochs=12", "train.precision=fp32", "train.batch_size=16")
+
+
+@pytest.fixture(scope="module")
+def clinic(fashion: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("clinic") / "scans"
+    return patients(fashion, root, lambda p, i, label: f"{label}/p{p:02}_{i}.png", COUNT, EACH)
+
+
+def test_what_no_model_can_know_is_not_known_once_groups_are_named(clinic: Path, tmp_path: Path) -> None:
+    place = Workplace(runs=Runs(tmp_path / "runs"), home=tmp_path / "home", device="cpu", at_once=1)
+    rule = 'data.group="re:(p[0-9]+)_"'
+    careless, honest = (
+        compare([read_recipe("readme-004-mlp", [*QUICK, *more])], place, data=[str(clinic)], seeds=(0, 1), name=name)
+        for name, more in (("careless", []), ("honest", [rule]))
+    )
+    flattered, fair = (answer.comparisons[0].rows[0] for answer in (careless, honest))
+    assert flattered.score > 0.85 and flattered.score_low > 0.7  # every patient was trained on, too
+    assert fair.score < 0.75 and fair.score_low < 0.5 < fair.score_high  # a coin
+    assert fair.design_effect and fair.design_effect > 1.5 and flattered.design_effect is None
+    comparison = honest.comparisons[0]
+    assert comparison.groups == 8 and "come from 8 groups only" in comparison.verdict
+    [run, _] = honest.stories[0].runs["readme-004-mlp"]
+    assert run.groups_N is not None and len(set(run.groups_N)) == run.data.n_test_groups == 8
+    assert run.recipe.data.group == "re:(p[0-9]+)_" and "groups (re:(p[0-9]+)_), none divided" in run.data.split
+    page = honest.report().read_text()
+    assert "none divided" in page and "design effect" in page
+
+
+def test_cross_validation_holds_out_whole_groups(clinic: Path, tmp_path: Path) -> None:
+    place = Workplace(runs=Runs(tmp_path / "runs"), home=tmp_path / "home", device="cpu", at_once=1)
+    recipe = read_recipe("readme-004-mlp", [*QUICK, "train.epochs=2", 'data.group="re:(p[0-9]+)_"'])
+    found = cv([recipe], place, folds=3, data=str(clinic), seeds=(0,))
+    [run] = found.stories[0].runs["readme-004-mlp"]
+    assert run.groups_N is not None and found.comparisons[0].groups == len(set(run.groups_N)) == 32
+    fold_N = place.runs.study_arrays(found.study)["fold_N"]
+    assert all(len(set(fold_N[run.groups_N == group])) == 1 for group in np.unique(run.groups_N))
