@@ -73,7 +73,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         from fittingroom.study.initial import initial
         from fittingroom.study.sharing import threads_each
         from fittingroom.training import choose_device, choose_precision, fit, prepare_process
-        from fittingroom.training.select import selected
+        from fittingroom.training.select import refuse_choice, selected
 
         X, y = validate_data(self, _channels_first(X), y, allow_nd=True, ensure_min_samples=2)
         check_classification_targets(y)
@@ -91,6 +91,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             whole = Images(images_NCHW, labels_N, tuple(map(str, self.classes_)))
             selects = train_spec.select == "best_val" or bool(train_spec.patience)
             train, val = carve(whole, recipe.data.val_fraction if selects else 0.0, self.random_state)
+            refuse_choice(train_spec, val)
             prepare_process(threads_each())
             epochs: list[Any] = []
             first = initial(recipe.model.init, Runs(Path("runs")))

@@ -253,3 +253,18 @@ def test_an_open_question_says_what_the_seeds_can_show_and_what_half_a_point_tak
     p = study({"a": 0.9, "b": 0.899}, 3, 4000).pairs[0]
     assert not p.resolved and p.detectable and p.detectable > p.difference
     assert "3 seeds show a difference from" in pair_sentence(p) and "0.50 points" in pair_sentence(p)
+
+
+def test_a_model_that_is_no_better_than_the_largest_class_is_called_so() -> None:
+    labels_N = np.repeat([0, 1], [140, 60])
+    rng = np.random.default_rng(0)
+    lazy = [Run("lazy", s, np.tile([2.0, 1.0], (200, 1)), labels_N) for s in range(2)]
+    wrong = [Run("wrong", s, np.eye(2)[rng.integers(0, 2, 200)], labels_N) for s in range(5)]
+    good = [Run("good", s, np.eye(2)[labels_N], labels_N) for s in range(2)]
+    found = compare("x", [*lazy, *wrong, *good])
+    assert found.yardstick == 0.7 and found.model_dump(mode="json")["yardstick"] == 0.7
+    assert "lazy is no better than always naming the largest class, which gets 70.00 %." in found.sentences
+    assert "wrong is worse than always naming the largest class, which gets 70.00 %." in found.sentences
+    assert not any(sentence.startswith("good is no") for sentence in found.sentences)
+    assert compare("x", [*lazy, *good], Question("balanced_accuracy")).yardstick == 0.5
+    assert compare("x", [*lazy, *good], Question("log_loss")).yardstick is None

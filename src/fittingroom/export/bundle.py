@@ -20,7 +20,9 @@ from fittingroom.export.web import MARK, export_web
 from fittingroom.inference.classifier import Graph
 from fittingroom.metrics.calibration import FEWEST_TO_FIT, calibration_error, temperature
 from fittingroom.metrics.intervals import proportion
+from fittingroom.metrics.metric import ACCURACY
 from fittingroom.metrics.scores import scores
+from fittingroom.metrics.words import percent
 from fittingroom.report.model_card import model_card
 from fittingroom.spec.bundle import FORMAT, BundleFacts, Confidence, Measured, Parity, TensorFacts
 from fittingroom.spec.errors import FittingroomError, need
@@ -90,6 +92,12 @@ def export(
         ),
     }
     write_folder(out, {**stored, **about}, FACTS)
+    yardstick = ACCURACY.of_largest_class(test.labels_N)
+    if yardstick is not None and facts.measured.low <= yardstick:
+        say(
+            f"note: as far as the test images can tell, {loaded.name} is no better than always naming the largest class "
+            f"({percent(facts.measured.accuracy)} % against {percent(yardstick)} %); the bundle says so, too"
+        )
     bundle = BundleFolder(out)
     if web:
         export_web(bundle, web, home_dir=place.home, say=say)

@@ -40,6 +40,17 @@ class Metric:
         """
         return float(np.mean(self.values(logits_NK, labels_N))) if len(labels_N) else float("nan")
 
+    def of_largest_class(self, labels_N: np.ndarray) -> float | None:
+        """The score of always naming the largest class; None where logits decide, and for no images.
+
+        >>> METRICS["accuracy"].of_largest_class(np.array([0, 0, 1])), METRICS["log_loss"].of_largest_class(np.array([0, 1]))
+        (0.6666666666666666, None)
+        """
+        if self.name not in ("accuracy", "balanced_accuracy", "macro_f1") or not len(labels_N):
+            return None
+        largest = np.eye(int(labels_N.max()) + 1)[[np.bincount(labels_N).argmax()]].repeat(len(labels_N), 0)
+        return self.score(largest, labels_N)
+
     def show(self, value: float | None) -> str:
         """A value as text, without its unit; a dash for None.
 

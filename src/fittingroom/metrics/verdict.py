@@ -17,7 +17,7 @@ from fittingroom.metrics.metric import ACCURACY, METRICS, Metric, metric
 from fittingroom.metrics.pairs import Judged, judge_pairs
 from fittingroom.metrics.rows import Pair, Row
 from fittingroom.metrics.statistic import Trained
-from fittingroom.metrics.words import sentences, table
+from fittingroom.metrics.words import no_better, sentences, table
 from fittingroom.spec.errors import FittingroomError, unknown
 from fittingroom.spec.records import Cost, Environment, Record
 
@@ -35,6 +35,7 @@ class Comparison(Record):
     rows: tuple[Row, ...]
     pairs: tuple[Pair, ...]
     sentences: tuple[str, ...]  # of the verdict
+    yardstick: float | None = None  # what always naming the largest class scores; None for a metric that has none
     on: str = "test"  # which images were scored: "test", or "held-out" ones of a cross-validation
 
     @computed_field  # type: ignore[prop-decorator]
@@ -111,6 +112,7 @@ def compare(
     values = {name: np.stack([by.values(e.logits_NK, e.labels_N) for e in runs]) for name, runs in by_name.items()}
     rows = sorted((_row(name, by_name[name], values[name], by) for name in names), key=lambda r: -sign * r.score)
     ranked = [pair for pair in combinations((r.recipe for r in rows), 2) if question.against in ("", *pair)]
+    yardstick = by.of_largest_class(evidence[0].labels_N)
     judged = judge_pairs(
         ranked,
         {name: sign * of_name for name, of_name in values.items()},
@@ -125,7 +127,12 @@ def compare(
         groups=0 if groups_N is None else len(np.unique(groups_N)),
         rows=tuple(rows),
         pairs=pairs,
-        sentences=(*sentences(dataset, rows, pairs, by, question.against, on), *_few_groups(groups_N, on)),
+        sentences=(
+            *sentences(dataset, rows, pairs, by, question.against, on),
+            *_few_groups(groups_N, on),
+            *no_better(rows, by, yardstick),
+        ),
+        yardstick=yardstick,
         on=on,
     )
 

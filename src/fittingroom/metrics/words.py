@@ -50,6 +50,22 @@ def sentences(
     return (opening, *(pair_sentence(pair, metric, on) for pair in with_best))
 
 
+def no_better(rows: Sequence[Row], metric: Metric, yardstick: float | None) -> tuple[str, ...]:
+    """Which recipes are no better than always naming the largest class, as far as can be told."""
+    if yardstick is None:
+        return ()
+    level = f"{metric.show(yardstick)}{metric.unit}"
+    words = {
+        True: "is worse than always naming the largest class",
+        False: "is no better than always naming the largest class",
+    }
+    return tuple(
+        f"{row.recipe} {words[row.score_high < yardstick]}, which gets {level}."
+        for row in rows
+        if row.score_low <= yardstick
+    )
+
+
 def pair_sentence(pair: Pair, metric: Metric = ACCURACY, on: str = "test") -> str:
     """One pair in words: by how much, is it real, and if that is open, what would settle it."""
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from fittingroom.metrics.classes import most_confused, some
 from fittingroom.metrics.intervals import proportion
+from fittingroom.metrics.metric import ACCURACY
 from fittingroom.metrics.robustness import robustness
 from fittingroom.metrics.robustness import weakest as weakest_kinds
 from fittingroom.metrics.words import human, percent
@@ -42,6 +43,7 @@ def model_card(run: LoadedRun, facts: BundleFacts, parity: Parity, *, about: str
         facts=facts,
         m=facts.measured,
         confidence=facts.confidence,
+        yardstick=ACCURACY.of_largest_class(run.labels_N),
         parity=parity,
         percent=percent,
         pictures=f"{'grey' if c == 1 else 'colour'} pictures ({w} × {h} pixels)",

@@ -115,7 +115,7 @@ def _context(story: Story, runs: Runs, folder: Path) -> dict[str, Any]:
         "who": [{"recipe": recipe, "words": _who(r[0])} for recipe, r in story.runs.items()],
         "charts": {"differences": None, "robustness": None, **drawn},
         "table": story.comparison.table,
-        "table_note": _table_note(story),
+        "table_note": _table_note(story) + _yardstick(story),
         "covers": _covers(story),
         "sizes": _sizes(story),
         "clean_n": f"{story.any_run.epochs[0].clean_n:,}",
@@ -246,6 +246,15 @@ def _calibration(recipe: str, c: Calibrated) -> list[str]:
     """A table's line: confidence, accuracy and calibration errors."""
     cool = "–" if c.temperature is None else f"{c.temperature:.2f}"
     return [recipe, *(percent(x) for x in (c.confidence, c.accuracy, c.ece, c.ece_mass)), cool, percent(c.ece_scaled)]
+
+
+def _yardstick(story: Story) -> str:
+    """What a classifier has to beat."""
+    comparison = story.comparison
+    if comparison.yardstick is None:
+        return ""
+    metric = METRICS[comparison.metric]
+    return f" To be beaten: always naming the largest class gets {metric.show(comparison.yardstick)}{metric.unit}."
 
 
 def _table_note(story: Story) -> str:

@@ -6,9 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from fittingroom.data import Images
+from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import TrainSpec
 from fittingroom.spec.records import Epoch
 from fittingroom.training.fit import Snapshot
+
+FEWEST = 10  # validation images that may choose: with fewer one image is worth ten points and more
 
 
 def selected(
@@ -26,6 +30,30 @@ def selected(
         yield snapshot, selected_epoch(spec, seen) == snapshot.epoch.epoch
         if stops_early(spec, seen):
             return
+
+
+def refuse_choice(spec: TrainSpec, val: Images | None, carved: bool = True) -> None:
+    """Raise `FittingroomError` if `spec` chooses an epoch, or stops, by validation images that can choose nothing."""
+    if spec.select == "best_val" or spec.patience:
+        chooser = 'train.select = "best_val"' if spec.select == "best_val" else f"train.patience = {spec.patience}"
+        refuse_too_few(
+            val, carved, chooser, "use train.select=last and train.patience=0, or hold out more (data.val_fraction)"
+        )
+
+
+def refuse_too_few(val: Images | None, carved: bool, chooser: str, remedy: str) -> None:
+    """Raise `FittingroomError` for fewer than `FEWEST` validation images, or carved ones that are not of all classes."""
+    n = len(val) if val else 0
+    missing = (
+        [] if val is None or not carved else [c for i, c in enumerate(val.classes) if not (val.labels_N == i).any()]
+    )
+    if n >= FEWEST and not missing:
+        return
+    few = f"{n} validation image{'' if n == 1 else 's'}" if n else "no validation image"
+    without = f", none of: {', '.join(missing[:6])}{' …' if len(missing) > 6 else ''}" if missing and n else ""
+    raise FittingroomError(
+        f"{chooser} chooses by validation, and there {'is' if n < 2 else 'are'} {few}{without}; {remedy}"
+    )
 
 
 def selected_epoch(spec: TrainSpec, epochs: Sequence[Epoch]) -> int:

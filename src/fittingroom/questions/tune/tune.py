@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
-from fittingroom.data import Dataset
+from fittingroom.data import Dataset, prepare
 from fittingroom.metrics.search import Searched
 from fittingroom.metrics.story import gather
 from fittingroom.metrics.verdict import Question
@@ -31,6 +31,7 @@ from fittingroom.study.run import train
 from fittingroom.study.sharing import sharing
 from fittingroom.study.workplace import Workplace
 from fittingroom.training import choose_device
+from fittingroom.training.select import refuse_too_few
 
 TRIALS = 24  # unless a number or a time is given
 
@@ -78,6 +79,12 @@ def tune(
     images = place.load(data or recipe.data.name, recipe.data)
     model = with_sources(recipe.model, images.train.shape, len(images.classes))  # the same for all trials
     recipe = recipe.model_copy(update={"model": model})
+    refuse_too_few(
+        prepare(images, recipe.data)[1],
+        images.val is None,
+        "a search",
+        "hold out more (data.val_fraction), or add pictures",
+    )
     name = kept.name or f"{recipe.name}-{called(data or recipe.data.name)}"
     device = choose_device(place.device)
     workers, threads = sharing(device, place.launcher, place.at_once, settings.batch)

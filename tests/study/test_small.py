@@ -1,0 +1,77 @@
+"""Few pictures: what too few images would choose is not chosen, in the command, in Python and in the estimator alike."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from refusing import refused
+
+from fittingroom.data import Images
+from fittingroom.sklearn import ImageClassifier
+from fittingroom.spec.errors import FittingroomError
+from fittingroom.spec.recipe import TrainSpec
+from fittingroom.training.select import refuse_choice
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+QUICK = ("train.epochs=3", "train.batch_size=4", "train.precision=fp32")
+
+
+def images(*counts: int) -> Images:
+    labels_N = np.repeat(np.arange(len(counts)), counts)
+    return Images(
+        np.zeros((len(labels_N), 1, 4, 4), np.uint8), labels_N, tuple(f"class {i}" for i in range(len(counts)))
+    )
+
+
+@pytest.mark.parametrize(
+    ("val", "carved", "words"),
+    [
+        (None, True, "there is no validation image;"),
+        (images(1, 0), True, "there is 1 validation image, none of: class 1;"),
+        (images(4, 5), True, "there are 9 validation images;"),
+        (images(12, 0), True, "there are 12 validation images, none of: class 1;"),
+        (images(12, 0), False, ""),  # what came along is as its authors want it
+        (images(5, 5), True, ""),
+    ],
+)
+def test_who_may_choose(val: Images | None, carved: bool, words: str) -> None:
+    for spec in (TrainSpec(epochs=5, select="best_val"), TrainSpec(epochs=5, patience=2)):
+        if words:
+            with pytest.raises(FittingroomError, match=words):
+                refuse_choice(spec, val, carved)
+        else:
+            refuse_choice(spec, val, carved)
+    refuse_choice(TrainSpec(epochs=5), val, carved)  # the last epoch is no choice
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    """Arrays of four pictures a class."""
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "tiny.npz", images=rng.integers(0, 255, (16, 16, 16), np.uint8), labels=np.arange(16) % 4)
+    return tmp_path / "tiny.npz"
+
+
+def test_a_folder_of_four_pictures_a_class(tiny: Path, here: Command, tmp_path: Path) -> None:
+    words = ("readme-004-cnn", *QUICK, "--data", str(tiny), "--home", "home")
+    said = refused(here("train", *words, "train.select=best_val", "--quiet"))
+    assert (
+        'train.select = "best_val" chooses by validation, and there is no validation image; use train.select=last'
+        in said
+    )
+    assert not list(tmp_path.glob("runs/*/weights.safetensors"))
+    assert here("train", *words, "--quiet").returncode == 0
+    searching = refused(here("tune", *words, "optimizer.lr=log(1e-4, 1e-2)", "--trials", "2", "--quiet"))
+    assert "a search chooses by validation, and there is no validation image" in searching
+
+
+def test_the_estimator_says_the_same() -> None:
+    few = images(4, 4)
+    with pytest.raises(ValueError, match="chooses by validation"):
+        ImageClassifier("readme-004-mlp", changes=(*QUICK, "train.select=best_val")).fit(
+            few.images_NCHW, few.labels_N
+        )
