@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import ast
 import inspect
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from planned import plan
 
 import fittingroom
-from fittingroom.data import Dataset, Images, LockedTest, carve, folds, prepare
+from fittingroom.data import Dataset, Images, LockedTest, carve, folds, load, prepare
 from fittingroom.data.decisions import Decision, excluded_rows, read_decisions, write_decisions
-from fittingroom.data.duplicates import cached_groups, groups, near_pairs
+from fittingroom.data.duplicates import NEAR_RMS, cached_groups, groups, near_pairs, near_rms
 from fittingroom.data.idx import parse_idx
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.read import read_recipe
-from fittingroom.spec.recipe import DataSpec
+from fittingroom.spec.recipe import DataSpec, Recipe
 from fittingroom.training import fit
 
 
@@ -223,3 +226,48 @@ def test_a_run_without_exclude_is_the_run_of_before(fashion: Dataset, tmp_path: 
     some = read_recipe("readme-004-mlp", [f"data.exclude={path}"])
     job = plan(some, fashion, 0, "cpu", 1)
     assert job.recipe.data.exclude == (7,) and job.identity != plan(recipe, fashion, 0, "cpu", 1).identity
+
+
+@pytest.mark.parametrize("divide", [1, 16, 128])
+def test_pale_pictures_are_not_all_near_copies(divide: int, fashion: Dataset) -> None:
+    """As digits stored as 0 … 16 are, or masks of 0 and 1: what differs is judged by what there is."""
+    images = fashion.train.images_NCHW[:600] // divide
+    images[7] = images[3]
+    pairs, _ = near_pairs(images)
+    group_N = groups(len(images), pairs)
+    assert [3, 7] in pairs.tolist() and len(np.unique(group_N)) > 560
+    if divide == 1:
+        assert near_rms(images) == NEAR_RMS
+    else:
+        assert near_rms(images) < NEAR_RMS / 4 and len(near_pairs(images, NEAR_RMS)[0]) > 600  # what was done before
+
+
+def test_strips_that_became_black_are_told_apart(fashion: Dataset, tmp_path: Path) -> None:
+    root = tmp_path / "strips"
+    for i in range(60):
+        path = root / "ab"[i % 2] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        row = fashion.train.images_NCHW[14 * i : 14 * i + 14, 0]  # fourteen garments beside each other
+        Image.fromarray(np.hstack(list(row)) // 4).save(path)  # dim, too
+    data = load(str(root), tmp_path / "home")
+    assert data.test.n >= 8
+    assert len(near_pairs(data.train.images_NCHW)[0]) < 10 < len(near_pairs(data.train.images_NCHW, NEAR_RMS)[0])
+
+
+def test_the_recipe_says_how_near_is_near(fashion: Dataset, quick: Callable[..., Recipe]) -> None:
+    few = replace(fashion, train=fashion.train.take(np.arange(3000)), digest="0" * 64)
+    parts = {near: prepare(few, DataSpec(near=near)) for near in (None, 0.0, 20.0)}
+    assert all(val is not None and len(val) == 300 for _, val in parts.values())
+
+    def divided(near: float | None, rms: float) -> int:
+        train, val = parts[near]
+        assert val is not None
+        joint = np.concatenate([train.images_NCHW, val.images_NCHW])
+        pairs, _ = near_pairs(joint, rms)
+        return int(((pairs < len(train)).sum(1) == 1).sum())
+
+    assert divided(20.0, 20.0) == 0 < divided(0.0, 20.0)
+    assert quick("readme-004-mlp", "data.near=3.0").deciding()["data"]["near"] == 3.0
+    assert "near" not in quick("readme-004-mlp").deciding()["data"]
+    job = plan(quick("readme-004-mlp", "data.near=3.0"), fashion)
+    assert job.recipe.data.near == 3.0

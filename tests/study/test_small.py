@@ -72,6 +72,4 @@ def test_a_folder_of_four_pictures_a_class(tiny: Path, here: Command, tmp_path: 
 def test_the_estimator_says_the_same() -> None:
     few = images(4, 4)
     with pytest.raises(ValueError, match="chooses by validation"):
-        ImageClassifier("readme-004-mlp", changes=(*QUICK, "train.select=best_val")).fit(
-            few.images_NCHW, few.labels_N
-        )
+        ImageClassifier("readme-004-mlp", changes=(*QUICK, "train.select=best_val")).fit(few.images_NCHW, few.labels_N)

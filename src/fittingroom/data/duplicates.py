@@ -18,12 +18,32 @@ from fittingroom.store.atomic import atomic
 from fittingroom.store.runs import load_npz
 
 NEAR_RMS = 8.0  # grey levels of 255; judged on the pairs that `data show` prints: docs/log.md 2026-11-20
+USUAL_SD = 64.0  # of a picture's pixels: what eight levels are judged by
+PALE_SD = 32.0  # of a set whose pictures hardly differ from grey, or are mostly black: eight levels would be nearly all there is
+SAMPLED = 1000  # pictures by which that is seen
 
 
-def near_pairs(images_NCHW: Pixels, rms: float = NEAR_RMS) -> tuple[np.ndarray, np.ndarray]:
+def near_rms(images_NCHW: Pixels) -> float:
+    """How little images differ (root mean square, grey levels) that are near copies: 8 of 255, in a pale set less in proportion.
+
+    Pale is a set whose median picture has a standard deviation under 32 levels: digits stored as 0 … 16, masks of 0 and 1, strips
+    that became mostly black. What pictures look like counts there, not how many levels they have.
+
+    >>> grey = np.random.default_rng(0).integers(0, 256, (4, 1, 8, 8), np.uint8)
+    >>> near_rms(grey), near_rms(grey // 16) < 1
+    (8.0, True)
+    """
+    if not len(images_NCHW):
+        return NEAR_RMS
+    some = images_NCHW[np.linspace(0, len(images_NCHW) - 1, min(SAMPLED, len(images_NCHW))).astype(int)]
+    sd = float(np.median(some.reshape(len(some), -1).std(1)))
+    return NEAR_RMS if sd >= PALE_SD else NEAR_RMS * sd / USUAL_SD
+
+
+def near_pairs(images_NCHW: Pixels, rms: float | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Pairs (P,2) of rows i < j whose pixels differ by at most `rms` (root mean square, grey levels), and that distance (P,).
 
-    Exact duplicates have distance 0. Sorted by distance.
+    Exact duplicates have distance 0. Sorted by distance. Without `rms`, what `near_rms` says of these images.
 
     >>> a = np.random.default_rng(0).integers(0, 255, (4, 1, 6, 6), dtype=np.uint8)
     >>> a[3] = a[1]; near_pairs(a)[0].tolist()
@@ -33,6 +53,7 @@ def near_pairs(images_NCHW: Pixels, rms: float = NEAR_RMS) -> tuple[np.ndarray, 
 
     if len(images_NCHW) < 2:
         return np.zeros((0, 2), np.int64), np.zeros(0, np.float32)
+    rms = near_rms(images_NCHW) if rms is None else rms
     flat = flattened(images_NCHW)
     centred = flat - flat.mean(0)
     tree = cKDTree(centred @ leading_directions(centred))
@@ -88,7 +109,7 @@ def joined_groups(a_N: np.ndarray, b_N: np.ndarray) -> np.ndarray:
     return np.unique(groups(3 * n, np.concatenate(links))[:n], return_inverse=True)[1]
 
 
-def near_links(images_NCHW: Pixels) -> np.ndarray:
+def near_links(images_NCHW: Pixels, rms: float | None = None) -> np.ndarray:
     """Pairs (P,2) that join the same images as `near_pairs` does, without every pair among the exact copies of one."""
     first_of: dict[bytes, int] = {}
     row = 0
@@ -100,17 +121,19 @@ def near_links(images_NCHW: Pixels) -> np.ndarray:
                 copies.append((first, row))
             row += 1
     kept = np.array(list(first_of.values()), np.int64)
-    pairs, _ = near_pairs(take(images_NCHW, kept) if copies else images_NCHW)
+    rms = near_rms(images_NCHW) if rms is None else rms
+    pairs, _ = near_pairs(take(images_NCHW, kept) if copies else images_NCHW, rms)
     return np.concatenate([kept[pairs], np.array(copies, np.int64).reshape(-1, 2)])
 
 
-def cached_groups(images_NCHW: Pixels, digest: str, home_dir: Path) -> np.ndarray:
-    """`groups` of a data set's training images, computed once a data set and kept beside it."""
-    file = home_dir / "duplicates" / f"{digest[:16]}-rms{NEAR_RMS:g}.npz"
+def cached_groups(images_NCHW: Pixels, digest: str, home_dir: Path, rms: float | None = None) -> np.ndarray:
+    """`groups` of a data set's training images by `near_links`, computed once a data set and kept beside it."""
+    rms = near_rms(images_NCHW) if rms is None else rms
+    file = home_dir / "duplicates" / f"{digest[:16]}-rms{rms:g}.npz"
     with contextlib.suppress(FittingroomError):  # damaged: it is made again
         if file.exists():
             return groups(len(images_NCHW), load_npz(file)["pairs"])
-    pairs = near_links(images_NCHW)
+    pairs = near_links(images_NCHW, rms)
     with contextlib.suppress(FittingroomError), atomic(file) as out:  # a shared home may be read-only
         np.savez_compressed(out, pairs=pairs)
     return groups(len(images_NCHW), pairs)

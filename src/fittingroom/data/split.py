@@ -46,7 +46,7 @@ def prepare(data: Dataset, spec: DataSpec) -> tuple[Images, Images | None]:
     rows, group_N, k = np.arange(len(images)), None, len(images.classes)
     limited = spec.limit is not None and spec.limit < len(images)
     if by_fold or (spec.val_fraction and val is None) or (limited and images.groups_N is not None):
-        group_N = undivided(images, data)
+        group_N = undivided(images, data, spec.near)
     if limited:
         assert spec.limit is not None
         rng, share = np.random.default_rng(spec.split_seed), spec.limit / len(images)
@@ -121,7 +121,7 @@ def fold_of(data: Dataset, spec: DataSpec) -> Dataset:
 def fold_numbers(data: Dataset, spec: DataSpec) -> np.ndarray:
     """The part (N,), 0 … `spec.folds` - 1, of each image of `not_test(data)`."""
     images = not_test(data)
-    return _parts(images, spec, undivided(images, data))
+    return _parts(images, spec, undivided(images, data, spec.near))
 
 
 def _parts(images: Images, spec: DataSpec, group_N: np.ndarray | None) -> np.ndarray:
@@ -131,9 +131,12 @@ def _parts(images: Images, spec: DataSpec, group_N: np.ndarray | None) -> np.nda
     return deal_groups(images.labels_N, spec.folds, np.random.default_rng(spec.split_seed), group_N)
 
 
-def undivided(images: Images, data: Dataset) -> np.ndarray:
-    """The number (N,) of what no split divides: near duplicates, and the groups that `data.group` names, by chains of both."""
-    near_N = cached_groups(images.images_NCHW, data.digest, data.home_dir)
+def undivided(images: Images, data: Dataset, near: float | None) -> np.ndarray:
+    """The number (N,) of what no split divides: near duplicates, and the groups that `data.group` names, by chains of both.
+
+    `near` is `data.near`, how little near duplicates differ.
+    """
+    near_N = cached_groups(images.images_NCHW, data.digest, data.home_dir, near)
     return near_N if images.groups_N is None else joined_groups(near_N, images.groups_N)
 
 

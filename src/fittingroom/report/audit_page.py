@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fittingroom.data import Images
-from fittingroom.data.duplicates import NEAR_RMS
+from fittingroom.data.duplicates import near_rms
 from fittingroom.metrics.audit import FEW, Audit
 from fittingroom.metrics.words import percent
 from fittingroom.report import charts
@@ -40,7 +40,7 @@ def write_audit_page(audit: Audit, images: Images, path: Path) -> Path:
         twins=[(t, data_uri(png_bytes(sheet(images.images_NCHW[[t.a, t.b]], 2)))) for t in audit.twins[:FEW]],
         contradicting=sum(t.label_a != t.label_b for t in audit.twins),
         scores=score_cells(audit),
-        near_rms=NEAR_RMS,
+        near_rms=near_rms(images.images_NCHW),
     )
     write(path, html)
     return path

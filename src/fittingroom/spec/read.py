@@ -72,7 +72,8 @@ def read_shape(words: Sequence[str]) -> ShapeSpec:
     tree = whole.pop("data")
     if whole:
         raise FittingroomError(
-            f"{' '.join(words)}: here only how pictures are read is set: data.image_size, data.channels, data.resize, data.group"
+            f"{' '.join(words)}: here only how pictures are read is set: "
+            + ", ".join(f"data.{key}" for key in ShapeSpec.model_fields)
         )
     return parse(ShapeSpec, tree, "data", "docs/data.md", "data")
 

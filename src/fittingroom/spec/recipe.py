@@ -171,6 +171,10 @@ class ShapeSpec(Strict):
     resize: Literal["pad", "crop", "stretch"] | None = Field(
         default=None, description='another aspect: "pad" keeps all of it, "crop" fills the frame, "stretch" distorts'
     )
+    near: NotNegative | None = Field(
+        default=None,
+        description="grey levels (of 255, RMS) by which near copies differ at most, kept on one side of splits; 0 = exact ones",
+    )
     group: str | None = Field(
         default=None,
         min_length=1,

@@ -94,7 +94,7 @@ def resolve(
     resolved = recipe.model_copy(
         update={
             "data": recipe.data.model_copy(
-                update={"name": whole.name, "exclude": excluded_rows(recipe.data.exclude, whole), **dict(whole.shape)}
+                update={"name": whole.name, "exclude": excluded_rows(recipe.data.exclude, whole), **read_as(whole)}
             ),
             "model": model.model_copy(update={"init": first.label if first else ""}),
             "train": recipe.train.model_copy(update={"precision": choose_precision(recipe.train.precision, device)}),
@@ -122,6 +122,11 @@ def resolve(
         initial=first,
         gpu_share=gpu_share(structure, resolved, data, device),
     )
+
+
+def read_as(data: Dataset) -> dict[str, Any]:
+    """How pictures were read, as fields of a recipe's data; but how near near copies are, which stays the recipe's word."""
+    return {key: value for key, value in data.shape if key != "near"}
 
 
 def gpu_share(structure: Structure, recipe: Recipe, data: Dataset, device: str) -> float:

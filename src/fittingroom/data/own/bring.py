@@ -189,7 +189,8 @@ def _stamp(path: Path, listing: Listing, spec: ShapeSpec) -> str:
     """Changes whenever a file's name, size or time does, or what it is to become."""
     facts = [file.stat() for file in listing.files]
     files = [(str(file), f.st_size, f.st_mtime_ns) for file, f in zip(listing.files, facts, strict=True)]
-    shape = {key: getattr(spec, key) for key in ShapeSpec.model_fields if key != "group" or spec.group}
+    shape = {key: getattr(spec, key) for key in ShapeSpec.model_fields if key not in ("group", "near")}
+    shape |= {key: value for key in ("group", "near") if (value := getattr(spec, key)) is not None}
     text = digest(
         {"version": VERSION, "root": os.fsencode(path).hex(), "shape": shape, "splits": Counter(listing.splits)}
     )
@@ -224,7 +225,9 @@ def _make(path: Path, listing: Listing, spec: ShapeSpec, home_dir: Path, tick: T
             raise FittingroomError(f"{path}: the pictures that can be read are of fewer than two classes:\n{reasons}")
         images = Rows(np.load(here / "images.npy", mmap_mode="c"), np.arange(len(kept)))
         group_N = None if named is None else np.array(numbers([named[i] for i in kept]), np.int64)
-        rows, carved = _splits([listing.splits[i] for i in kept], labels_N, images, len(classes), path, group_N)
+        rows, carved = _splits(
+            [listing.splits[i] for i in kept], labels_N, images, len(classes), path, group_N, spec.near
+        )
         counts = {s: tuple(np.bincount(labels_N[r], minlength=len(classes)).tolist()) for s, r in rows.items()}
         np.save(here / "labels.npy", labels_N)
         if group_N is not None:
@@ -352,7 +355,13 @@ def _chunked(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 
 def _splits(
-    splits: list[str], labels_N: np.ndarray, images: Pixels, k: int, path: Path, group_N: np.ndarray | None
+    splits: list[str],
+    labels_N: np.ndarray,
+    images: Pixels,
+    k: int,
+    path: Path,
+    group_N: np.ndarray | None,
+    near: float | None,
 ) -> tuple[dict[str, np.ndarray], bool]:
     """The rows of train, test and, where it came along, val; and whether test had to be carved out of train."""
     given = np.array(splits)
@@ -361,7 +370,7 @@ def _splits(
     if "test" in rows:
         return {"train": rest, **rows}, False
     mine = images.take(rest) if isinstance(images, Rows) else images[rest]
-    near_N, rng = groups(len(rest), near_links(mine)), np.random.default_rng(0)
+    near_N, rng = groups(len(rest), near_links(mine, near)), np.random.default_rng(0)
     if group_N is None:
         in_test = draw(labels_N[rest], k, TEST_FRACTION, rng, near_N)
     else:
@@ -372,7 +381,10 @@ def _splits(
             "without dividing one; add a test/ folder, or name smaller groups"
         )
     if not in_test.any() and np.rint(np.bincount(labels_N[rest]) * TEST_FRACTION).any():
-        raise FittingroomError(f"{path}: nearly all pictures are near copies of another, so no test set can be carved")
+        raise FittingroomError(
+            f"{path}: nearly all pictures are near copies of another, so no test set can be carved; a larger data.image_size may "
+            f"tell them apart (data.image_size=[30,400] keeps a strip), data.near sets how near is near (0: exact copies only)"
+        )
     if not in_test.any():
         raise FittingroomError(
             f"{path} has {len(rest)} pictures to train on, too few to carve a test set of {TEST_FRACTION:.0%} from; "
