@@ -79,17 +79,17 @@ def tune(
     images = place.load(data or recipe.data.name, recipe.data)
     model = with_sources(recipe.model, images.train.shape, len(images.classes))  # the same for all trials
     recipe = recipe.model_copy(update={"model": model})
-    refuse_too_few(
-        prepare(images, recipe.data)[1],
-        images.val is None,
-        "a search",
-        "hold out more (data.val_fraction), or add pictures",
-    )
     name = kept.name or f"{recipe.name}-{called(data or recipe.data.name)}"
     device = choose_device(place.device)
     workers, threads = sharing(device, place.launcher, place.at_once, settings.batch)
     search = Search(
         recipe, space, images, settings.objectives, settings.pruner, settings.batch, settings.seed, device, threads
+    )
+    refuse_too_few(
+        prepare(images, recipe.data)[1],
+        images.val is None,
+        "a search",
+        "hold out more (data.val_fraction), or add pictures",
     )
     launcher = choose_launcher(place.launcher, workers)
     storage = open_storage(kept.storage or journal(runs))

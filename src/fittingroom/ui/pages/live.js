@@ -43,7 +43,11 @@ for (const place of document.querySelectorAll("[data-live]")) {
 for (const place of document.querySelectorAll("[data-again]")) {
   setTimeout(() => location.replace(place.dataset.again), Number(place.dataset.after));
 }
-for (const select of document.querySelectorAll("[data-submit]")) select.onchange = () => select.form.requestSubmit();
+for (const select of document.querySelectorAll("[data-submit]")) {
+  select.onchange = () => select.form.requestSubmit();
+  // chosen before this script was there, or put back by the browser after Back
+  if (select.value !== (select.querySelector("[selected]") ?? select.options[0])?.value) select.onchange();
+}
 
 document.addEventListener("keydown", event => {
   const typing = event.target.closest?.("input, select, textarea, canvas");
