@@ -20,6 +20,7 @@ from pages import table, write_block
 from verdict_calibration import SEEDS, TRAIN, UNSEEN, rate, right_of
 
 from fittingroom.metrics.crossed import Estimate, detectable, estimate
+from fittingroom.spec.design import Design
 
 STUDIES, EACH, SEED_SD = (
     2000,
@@ -29,15 +30,15 @@ STUDIES, EACH, SEED_SD = (
 CLUSTERS = 300  # of unseen images
 
 
-def drawn(rng: np.random.Generator, size_G: np.ndarray, rho: float, difference: float) -> tuple[np.ndarray, np.ndarray]:
-    """What a study of two recipes finds (S,N), and the groups (N,) of its images."""
+def drawn(rng: np.random.Generator, size_G: np.ndarray, rho: float, difference: float) -> tuple[np.ndarray, Design]:
+    """What a study of two recipes finds (S,N), and the groups of its images."""
     groups_N = np.repeat(np.arange(len(size_G)), size_G)
 
     def shared(rows: int) -> np.ndarray:
         of_group, own = rng.normal(size=(rows, len(size_G))), rng.normal(size=(rows, len(groups_N)))
         return np.asarray(np.sqrt(rho) * of_group[:, groups_N] + np.sqrt(1 - rho) * own)
 
-    return difference + SEED_SD * rng.normal(size=(SEEDS, 1)) + shared(1) + shared(SEEDS), groups_N
+    return difference + SEED_SD * rng.normal(size=(SEEDS, 1)) + shared(1) + shared(SEEDS), Design(groups_N)
 
 
 def sizes(rng: np.random.Generator, groups: int, kind: str) -> np.ndarray:
@@ -93,7 +94,7 @@ def real(studies: int) -> list[list[str]]:
             chosen = rng.choice(large, groups, replace=False)
             mine = np.concatenate([rng.choice(np.flatnonzero(cluster_N == c), EACH, replace=False) for c in chosen])
             x_SN = (a_SN - b_SN)[:, mine]
-            knows.append(estimate(x_SN, np.repeat(np.arange(groups), EACH)))
+            knows.append(estimate(x_SN, Design(np.repeat(np.arange(groups), EACH))))
             careless.append(estimate(x_SN))
         rows.append([f"{groups}, real", "equal", "pictures that look alike", *compared(knows, careless), "–"])
     return rows

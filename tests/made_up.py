@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fittingroom.spec.design import ALONE, Design
 from fittingroom.spec.records import Cost, Environment, Epoch, Metrics, Scores, Structure
 
 ENVIRONMENT = Environment(
@@ -29,7 +30,7 @@ class Run:
     cost: Cost | None = None
     environment: Environment = ENVIRONMENT
     held_out: bool = True  # whether there are validation images
-    groups_N: np.ndarray | None = None
+    design: Design = ALONE
 
     @property
     def val_logits_NK(self) -> np.ndarray | None:

@@ -39,7 +39,7 @@ def test_what_no_model_can_know_is_not_known_once_groups_are_named(clinic: Path,
     comparison = honest.comparisons[0]
     assert comparison.groups == 8 and "come from 8 groups only" in comparison.verdict
     [run, _] = honest.stories[0].runs["readme-004-mlp"]
-    assert run.groups_N is not None and len(set(run.groups_N)) == run.data.n_test_groups == 8
+    assert run.design.groups_N is not None and len(set(run.design.groups_N)) == run.data.n_test_groups == 8
     assert run.recipe.data.group == "re:(p[0-9]+)_" and "groups (re:(p[0-9]+)_), none divided" in run.data.split
     page = honest.report().read_text()
     assert "none divided" in page and "design effect" in page
@@ -50,6 +50,6 @@ def test_cross_validation_holds_out_whole_groups(clinic: Path, tmp_path: Path) -
     recipe = read_recipe("readme-004-mlp", [*QUICK, "train.epochs=2", 'data.group="re:(p[0-9]+)_"'])
     found = cv([recipe], place, folds=3, data=str(clinic), seeds=(0,))
     [run] = found.stories[0].runs["readme-004-mlp"]
-    assert run.groups_N is not None and found.comparisons[0].groups == len(set(run.groups_N)) == 32
+    assert run.design.groups_N is not None and found.comparisons[0].groups == len(set(run.design.groups_N)) == 32
     fold_N = place.runs.study_arrays(found.study)["fold_N"]
-    assert all(len(set(fold_N[run.groups_N == group])) == 1 for group in np.unique(run.groups_N))
+    assert all(len(set(fold_N[run.design.groups_N == group])) == 1 for group in np.unique(run.design.groups_N))

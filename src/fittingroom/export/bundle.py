@@ -117,7 +117,7 @@ def _facts(
     """What the bundle says of itself; how good it is, from what its graph said of the test images."""
     k, right = len(run.data.classes), logits_NK.argmax(1) == labels_N
     sure = softmax(logits_NK.astype(np.float64) / t, axis=1).max(1) >= SURE_AT
-    low, high = proportion(right, run.groups_N)
+    low, high = proportion(right, run.design)
     said = scores(logits_NK, labels_N).model_dump()
     return BundleFacts(
         format=FORMAT,

@@ -172,7 +172,7 @@ def _accuracy_difference(a: Sequence[Evidence], b: Sequence[Evidence]) -> Estima
     """The paired difference of test accuracies."""
     right_a, right_b = (np.stack([ACCURACY.values(r.logits_NK, r.labels_N) for r in runs]) for runs in (a, b))
     i, j = paired([r.seed for r in a], [r.seed for r in b])
-    return estimate(right_a[i] - right_b[j], a[0].groups_N)
+    return estimate(right_a[i] - right_b[j], a[0].design)
 
 
 def _known_spread(measure: Statistic, trials: Trials, compared: bool) -> Spread:

@@ -10,6 +10,7 @@ import numpy as np
 from fittingroom.metrics.crossed import estimate
 from fittingroom.metrics.intervals import proportion
 from fittingroom.metrics.parts import Part, judge_parts
+from fittingroom.spec.design import ALONE, Design
 
 
 @dataclass(frozen=True)
@@ -54,12 +55,11 @@ class Confusion:
 
 
 def most_confused(
-    predicted_SN: np.ndarray, labels_N: np.ndarray, k: int, most: int = 4, groups_N: np.ndarray | None = None
+    predicted_SN: np.ndarray, labels_N: np.ndarray, k: int, most: int = 4, design: Design = ALONE
 ) -> list[Confusion]:
     """The most frequent confusions, by count; predictions of S seeds on the same N images of `k` classes.
 
-    The interval covers other seeds and other images (`crossed`), of other groups where `groups_N` numbers what belongs together;
-    with one seed it is Wilson's, over images alone.
+    The interval covers other seeds and other images (`crossed`), by their `design`; with one seed it is Wilson's, over images.
 
     >>> most_confused(np.array([[0, 1, 1, 1]]), np.array([0, 0, 0, 1]), 2)[0].count
     2.0
@@ -71,18 +71,13 @@ def most_confused(
         i, j = divmod(int(at), k)
         if off_KK[i, j] == 0:
             break
-        taken_SN, groups = (predicted_SN[:, labels_N == i] == j).astype(np.float64), some(groups_N, labels_N == i)
+        taken_SN, own = (predicted_SN[:, labels_N == i] == j).astype(np.float64), design.of(labels_N == i)
         if (taken_SN == taken_SN[0]).all():  # one seed, or seeds that agree on every image
-            low, high = proportion(taken_SN[0] > 0, groups)
+            low, high = proportion(taken_SN[0] > 0, own)
         else:
-            low, high = estimate(taken_SN, groups).interval()
+            low, high = estimate(taken_SN, own).interval()
         found.append(Confusion(i, j, float(off_KK[i, j]), float(taken_SN.mean()), max(0.0, low), min(1.0, high)))
     return found
-
-
-def some(groups_N: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
-    """The groups of these rows, where there are groups."""
-    return None if groups_N is None else groups_N[rows]
 
 
 def mean_confusion(predicted_SN: np.ndarray, labels_N: np.ndarray, k: int) -> np.ndarray:
@@ -130,7 +125,7 @@ def class_differences(
     right_b_SN: np.ndarray,
     labels_N: np.ndarray,
     classes: Sequence[str],
-    groups_N: np.ndarray | None = None,
+    design: Design = ALONE,
 ) -> list[Part]:
     """By how much A gets more of each class that occurs right than B (its recall), judged together.
 
@@ -140,5 +135,5 @@ def class_differences(
     """
     ahead_SN = right_a_SN.astype(float) - right_b_SN
     return judge_parts(
-        (classes[c], estimate(ahead_SN[:, labels_N == c], some(groups_N, labels_N == c))) for c in np.unique(labels_N)
+        (classes[c], estimate(ahead_SN[:, labels_N == c], design.of(labels_N == c))) for c in np.unique(labels_N)
     )

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fittingroom.metrics.scores import scores
+from fittingroom.spec.design import Design
 from fittingroom.spec.digest import digest
 from fittingroom.spec.records import Metrics, Scores
 from fittingroom.store import LoadedRun, RunFolder, load_run
@@ -31,12 +32,12 @@ def _together(recipe: str, folds: Sequence[LoadedRun], fold_N: np.ndarray) -> Lo
     spec = first.recipe.data
     logits_NK = np.zeros((len(fold_N), first.logits_NK.shape[1]), np.float32)
     labels_N = np.zeros(len(fold_N), np.int64)
-    groups_N = None if first.groups_N is None else np.zeros(len(fold_N), np.int64)
+    groups_N = None if first.design.groups_N is None else np.zeros(len(fold_N), np.int64)
     for run in folds:
         mine = fold_N == run.recipe.data.fold
         logits_NK[mine], labels_N[mine] = run.logits_NK, run.labels_N
-        if groups_N is not None:
-            groups_N[mine] = run.groups_N
+        if groups_N is not None and run.design.groups_N is not None:
+            groups_N[mine] = run.design.groups_N
     metrics = [run.metrics for run in folds]
     return LoadedRun(
         folder=first.folder,
@@ -67,7 +68,7 @@ def _together(recipe: str, folds: Sequence[LoadedRun], fold_N: np.ndarray) -> Lo
         val_logits_NK=first.val_logits_NK,
         val_labels_N=first.val_labels_N,
         cost=next((run.cost for run in folds if run.cost), None),
-        groups_N=groups_N,
+        design=Design(groups_N, fold_N),
     )
 
 

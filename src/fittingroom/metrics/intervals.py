@@ -10,6 +10,7 @@ import numpy as np
 from scipy import stats
 
 from fittingroom.metrics.crossed import estimate
+from fittingroom.spec.design import ALONE, Design
 
 Values = Sequence[float] | np.ndarray
 FEW_SEEDS = 5  # with fewer, a spread of its own says too little: three values can lie close together by luck
@@ -27,23 +28,23 @@ def wilson(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
     return _score_interval(successes, n, float(stats.norm.ppf((1 + level) / 2)))
 
 
-def proportion(right_N: np.ndarray, groups_N: np.ndarray | None = None, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's interval of the share of `right_N` (N,) bool; where images belong together, of as many as they are worth.
+def proportion(right_N: np.ndarray, design: Design = ALONE, level: float = 0.95) -> tuple[float, float]:
+    """Wilson's interval of the share of `right_N` (N,) bool, of as many images as these are worth by their `design`.
 
     They are worth N over their design effect (Kish 1965; Korn & Graubard 1998): as many as there are groups where images of a
     group are alike. Student's t for the few groups takes the normal's place.
 
     >>> alone = proportion(np.array([True, True, False, True]))
-    >>> pairs = proportion(np.array([True, True, False, False]), np.array([0, 0, 1, 1]))
+    >>> pairs = proportion(np.array([True, True, False, False]), Design(groups_N=np.array([0, 0, 1, 1])))
     >>> alone == wilson(3, 4), pairs[1] - pairs[0] > 0.9
     (True, True)
     """
     n, right = len(right_N), float(np.sum(right_N))
-    if groups_N is None or not n or len(np.unique(groups_N)) == n:
+    if not n or (not design.folds and design.groups in (0, n)):
         return wilson(int(right), n, level)
-    e = estimate(np.asarray(right_N, np.float64)[None], groups_N)
+    e = estimate(np.asarray(right_N, np.float64)[None], design)
     p = right / n
-    worth = float(e.groups)  # all alike: nothing shows that images of a group are worth more than one
+    worth = e.units / e.shared  # all alike: nothing shows that images of a group are worth more than one
     if 0 < p < 1:
         worth = min(float(n), p * (1 - p) / e.error**2) if e.error else float(n)
     return _score_interval(p * worth, worth, _t(level, e.df))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fittingroom.metrics.crossed import Estimate, estimate, holm
+from fittingroom.spec.design import ALONE, Design
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,11 @@ def judge_pairs(
     names: Sequence[tuple[str, str]],
     values_SN: Mapping[str, np.ndarray],
     seeds: Mapping[str, Sequence[int]],
-    groups_N: np.ndarray | None = None,
+    design: Design = ALONE,
 ) -> list[Judged]:
     """Judge each pair of `names` by what every seed gives every image (S,N), of which more is better.
 
-    `groups_N` numbers the images that belong together.
+    `design` says what the images share.
 
     >>> values = {"a": np.ones((2, 4)), "b": np.zeros((2, 4))}
     >>> judge_pairs([("b", "a")], values, {"a": [0, 1], "b": [0, 1]})[0].better
@@ -56,12 +57,12 @@ def judge_pairs(
     found = []
     for a, b in names:
         i, j = paired(seeds[a], seeds[b])
-        e = estimate(values_SN[a][i] - values_SN[b][j], groups_N)
+        e = estimate(values_SN[a][i] - values_SN[b][j], design)
         if e.mean < 0:  # on the seeds that both have, the order can be another than on all seeds
             found.append((b, a, j, i, replace(e, mean=-e.mean)))
         else:
             found.append((a, b, i, j, e))
     return [
-        Judged(a, b, i, j, e, *e.interval(level), level, p, resolved=e.seeds > 1 and p < 0.05)
+        Judged(a, b, i, j, e, *e.interval(level), level, p, resolved=(e.seeds > 1 or e.folds > 1) and p < 0.05)
         for (a, b, i, j, e), (p, level) in zip(found, holm([e.p for *_, e in found]), strict=True)
     ]

@@ -11,7 +11,7 @@ from scipy import stats
 from scipy.special import softmax
 
 from fittingroom.metrics.calibration import calibration_error, temperature
-from fittingroom.metrics.classes import class_differences, confused_within, look_alikes, mean_confusion, some, within
+from fittingroom.metrics.classes import class_differences, confused_within, look_alikes, mean_confusion, within
 from fittingroom.metrics.crossed import estimate
 from fittingroom.metrics.intervals import own_spread, welch
 from fittingroom.metrics.metric import ACCURACY
@@ -72,7 +72,7 @@ def calibrated(runs: Sequence[Tested]) -> Calibrated:
         seeds=len(runs),
         confidence=float(sure_SN.mean()),
         accuracy=float(right_SN.mean()),
-        excess=estimate(sure_SN - right_SN, runs[0].groups_N).interval(),
+        excess=estimate(sure_SN - right_SN, runs[0].design).interval(),
         ece=float(np.mean([calibration_error(r.logits_NK, r.labels_N) for r in runs])),
         ece_mass=float(np.mean([calibration_error(r.logits_NK, r.labels_N, equal="mass") for r in runs])),
         temperature=float(np.exp(np.mean(np.log(known)))) if known else None,
@@ -116,11 +116,11 @@ def against(a: Side, b: Side, classes: Sequence[str]) -> list[Sentence]:
     by_class: list[Sentence] = []
     i, j = paired([r.seed for r in a.runs], [r.seed for r in b.runs])
     if len(i) > 1:
-        labels_N, groups_N = a.runs[0].labels_N, a.runs[0].groups_N
+        labels_N, design = a.runs[0].labels_N, a.runs[0].design
         said_a = np.stack([a.runs[k].logits_NK.argmax(1) for k in i])
         said_b = np.stack([b.runs[k].logits_NK.argmax(1) for k in j])
         told.append(_look_alikes(a, said_a, b, said_b, labels_N, classes))
-        parts = class_differences(said_a == labels_N, said_b == labels_N, labels_N, classes, groups_N)
+        parts = class_differences(said_a == labels_N, said_b == labels_N, labels_N, classes, design)
         by_class = [Sentence(a.name, "classes", parts_words(parts, a.name, b.name, "classes", "at"), parts)]
     return [*by_class, *(Sentence(a.name, topic, text) for topic, text in filter(None, told))]
 
@@ -191,7 +191,7 @@ def _look_alikes(
     if not pairs:
         return None
     taken_a, taken_b = (confused_within(said, labels_N, pairs) for said in (said_a_SN, said_b_SN))
-    difference = estimate(taken_a - taken_b, some(a.runs[0].groups_N, within(labels_N, pairs)))
+    difference = estimate(taken_a - taken_b, a.runs[0].design.of(within(labels_N, pairs)))
     shares = f"{100 * taken_a.mean():.1f} against {100 * taken_b.mean():.1f} % of their images"
     figures = f"{shares}, {_points(difference.mean, difference.interval())}"
     names = ", ".join(f"{classes[i]}/{classes[j]}" for i, j in pairs)

@@ -12,6 +12,7 @@ from fittingroom.metrics.crossed import estimate
 from fittingroom.metrics.pairs import Judged, judge_pairs
 from fittingroom.metrics.parts import Part, judge_parts, parts_words
 from fittingroom.metrics.words import LUCK
+from fittingroom.spec.design import ALONE, Design
 from fittingroom.spec.records import Record
 from fittingroom.store import LoadedRun
 
@@ -56,7 +57,7 @@ class RobustRun:
     kinds: tuple[str, ...]
     said_CSN: np.ndarray
     labels_N: np.ndarray
-    groups_N: np.ndarray | None = None  # numbers of what belongs together
+    design: Design = ALONE
 
     def right_CN(self) -> np.ndarray:
         """For each kind and image the share of its five harmed versions that are classified rightly (C,N)."""
@@ -66,17 +67,17 @@ class RobustRun:
 def compare_robustness(runs: Mapping[str, Sequence[RobustRun]]) -> Robustness:
     """Rows (most robust first) and pairs, judged like test accuracy: seeds and images crossed, Holm over the pairs."""
     first = next(iter(runs.values()))[0]
-    kinds, groups_N = first.kinds, first.groups_N
+    kinds, design = first.kinds, first.design
     right_SCN = {name: np.stack([run.right_CN() for run in group]) for name, group in runs.items()}
     right = {name: values.mean(1) for name, values in right_SCN.items()}
     rows = sorted((_row(name, group, right[name]) for name, group in runs.items()), key=lambda r: -r.mean)
     ranked = list(combinations([row.recipe for row in rows], 2))
     seeds = {name: [run.seed for run in group] for name, group in runs.items()}
-    return rows, [_pair(judged, kinds, right_SCN, groups_N) for judged in judge_pairs(ranked, right, seeds, groups_N)]
+    return rows, [_pair(judged, kinds, right_SCN, design) for judged in judge_pairs(ranked, right, seeds, design)]
 
 
 def _row(name: str, group: Sequence[RobustRun], right_SN: np.ndarray) -> Robust:
-    whole = estimate(right_SN, group[0].groups_N)
+    whole = estimate(right_SN, group[0].design)
     accuracy_CS = np.mean([(run.said_CSN == run.labels_N).mean(2) for run in group], axis=0)
     low, high = whole.interval()
     return Robust(
@@ -91,12 +92,10 @@ def _row(name: str, group: Sequence[RobustRun], right_SN: np.ndarray) -> Robust:
     )
 
 
-def _pair(
-    judged: Judged, kinds: Sequence[str], right_SCN: Mapping[str, np.ndarray], groups_N: np.ndarray | None
-) -> RobustPair:
+def _pair(judged: Judged, kinds: Sequence[str], right_SCN: Mapping[str, np.ndarray], design: Design) -> RobustPair:
     better, worse, difference = judged.better, judged.worse, judged.estimate.mean
     ahead_SCN = right_SCN[better][judged.better_runs] - right_SCN[worse][judged.worse_runs]
-    parts = judge_parts((kind, estimate(ahead_SCN[:, c], groups_N)) for c, kind in enumerate(kinds))
+    parts = judge_parts((kind, estimate(ahead_SCN[:, c], design)) for c, kind in enumerate(kinds))
     interval = f"[{100 * judged.low:+.2f}, {100 * judged.high:+.2f}]"
     figures = f"by {100 * difference:.2f} points of mean corruption accuracy {interval}"
     if judged.resolved:
@@ -147,5 +146,5 @@ def _stressed(run: LoadedRun) -> RobustRun | None:
         kinds=kinds,
         said_CSN=found["said"],
         labels_N=found["labels"],
-        groups_N=run.groups_N,
+        design=run.design,
     )

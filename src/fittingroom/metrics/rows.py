@@ -47,6 +47,8 @@ class Pair(Record):
     seeds: int
     images: int
     groups: int = 0  # that the images belong to; 0: each is alone
+    folds: int = 0  # of a cross-validation: every training counts, and what a training set brings
+    images_needed: int | None = None  # of a cross-validation, in all, for 80 % power; None: resolved, or no difference
     groups_needed: int | None = None  # in all, with these seeds, for 80 % power; None: resolved, no groups, or far more
     seeds_needed: int | None  # for 80 % power; None: resolved already, or the test set is the limit
     limit: str  # "", "seeds" or "test set": what stands in the way

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from pydantic import computed_field
 
-from fittingroom.metrics.crossed import detectable, estimate, groups_needed, seeds_needed
+from fittingroom.metrics.crossed import detectable, estimate, groups_needed, images_needed, seeds_needed
 from fittingroom.metrics.intervals import proportion
 from fittingroom.metrics.mcnemar import mcnemar
 from fittingroom.metrics.metric import ACCURACY, METRICS, Metric, metric
@@ -18,6 +18,7 @@ from fittingroom.metrics.pairs import Judged, judge_pairs
 from fittingroom.metrics.rows import Pair, Row
 from fittingroom.metrics.statistic import Trained
 from fittingroom.metrics.words import no_better, sentences, table
+from fittingroom.spec.design import Design
 from fittingroom.spec.errors import FittingroomError, unknown
 from fittingroom.spec.records import Cost, Environment, Record
 
@@ -70,7 +71,7 @@ class Evidence(Trained, Protocol):
     @property
     def labels_N(self) -> np.ndarray: ...
     @property
-    def groups_N(self) -> np.ndarray | None: ...
+    def design(self) -> Design: ...
     @property
     def environment(self) -> Environment: ...
     @property
@@ -108,7 +109,7 @@ def compare(
     if not names:
         raise FittingroomError(f"no finished run with a test score on {dataset}; see: fittingroom runs")
     by_name = {name: sorted((e for e in evidence if e.name == name), key=lambda e: e.seed) for name in names}
-    sign, groups_N = 1 if by.larger_is_better else -1, evidence[0].groups_N
+    sign, design = 1 if by.larger_is_better else -1, evidence[0].design
     values = {name: np.stack([by.values(e.logits_NK, e.labels_N) for e in runs]) for name, runs in by_name.items()}
     rows = sorted((_row(name, by_name[name], values[name], by) for name in names), key=lambda r: -sign * r.score)
     ranked = [pair for pair in combinations((r.recipe for r in rows), 2) if question.against in ("", *pair)]
@@ -117,19 +118,19 @@ def compare(
         ranked,
         {name: sign * of_name for name, of_name in values.items()},
         {name: [e.seed for e in runs] for name, runs in by_name.items()},
-        groups_N,
+        design,
     )
     pairs = tuple(_pair(j, by_name, EFFECT if effect is None else effect) for j in judged)
     return Comparison(
         dataset=dataset,
         metric=by.name,
         images=len(evidence[0].labels_N),
-        groups=0 if groups_N is None else len(np.unique(groups_N)),
+        groups=design.groups,
         rows=tuple(rows),
         pairs=pairs,
         sentences=(
             *sentences(dataset, rows, pairs, by, question.against, on),
-            *_few_groups(groups_N, on),
+            *_few_groups(design.groups, on),
             *no_better(rows, by, yardstick),
         ),
         yardstick=yardstick,
@@ -137,9 +138,8 @@ def compare(
     )
 
 
-def _few_groups(groups_N: np.ndarray | None, on: str) -> tuple[str, ...]:
+def _few_groups(n: int, on: str) -> tuple[str, ...]:
     """What so few groups can show, in words."""
-    n = 0 if groups_N is None else len(np.unique(groups_N))
     if not 0 < n < FEW_GROUPS:
         return ()
     return (
@@ -149,11 +149,11 @@ def _few_groups(groups_N: np.ndarray | None, on: str) -> tuple[str, ...]:
 
 
 def _row(name: str, runs: Sequence[Evidence], values_SN: np.ndarray, metric: Metric) -> Row:
-    groups_N = runs[0].groups_N
-    whole = estimate(values_SN, groups_N)
+    design = runs[0].design
+    whole = estimate(values_SN, design)
     low, high = whole.interval()
     if len(runs) == 1 and metric.name == ACCURACY.name:
-        low, high = proportion(values_SN[0] > 0, groups_N)
+        low, high = proportion(values_SN[0] > 0, design)
     if metric.scale == 100.0:  # a fraction
         low, high = max(0.0, low), min(1.0, high)
 
@@ -204,7 +204,7 @@ def _pair(judged: Judged, runs: Mapping[str, Sequence[Evidence]], effect: float)
     needed = None if resolved else seeds_needed(e, level)
     if needed is not None and needed <= e.seeds:  # the luck of this draw; the least honest answer is "a few more"
         needed = e.seeds + 1
-    known = e.seeds > 1
+    known = e.seeds > 1 or e.folds > 1
     wanted_groups = groups_needed(e, level) if known and not resolved else None
     return Pair(
         better=judged.better,
@@ -220,6 +220,8 @@ def _pair(judged: Judged, runs: Mapping[str, Sequence[Evidence]], effect: float)
         seeds=e.seeds,
         images=e.images,
         groups=e.groups,
+        folds=e.folds,
+        images_needed=None if resolved else images_needed(e, level),
         groups_needed=None if wanted_groups is None else max(wanted_groups, e.groups + 1),
         seeds_needed=needed,
         limit="" if resolved else "seeds" if not known or needed or not e.images_dominate else "test set",

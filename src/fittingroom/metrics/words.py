@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from fittingroom.metrics.crossed import MOST_SEEDS
 from fittingroom.metrics.metric import ACCURACY, Metric
@@ -33,7 +33,7 @@ def sentences(
     if len(rows) == 1:
         interval = f"95 % interval {metric.show(best.score_low)} to {metric.show(best.score_high)}{metric.unit}"
         others = f"{on} images of other groups" if best.design_effect is not None else f"other {on} images"
-        scope = "" if len(best.seeds) > 1 else f", which covers {others} but not other seeds"
+        scope = "" if len(best.seeds) > 1 or on != "test" else f", which covers {others} but not other seeds"
         return (f"{best.recipe} gets {score} on {dataset}; {interval}{scope}.",)
     if against:
         own = next(row for row in rows if row.recipe == against)
@@ -80,6 +80,8 @@ def pair_sentence(pair: Pair, metric: Metric = ACCURACY, on: str = "test") -> st
     )
     if pair.resolved:
         return f"{pair.better} beats {pair.worse} by {steps(pair.difference)} {interval}, a real difference; {images}."
+    if pair.folds:
+        return f"{_of_folds(pair, steps, interval)}; {images}."
     if pair.seeds == 1:
         of_these = ""
         if pair.mcnemar:  # which takes images for independent
@@ -113,6 +115,26 @@ def pair_sentence(pair: Pair, metric: Metric = ACCURACY, on: str = "test") -> st
     return (
         f"{pair.better} against {pair.worse}: the difference of {steps(pair.difference)} {interval} is not resolved: "
         f"{settle}; {images}."
+    )
+
+
+def _of_folds(pair: Pair, steps: Callable[[float], str], interval: str) -> str:
+    """What a cross-validation leaves open, and what would settle it: pictures, for every training counts already."""
+    settle = (
+        f"about {pair.images_needed:,} pictures would settle it"
+        if pair.images_needed
+        else "there is no difference to settle"
+    )
+    if pair.images_needed and pair.groups_needed:
+        settle = f"about {pair.groups_needed:,} groups, or {pair.images_needed:,} pictures, would settle it"
+    shown = (
+        f"; {pair.folds} folds of {pair.images:,} show a difference from {steps(pair.detectable)} on"
+        if pair.detectable
+        else ""
+    )
+    return (
+        f"{pair.better} against {pair.worse}: the difference of {steps(pair.difference)} {interval} is not resolved: {settle} "
+        f"(80 % power){shown}"
     )
 
 

@@ -20,8 +20,7 @@ COLUMNS = 50  # of its picture
 
 def confusions(story: Story, recipe: str) -> list[Confusion]:
     """The most frequent confusions of a recipe over its seeds."""
-    groups_N = story.any_run.groups_N
-    return most_confused(story.predicted(recipe), story.labels_N, len(story.data.classes), groups_N=groups_N)
+    return most_confused(story.predicted(recipe), story.labels_N, len(story.data.classes), design=story.any_run.design)
 
 
 def confusion_words(story: Story, c: Confusion) -> str:

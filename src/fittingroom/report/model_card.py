@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fittingroom.metrics.classes import most_confused, some
+from fittingroom.metrics.classes import most_confused
 from fittingroom.metrics.intervals import proportion
 from fittingroom.metrics.metric import ACCURACY
 from fittingroom.metrics.robustness import robustness
@@ -28,11 +28,11 @@ def model_card(run: LoadedRun, facts: BundleFacts, parity: Parity, *, about: str
     for c in np.unique(run.labels_N):
         mine = run.labels_N == c
         right, n = int((said[mine] == c).sum()), int(mine.sum())
-        low, high = proportion(said[mine] == c, some(run.groups_N, mine))
+        low, high = proportion(said[mine] == c, run.design.of(mine))
         by_class.append({"name": facts.classes[c], "share": right / n, "low": low, "high": high, "n": n})
     confusions = [
         {"true": facts.classes[c.true], "predicted": facts.classes[c.predicted], "share": c.share, "low": c.low, "high": c.high}
-        for c in most_confused(said[None], run.labels_N, k, groups_N=run.groups_N)
+        for c in most_confused(said[None], run.labels_N, k, design=run.design)
     ]  # fmt: skip
     stood = robustness({run.name: [run]})
     robust = stood[0][0] if stood else None

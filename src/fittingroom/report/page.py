@@ -291,6 +291,11 @@ def _sizes(story: Story) -> str:
 
 def _covers(story: Story) -> str:
     """What the intervals speak about."""
+    if story.any_run.design.folds:
+        return (
+            "The 95 % intervals cover other pictures like these, and networks that are trained on as many others like these; "
+            "every training counts (Nadeau & Bengio 2003)."
+        )
     if min(len(row.seeds) for row in story.comparison.rows) > 1:
         return f"The 95 % intervals cover other seeds and other {story.comparison.on} images."
     return f"The intervals of a single seed cover other {story.comparison.on} images, but not other seeds."

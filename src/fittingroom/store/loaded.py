@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fittingroom.spec.design import ALONE, Design
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.records import Cost, DataFacts, Environment, Epoch, Metrics, Structure
@@ -29,7 +30,7 @@ class LoadedRun:
     val_logits_NK: np.ndarray | None  # of the validation images; None where nothing was held out
     val_labels_N: np.ndarray | None
     cost: Cost | None
-    groups_N: np.ndarray | None = None  # of the test images: those of one number succeed and fail together
+    design: Design = ALONE  # what the test images share
 
     @property
     def name(self) -> str:
@@ -57,5 +58,5 @@ def load_run(folder: RunFolder) -> LoadedRun:
         val_logits_NK=val[0] if val else None,
         val_labels_N=val[1] if val else None,
         cost=folder.cost,
-        groups_N=folder.test_groups(),
+        design=Design(groups_N=folder.test_groups()),
     )

@@ -14,6 +14,7 @@ from fittingroom.metrics.intervals import proportion
 from fittingroom.metrics.metric import LOG_LOSS, right
 from fittingroom.report import charts, theme
 from fittingroom.spec.changes import PROSE, inline, plain
+from fittingroom.spec.design import Design
 from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.records import DataFacts, Environment, Epoch, Metrics
 from fittingroom.store import RunFolder
@@ -139,9 +140,10 @@ def _end(m: Metrics, run: RunFolder, recipe: Recipe) -> Iterator[tuple[str, floa
     on = "held_out" if recipe.data.folds and recipe.data.fold_is == "test" else "test"  # a fold is no test set
     said = run.predictions("test") if m.test else None
     if m.test and said:
-        low, high = proportion(right(*said) > 0, run.test_groups())
+        design = Design(groups_N=run.test_groups())
+        low, high = proportion(right(*said) > 0, design)
         yield from ((f"{on}/accuracy", m.test.accuracy), (f"{on}/accuracy_low", low), (f"{on}/accuracy_high", high))
-        low, high = estimate(LOG_LOSS.values(*said)[None], run.test_groups()).interval()
+        low, high = estimate(LOG_LOSS.values(*said)[None], design).interval()
         yield from ((f"{on}/loss", m.test.loss), (f"{on}/loss_low", low), (f"{on}/loss_high", high))
         yield f"{on}/ece", m.test.ece
     if m.test_averaged:

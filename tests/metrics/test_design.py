@@ -1,4 +1,4 @@
-"""Images that belong together: the interval knows it, against oracles and studies whose truth is known."""
+"""What images share, groups or folds: the interval knows it, against oracles and studies whose truth is known."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from fittingroom.metrics.classes import class_differences, most_confused
 from fittingroom.metrics.crossed import estimate, groups_needed, power
 from fittingroom.metrics.intervals import proportion, wilson
 from fittingroom.metrics.verdict import compare
+from fittingroom.spec.design import ALONE, Design
 
 
-def drawn(rng: np.random.Generator, size_G: np.ndarray, rho: float, seeds: int = 3) -> tuple[np.ndarray, np.ndarray]:
+def drawn(rng: np.random.Generator, size_G: np.ndarray, rho: float, seeds: int = 3) -> tuple[np.ndarray, Design]:
     """Differences (S,N) of equals, of which a share `rho` belongs to the groups; and the groups."""
     groups_N = np.repeat(np.arange(len(size_G)), size_G)
     n, g = len(groups_N), len(size_G)
@@ -24,28 +25,28 @@ def drawn(rng: np.random.Generator, size_G: np.ndarray, rho: float, seeds: int =
         of_group = rng.normal(size=(rows, g))[:, groups_N]
         return np.asarray(np.sqrt(rho) * of_group + np.sqrt(1 - rho) * rng.normal(size=(rows, n)))
 
-    return noise(1) + noise(seeds), groups_N
+    return noise(1) + noise(seeds), Design(groups_N)
 
 
 @given(st.integers(2, 12), st.integers(2, 6), st.integers(1, 4), st.integers(0, 10))
 def test_equal_groups_are_their_means(g: int, size: int, seeds: int, seed: int) -> None:
-    x_SN, groups_N = drawn(np.random.default_rng(seed), np.full(g, size), 0.5, seeds)
-    mine, of_means = estimate(x_SN, groups_N), estimate(x_SN.reshape(seeds, g, size).mean(2))
+    x_SN, design = drawn(np.random.default_rng(seed), np.full(g, size), 0.5, seeds)
+    mine, of_means = estimate(x_SN, design), estimate(x_SN.reshape(seeds, g, size).mean(2))
     assert mine.groups == g and mine.images == g * size and mine.df == pytest.approx(g - 1)
     np.testing.assert_allclose([mine.mean, *mine.interval(), mine.p], [of_means.mean, *of_means.interval(), of_means.p])
 
 
 def test_alone_images_are_what_they_were() -> None:
     x_SN = np.random.default_rng(0).normal(size=(3, 50))
-    alone, plain = estimate(x_SN, np.random.default_rng(1).permutation(50)), estimate(x_SN)
+    alone, plain = estimate(x_SN, Design(np.random.default_rng(1).permutation(50))), estimate(x_SN)
     assert alone == plain and plain.groups == 0 and plain.design_effect == 1
 
 
 def test_one_seed_is_a_cluster_robust_mean() -> None:
     """Of groups of one size, where every such estimator is the same: statsmodels' with its correction for few groups."""
-    x_SN, groups_N = drawn(np.random.default_rng(3), np.full(12, 5), 0.6, 1)
-    fit = sm.OLS(x_SN[0], np.ones(60)).fit(cov_type="cluster", cov_kwds={"groups": groups_N})
-    assert estimate(x_SN, groups_N).error == pytest.approx(float(fit.bse[0]))
+    x_SN, design = drawn(np.random.default_rng(3), np.full(12, 5), 0.6, 1)
+    fit = sm.OLS(x_SN[0], np.ones(60)).fit(cov_type="cluster", cov_kwds={"groups": design.groups_N})
+    assert estimate(x_SN, design).error == pytest.approx(float(fit.bse[0]))
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.8])
@@ -72,8 +73,8 @@ def test_few_unlike_groups_deserve_fewer_degrees_of_freedom() -> None:
 
 
 def test_more_groups_would_settle_it() -> None:
-    x_SN, groups_N = drawn(np.random.default_rng(0), np.full(12, 10), 0.8, 8)
-    e = estimate(x_SN + 0.6, groups_N)
+    x_SN, design = drawn(np.random.default_rng(0), np.full(12, 10), 0.8, 8)
+    e = estimate(x_SN + 0.6, design)
     needed = groups_needed(e)
     assert needed and power(e, e.mean, 8, units=needed) >= 0.8 > power(e, e.mean, 8, units=needed - 1)
     assert groups_needed(estimate(x_SN + 0.6)) is None
@@ -82,17 +83,17 @@ def test_more_groups_would_settle_it() -> None:
 def test_a_share_is_worth_its_groups() -> None:
     groups_N = np.repeat(np.arange(20), 10)
     together = np.repeat(np.arange(20) % 2 == 0, 10)  # each group all right or all wrong
-    low, high = proportion(together, groups_N)
+    low, high = proportion(together, Design(groups_N))
     assert high - low > 0.4 and low < 0.5 < high  # twenty answers, not two hundred
     mixed = np.tile(np.arange(10) % 2 == 0, 20)  # each group half right: no wider than of independent images
-    assert proportion(mixed, groups_N)[0] >= wilson(100, 200)[0] - 0.01
-    assert proportion(np.ones(200, bool), groups_N)[0] == pytest.approx(wilson(20, 20)[0], abs=0.05)
+    assert proportion(mixed, Design(groups_N))[0] >= wilson(100, 200)[0] - 0.01
+    assert proportion(np.ones(200, bool), Design(groups_N))[0] == pytest.approx(wilson(20, 20)[0], abs=0.05)
 
 
-def runs(name: str, right_SN: np.ndarray, groups_N: np.ndarray | None) -> list[Run]:
+def runs(name: str, right_SN: np.ndarray, design: Design) -> list[Run]:
     labels_N = np.zeros(right_SN.shape[1], np.int64)
     return [
-        Run(name, s, np.stack([right, 1 - right], 1).astype(float), labels_N, groups_N=groups_N)
+        Run(name, s, np.stack([right, 1 - right], 1).astype(float), labels_N, design=design)
         for s, right in enumerate(right_SN)
     ]
 
@@ -102,8 +103,8 @@ def test_the_verdict_knows_and_says_it() -> None:
     groups_N = np.repeat(np.arange(8), 25)
     a = np.repeat(np.arange(8) < 7, 25)[None] & (rng.random((3, 200)) < 0.98)
     b = np.repeat(np.arange(8) < 5, 25)[None] & (rng.random((3, 200)) < 0.98)
-    evidence = [*runs("a", a, groups_N), *runs("b", b, groups_N)]
-    found, careless = compare("x", evidence), compare("x", [*runs("a", a, None), *runs("b", b, None)])
+    evidence = [*runs("a", a, Design(groups_N)), *runs("b", b, Design(groups_N))]
+    found, careless = compare("x", evidence), compare("x", [*runs("a", a, ALONE), *runs("b", b, ALONE)])
     assert careless.pairs[0].resolved and not found.pairs[0].resolved
     assert found.groups == found.pairs[0].groups == 8 and found.rows[0].design_effect > 5
     assert "groups of test images would settle it, no number of seeds would" in found.verdict
@@ -116,8 +117,66 @@ def test_the_verdict_knows_and_says_it() -> None:
 def test_classes_and_confusions_know_it() -> None:
     groups_N, labels_N = np.repeat(np.arange(12), 10), np.repeat(np.arange(12) % 2, 10)
     ahead = np.repeat((np.arange(12) < 4).astype(float), 10)[None].repeat(2, 0)
-    told, careless = (class_differences(ahead, 0 * ahead, labels_N, "xy", g) for g in (groups_N, None))
+    told, careless = (class_differences(ahead, 0 * ahead, labels_N, "xy", g) for g in (Design(groups_N), ALONE))
     assert all(a.high - a.low > 2 * (b.high - b.low) for a, b in zip(told, careless, strict=True))
     taken = np.where(ahead[:1] > 0, 1 - labels_N, labels_N).astype(int)
-    wide, narrow = (most_confused(taken, labels_N, 2, groups_N=g)[0] for g in (groups_N, None))
+    wide, narrow = (most_confused(taken, labels_N, 2, design=g)[0] for g in (Design(groups_N), ALONE))
     assert wide.share == narrow.share and wide.high - wide.low > 1.5 * (narrow.high - narrow.low)
+
+
+# ---------------------------------------------------------------- folds
+
+
+FOLDS = Design(folds_N=np.arange(300) % 5)
+
+
+def cross_validated(rng: np.random.Generator, seeds: int, luck: float, ahead: float = 0.0) -> np.ndarray:
+    """Differences (S,300) of a cross-validation in five parts, with `luck` of the training set that all parts share."""
+    images, trainings = 0.35 * rng.normal(size=300), 0.02 * rng.normal(size=(seeds, 5))[:, np.arange(300) % 5]
+    return ahead + luck * rng.normal() + images + trainings + 0.2 * rng.normal(size=(seeds, 300))
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_a_cross_validation_answers_for_its_training_set(seeds: int) -> None:
+    rng = np.random.default_rng(0)
+    luck = np.sqrt((0.35**2 + 0.2**2 / seeds) / 300 * 1.25)  # as much as Nadeau and Bengio reckon with
+    found = [estimate(cross_validated(rng, seeds, luck), FOLDS) for _ in range(500)]
+    covered = np.mean([e.interval()[0] <= 0 <= e.interval()[1] for e in found])
+    assert 0.93 <= covered <= 0.99
+    ideal = 1.96 * np.std([e.mean for e in found])
+    assert np.median([np.diff(e.interval())[0] / 2 for e in found]) < 1.3 * ideal
+    assert all(e.folds == 5 and e.seeds == seeds for e in found)
+
+
+def test_one_part_in_which_training_failed_widens_it() -> None:
+    x_SN = cross_validated(np.random.default_rng(0), 1, 0.0, 0.2)
+    fine = estimate(x_SN, FOLDS)
+    x_SN[:, np.arange(300) % 5 == 0] -= 1.0
+    failed = estimate(x_SN, FOLDS)
+    assert fine.p < 0.05 and failed.error > 3 * fine.error and failed.p > 0.3
+
+
+def test_folds_of_groups_count_groups() -> None:
+    groups_N = np.repeat(np.arange(30), 10)
+    fold_N = groups_N % 5
+    alike = np.repeat(np.random.default_rng(0).normal(size=30), 10)[None]
+    grouped, careless = estimate(alike, Design(groups_N, fold_N)), estimate(alike, Design(folds_N=fold_N))
+    assert grouped.groups == 30 and grouped.folds == 5 and grouped.error > 2 * careless.error
+    assert grouped.design_effect == pytest.approx((grouped.error / careless.error) ** 2)
+
+
+def test_one_seed_of_five_folds_is_an_answer() -> None:
+    rng = np.random.default_rng(0)
+    good, bad, near = (rng.random((1, 300)) < share for share in (0.95, 0.6, 0.93))
+    evidence = [
+        run for name, right in (("good", good), ("bad", bad), ("near", near)) for run in runs(name, right, FOLDS)
+    ]
+    found = compare("x", evidence, on="held-out")
+    by_names = {frozenset((p.better, p.worse)): p for p in found.pairs}
+    assert by_names[frozenset(("good", "bad"))].resolved and not by_names[frozenset(("good", "near"))].resolved
+    open_ = by_names[frozenset(("good", "near"))]
+    assert open_.folds == 5 and open_.images_needed and open_.images_needed > 300 and open_.seeds_needed is None
+    assert "pictures would settle it (80 % power); 5 folds of 300 show a difference from" in found.verdict
+    assert "one seed cannot tell" not in found.verdict and "McNemar" not in found.verdict
+    perfect = compare("x", runs("perfect", np.ones((1, 300), bool), FOLDS), on="held-out").rows[0]
+    assert perfect.score_high == 1 and 0.95 < perfect.score_low < 0.985  # three hundred, worth a hundred and thirty
