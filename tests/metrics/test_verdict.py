@@ -268,3 +268,12 @@ def test_a_model_that_is_no_better_than_the_largest_class_is_called_so() -> None
     assert not any(sentence.startswith("good is no") for sentence in found.sentences)
     assert compare("x", [*lazy, *good], Question("balanced_accuracy")).yardstick == 0.5
     assert compare("x", [*lazy, *good], Question("log_loss")).yardstick is None
+
+
+def test_a_metric_that_cannot_tell_models_apart_is_refused() -> None:
+    run = Run("a", 0, np.eye(3)[[0, 1, 2]], np.array([0, 1, 2]))
+    with pytest.raises(
+        FittingroomError, match="top_3_accuracy of 3 classes is the same for every model; it takes 4 classes"
+    ):
+        compare("x", [run], Question("top_3_accuracy"))
+    assert compare("x", [run], Question("top_2_accuracy")).rows[0].score == 1

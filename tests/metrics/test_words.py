@@ -67,6 +67,44 @@ def test_a_weak_two_class_model_has_not_diverged_and_a_tiny_loss_may_wobble() ->
     assert diagnose([tiny] * 2, 10, 6000)[0].kind == "healthy"
 
 
+@pytest.mark.parametrize(
+    ("fooled", "n_val", "never"),
+    [  # each was called so once
+        (
+            curve(0.4 - 0.03 * x, np.full(12, 1.0), np.full(12, 1.0)),
+            300,
+            "underfitting",
+        ),  # all right on all parts, still surer
+        (
+            curve(0.3 + 0.2 / x, np.r_[np.full(11, 0.75), 0.25], rise, 0.5 / x),
+            4,
+            "divergence",
+        ),  # four images, and 0.042 is 0.042
+        (curve(0.3 + 0.3 / x + 0.03 * x, np.r_[0.3, rise[1:]], np.r_[0.3, rise[1:] + 0.09]), 6000, "slow start"),
+    ],
+)
+def test_a_curve_that_fooled_a_rule(fooled: Any, n_val: int, never: str) -> None:
+    assert never not in [f.kind for f in diagnose([fooled] * 2, 4, n_val)]
+
+
+def test_what_was_lost_is_told_by_what_shows_it() -> None:
+    """The training loss fell to the end, so it is no witness."""
+    lost = curve(0.3 + 0.2 / x, np.r_[rise[:8], [0.1] * 4], rise, 0.5 / x)
+    (finding,) = diagnose([lost] * 2, 10, 6000)
+    assert finding.kind == "divergence" and "training loss" not in finding.words
+    assert "validation accuracy was 88.8 % after epoch 8 and was lost again" in finding.words
+
+
+def test_a_tenth_of_a_point_is_no_difference_in_overfitting() -> None:
+    a, b = ([skilled(name, s, [2.0] * 4) for s in range(3)] for name in ("a", "b"))
+    for run, lead in [*((r, 0.001) for r in a), *((r, 0.0) for r in b)]:
+        run.epochs = curve(0.3 + 0.2 / x, rise, rise + 0.03 + lead + 1e-6 * run.seed)
+    rows = {row.recipe: row for row in compare("x", [*a, *b]).rows}
+    told = against(Side("a", a, rows["a"]), Side("b", b, rows["b"]), ["w", "x", "y", "z"])
+    [words] = [sentence.text for sentence in told if sentence.topic == "overfitting"]
+    assert words.startswith("a and b overfit alike, for all practical purposes")
+
+
 def skilled(name: str, seed: int, skill: list[float], heat: float = 1.0, curve: str = "healthy", **facts: Any) -> Run:
     """A run whose logits are drawn: `skill` on each class, `heat` of its confidence."""
     k, n = len(skill), 3000

@@ -28,6 +28,7 @@ SLOW = 0.5  # of the way from chance to the end, after the first epoch
 STILL = 0.01  # of the validation loss an epoch: still falling
 RUNAWAY = 1.5  # times its lowest value, of a training loss that ends above its first
 HELPLESS = 0.02  # of the way from chance to certainty: who gets no further has learned nothing
+LEARNED = 0.995  # of the training images right: who gets them all has nothing left to fit
 
 
 @dataclass(frozen=True)
@@ -66,12 +67,13 @@ def diagnose(seeds: Sequence[Sequence[Epoch]], classes: int, n_val: int) -> list
     end = accuracy_SE[:, -1].mean()
     noise = 2 * float(np.sqrt(end * (1 - end) / n_val))  # of an accuracy on so few images
     train_SE = np.array([[e.train_loss for e in epochs] for epochs in of])
+    clean = float(np.mean([epochs[-1].clean_accuracy for epochs in of]))
     found = [
         f
         for f in (
-            _divergence(train_SE, accuracy_SE, classes),
+            _divergence(train_SE, accuracy_SE, classes, noise),
             _overfitting(loss_SE, gap_SE, noise),
-            _underfitting(loss_SE, gap_SE),
+            _underfitting(loss_SE, gap_SE, clean),
             _instability(accuracy_SE, noise),
             _slow_start(accuracy_SE, classes),
         )
@@ -79,6 +81,8 @@ def diagnose(seeds: Sequence[Sequence[Epoch]], classes: int, n_val: int) -> list
     ]
     if found and found[0].kind == "divergence":
         found = found[:1]  # the rest follows from it
+    if found and found[0].kind == "overfitting":  # who learned too much was not too slow
+        found = [f for f in found if f.kind != "slow start"]
     if not found:
         few = f"; with {n_val} validation images nothing under {100 * noise:.1f} points shows" if noise > JUMPY else ""
         found = [Finding("healthy", _healthy(loss_SE, accuracy_SE, gap_SE) + few)]
@@ -126,7 +130,9 @@ def _overfitting(loss_SE: np.ndarray, gap_SE: np.ndarray, noise: float) -> Findi
     return None
 
 
-def _underfitting(loss_SE: np.ndarray, gap_SE: np.ndarray) -> Finding | None:
+def _underfitting(loss_SE: np.ndarray, gap_SE: np.ndarray, clean: float) -> Finding | None:
+    if clean >= LEARNED:
+        return None
     falls = [-slope(late(row)) for row in loss_SE]
     end = float(loss_SE[:, -1].mean())
     if not (_rises(falls) and np.mean(falls) > STILL * end and late(gap_SE.mean(0)).mean() < WIDE_GAP):
@@ -167,22 +173,28 @@ def _slow_start(accuracy_SE: np.ndarray, classes: int) -> Finding | None:
     )
 
 
-def _divergence(train_SE: np.ndarray, accuracy_SE: np.ndarray, classes: int) -> Finding | None:
+def _divergence(train_SE: np.ndarray, accuracy_SE: np.ndarray, classes: int, noise: float) -> Finding | None:
     """What was learned is lost again, the loss ran away, or nothing is learned and the loss does not fall: in any seed."""
     chance = 1 / classes
     end_S, best_S, least_S = accuracy_SE[:, -1], accuracy_SE.max(1), train_SE.min(1)
     little = HELPLESS * (1 - chance)
-    lost_S = end_S - chance < 0.5 * (best_S - chance) - little
+    # few validation images fall by luck, and what they lose is theirs
+    lost_S = (end_S - chance < 0.5 * (best_S - chance) - little) & (best_S - end_S > 2 * noise)
     ran_away_S = train_SE[:, -1] > np.maximum(RUNAWAY * least_S, train_SE[:, 0])
     dead_S = (best_S < chance + little) & (train_SE[:, -1] > 0.99 * train_SE[:, 0])
     gone = np.flatnonzero(lost_S | ran_away_S | dead_S)
     if not len(gone):
         return None
-    first = train_SE[gone[0]]
+    first, at = train_SE[gone[0]], int(accuracy_SE[gone[0]].argmax())
+    told = (
+        f"training loss was {first.min():.3g} after epoch {int(first.argmin()) + 1} and is {first[-1]:.3g} at the end"
+    )
+    if not (ran_away_S | dead_S)[gone[0]]:  # the loss may never have shown it
+        told = f"validation accuracy was {100 * best_S[gone[0]]:.1f} % after epoch {at + 1} and was lost again"
     which = f" in {len(gone)} of {len(end_S)} seeds" if len(gone) < len(end_S) else ""
     return Finding(
         "divergence",
-        f"training loss was {first.min():.3g} after epoch {int(first.argmin()) + 1} and is {first[-1]:.3g} at the end{which}; "
+        f"{told}{which}; "
         f"validation accuracy ends at {100 * end_S[gone].mean():.1f} %, where guessing gives {100 / classes:.1f} %",
         "optimizer.lr ten times lower, train.clip_norm=1, a warm-up (schedule.warmup_epochs=1)",
     )

@@ -31,6 +31,7 @@ class Metric:
     unit: str = " %"
     steps: str = "points"  # what a difference is counted in
     digits: int = 2
+    least_classes: int = 2  # with fewer it says the same of every model
 
     def score(self, logits_NK: np.ndarray, labels_N: np.ndarray) -> float:
         """The score of one model; NaN for no images.
@@ -116,8 +117,8 @@ METRICS = {
         Metric("accuracy", "test accuracy", right),
         Metric("balanced_accuracy", "balanced accuracy (mean recall of the classes)", _balanced),
         Metric("macro_f1", "macro F1 (mean F1 of the classes)", _f1),
-        Metric("top_2_accuracy", "top-2 accuracy", _top(2)),
-        Metric("top_3_accuracy", "top-3 accuracy", _top(3)),
+        Metric("top_2_accuracy", "top-2 accuracy", _top(2), least_classes=3),
+        Metric("top_3_accuracy", "top-3 accuracy", _top(3), least_classes=4),
         Metric("log_loss", "log loss (mean cross-entropy)", _log_loss, unit=" nats", steps="nats", **_SMALLER),  # type: ignore[arg-type]
         Metric("brier", "Brier score (squared error of the probabilities)", _brier, unit="", steps="", **_SMALLER),  # type: ignore[arg-type]
     )

@@ -22,6 +22,8 @@ from fittingroom.metrics.statistic import STATISTICS
 from fittingroom.metrics.verdict import Evidence
 from fittingroom.metrics.words import human
 
+MATTERS = 0.005  # half a point: a smaller difference in overfitting can be real and is still none that anybody has
+
 
 class Tested(Evidence, Protocol):
     """A finished run whose validation logits are known, too (None where nothing was held out)."""
@@ -158,6 +160,8 @@ def _overfitting(a: Side, b: Side) -> Told:
     figures = f"a mean gap over the last third of {means}, {_points(value, interval)}"
     if interval[0] <= 0 <= interval[1]:
         return "overfitting", f"{a.name} and {b.name} cannot be told apart in overfitting: {figures}."
+    if abs(value) < MATTERS:
+        return "overfitting", f"{a.name} and {b.name} overfit alike, for all practical purposes: {figures}."
     return "overfitting", f"{a.name} overfits {'less' if value < 0 else 'more'} than {b.name}: {figures}."
 
 

@@ -108,6 +108,11 @@ def compare(
         raise unknown("recipe", question.against, names, "the recipes that are compared")
     if not names:
         raise FittingroomError(f"no finished run with a test score on {dataset}; see: fittingroom runs")
+    classes = evidence[0].logits_NK.shape[1]
+    if classes < by.least_classes:
+        raise FittingroomError(
+            f"{by.name} of {classes} classes is the same for every model; it takes {by.least_classes} classes: leave --metric away"
+        )
     by_name = {name: sorted((e for e in evidence if e.name == name), key=lambda e: e.seed) for name in names}
     sign, design = 1 if by.larger_is_better else -1, evidence[0].design
     values = {name: np.stack([by.values(e.logits_NK, e.labels_N) for e in runs]) for name, runs in by_name.items()}
