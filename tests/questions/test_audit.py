@@ -9,13 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from planned import Planned
+from planned import plan as planned_job
 
 from fittingroom.data import Dataset, Images, LockedTest, folds
+from fittingroom.data.dataset import remember
 from fittingroom.data.outliers import outliers
 from fittingroom.metrics.suspects import Suspects, find_suspects, flattery
-from fittingroom.questions.audit import auditors, of_test, of_train
+from fittingroom.questions.audit import auditor_of, auditors, of_test, of_train
 from fittingroom.spec.recipe import Recipe
 from fittingroom.store import Runs
+from fittingroom.study.execute import execute
 from fittingroom.study.workplace import Workplace
 
 
@@ -70,6 +73,33 @@ def test_agreement_is_not_suspect() -> None:
     p = np.full((50, 5), 0.01) + 0.95 * np.eye(5)[np.arange(50) % 5]
     found = find_suspects("train", p, np.arange(50) % 5)
     assert not found.flagged_N.any() and np.array_equal(found.suggested_N, np.arange(50) % 5)
+
+
+def test_auditors_that_can_hardly_guess_suspect_nobody() -> None:
+    """Once, models of 30 % called 37 of 59 labels suspect."""
+    rng = np.random.default_rng(0)
+    labels_N = rng.integers(0, 4, 59)
+    sure = np.full((59, 4), 0.02) + 0.92 * np.eye(4)[rng.integers(0, 4, 59)]  # of anything
+    found = find_suspects("train", sure, labels_N)
+    assert found.accuracy < 0.45 and not found.able and not found.flagged_N.any()
+    good = np.full((59, 4), 0.02) + 0.92 * np.eye(4)[labels_N]
+    good[3] = np.roll(good[3], 1)
+    able = find_suspects("train", good, labels_N)
+    assert able.able and np.flatnonzero(able.flagged_N).tolist() == [3] and able.order_N[0] == 3
+
+
+def test_the_folders_own_recipe_audits_it(quick: Callable[..., Recipe], fashion: Dataset, tmp_path: Path) -> None:
+    runs = Runs(tmp_path / "runs")
+    assert [auditor_of(name, runs) for name in ("mnist", "fashion-mnist", "pets")] == [
+        "fast-mnist",
+        "fast-fashion",
+        "fast-fashion",
+    ]
+    mine = remember(replace(fashion, name="pets"))
+    execute(planned_job(quick("readme-004-cnn", "train.epochs=1"), mine, runs=runs), runs)
+    chosen = auditor_of(mine, runs)
+    assert isinstance(chosen, Recipe) and chosen.name == "readme-004-cnn" and chosen.data.limit is None
+    assert auditor_of("pictures/pets", runs) == chosen
 
 
 def test_dropping_suspects_flatters_and_dropping_at_random_does_not() -> None:

@@ -192,15 +192,17 @@ def audit(
         list[str] | None,
         typer.Option(help="Runs or studies whose test scores to show with and without the suspects; several times."),
     ] = None,
-    recipe: Annotated[str, typer.Option(help="Whose models audit (default: a fast one that fits the data).")] = "",
+    recipe: Annotated[
+        str, typer.Option(help="Whose models audit (default: the best that was trained on these data).")
+    ] = "",
     folds: Annotated[int, typer.Option(min=2, max=20, help="Parts of the cross-validation.")] = 5,
     most: Annotated[int, typer.Option(min=1, help="Suspects to list at least, flagged or not.")] = 100,
 ) -> Any:
     """Find suspect labels, duplicates and outliers, and say what they do to the scores."""
     from fittingroom.questions.audit import audit, auditor_of
-    from fittingroom.spec.read import read_recipe
+    from fittingroom.questions.recipes import read
 
-    auditor = read_recipe(recipe or auditor_of(data), overrides or [])
+    auditor = read(recipe or auditor_of(data, place.runs, score or []), overrides or [])
     return audit(data, place, auditor=auditor, split=split, score=score or [], folds=folds, most=most)  # type: ignore[arg-type]
 
 

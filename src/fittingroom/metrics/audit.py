@@ -55,10 +55,30 @@ class Audit(Record):
     flagged: int
     auditor: str
     folds: int
+    accuracy: float | None = None  # of the auditors, on images that they had not seen; None in audits of before
+    yardstick: float = 0.0  # what always naming the largest class gets
+    able: bool = True  # whether such auditors can tell a wrong label from a hard picture; else none is flagged
     suspects: tuple[Suspect, ...]
     outliers: tuple[Outlier, ...]
     twins: tuple[Twins, ...]
     scores: tuple[Flattery, ...]
+
+    @property
+    def auditors(self) -> str:
+        """How good the auditors were, and what follows, as one sentence; "" for audits of before."""
+        if self.accuracy is None:
+            return ""
+        how = (
+            f"{self.auditor} was right on {100 * self.accuracy:.1f} % of these images, none of which it had seen; always naming "
+            f"the largest class gets {100 * self.yardstick:.1f} %"
+        )
+        if self.able:
+            return how + "."
+        return (
+            how
+            + ". That is too little to tell a wrong label from a hard picture, so none is called suspect; a better recipe "
+            "(--recipe NAME), or more pictures, could tell."
+        )
 
 
 @dataclass(frozen=True)
@@ -93,6 +113,9 @@ def describe(
         flagged=int(suspects.flagged_N.sum()),
         auditor=auditor,
         folds=folds,
+        accuracy=suspects.accuracy,
+        yardstick=suspects.yardstick,
+        able=suspects.able,
         suspects=tuple(
             Suspect(
                 index=i,

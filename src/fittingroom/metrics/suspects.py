@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from fittingroom.spec.records import Record
 
+ABLE = 0.5  # of the way from always naming the largest class to always being right: models below it cannot tell a wrong label
 UNLIKELY = 0.05  # of a label: one in twenty such would be right, were the probabilities perfect
 
 
@@ -20,6 +21,21 @@ class Suspects:
     labels_N: np.ndarray
     quality_N: np.ndarray  # of the label, 0 … 1: half of 1 + p(label) - p(most likely other); low is suspect
     flagged_N: np.ndarray  # whether the label is called suspect
+
+    @property
+    def accuracy(self) -> float:
+        """How often the auditors agree with the labels of images that they had not seen."""
+        return float((self.suggested_N == self.labels_N).mean())
+
+    @property
+    def yardstick(self) -> float:
+        """What always naming the largest class gets."""
+        return float(np.bincount(self.labels_N).max() / len(self.labels_N))
+
+    @property
+    def able(self) -> bool:
+        """Whether such auditors can tell a wrong label from a picture that is merely hard for them."""
+        return self.accuracy >= self.yardstick + ABLE * (1 - self.yardstick)
 
     @property
     def order_N(self) -> np.ndarray:
@@ -37,7 +53,8 @@ def find_suspects(split: str, p_NK: np.ndarray, labels_N: np.ndarray) -> Suspect
 
     By confident learning (Northcutt, Jiang & Chuang 2021, arXiv:1911.00068; cleanlab), or because the label's own
     probability is below `UNLIKELY`. The second rule is for models that are nearly always right: there confident learning
-    asks for more certainty than an average image has, and finds 1 of MNIST's errors (docs/log.md 2026-11-20).
+    asks for more certainty than an average image has, and finds 1 of MNIST's errors (docs/log.md 2026-11-20). Where the models
+    are too often wrong to know (`Suspects.able`), none is called suspect.
 
     >>> p = np.array([[0.9, 0.1]] * 9 + [[0.05, 0.95]] * 9)
     >>> labels = np.array([0] * 9 + [1] * 8 + [0])  # the last one looks like a 1
@@ -51,7 +68,8 @@ def find_suspects(split: str, p_NK: np.ndarray, labels_N: np.ndarray) -> Suspect
     quality_N = get_label_quality_scores(labels_N, p_NK, method="normalized_margin")
     learned_N = find_label_issues(labels_N, p_NK, filter_by="prune_by_noise_rate", n_jobs=1)
     flagged_N = np.asarray(learned_N, bool) | (p_NK[np.arange(len(labels_N)), labels_N] < UNLIKELY)
-    return Suspects(split, p_NK, labels_N, np.asarray(quality_N), flagged_N)
+    found = Suspects(split, p_NK, labels_N, np.asarray(quality_N), flagged_N)
+    return found if found.able else replace(found, flagged_N=np.zeros(len(labels_N), bool))
 
 
 class Flattery(Record):

@@ -111,7 +111,8 @@ def compare(
     classes = evidence[0].logits_NK.shape[1]
     if classes < by.least_classes:
         raise FittingroomError(
-            f"{by.name} of {classes} classes is the same for every model; it takes {by.least_classes} classes: leave --metric away"
+            f"{by.name} of {classes} classes is the same for every model; it takes {by.least_classes} classes: "
+            "leave --metric away"
         )
     by_name = {name: sorted((e for e in evidence if e.name == name), key=lambda e: e.seed) for name in names}
     sign, design = 1 if by.larger_is_better else -1, evidence[0].design

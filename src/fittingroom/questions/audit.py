@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from itertools import chain
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -28,7 +29,7 @@ from fittingroom.questions.crossval import folded
 from fittingroom.report.audit_page import Audited
 from fittingroom.spec.errors import FittingroomError, need
 from fittingroom.spec.recipe import Recipe
-from fittingroom.store import RunFolder, Study
+from fittingroom.store import RunFolder, Runs, Study
 from fittingroom.store.atomic import write
 from fittingroom.study.plan import Experiment
 from fittingroom.study.run import train
@@ -37,7 +38,10 @@ from fittingroom.study.workplace import Workplace
 from fittingroom.training import choose_device, predict, prepare_process
 from fittingroom.training.rebuild import rebuild
 
-AUDITORS = {"mnist": "fast-mnist"}  # the recipe whose models audit a data set, unless another is named
+AUDITORS = {
+    "mnist": "fast-mnist",
+    "fashion-mnist": "fast-fashion",
+}  # the recipe whose models audit a data set, unless another is named
 OTHER_AUDITOR = "fast-fashion"
 
 
@@ -91,9 +95,26 @@ def audit(
     return Audited(found, images, fine, decisions, page_of(place.runs, f"audit-{loaded.name}-{split}"), name)
 
 
-def auditor_of(data: str | Dataset) -> str:
-    """The recipe whose models audit a data set unless another is named."""
-    return AUDITORS.get(data.name if isinstance(data, Dataset) else data, OTHER_AUDITOR)
+def auditor_of(data: str | Dataset, runs: Runs, score: Sequence[str] = ()) -> str | Recipe:
+    """The recipe whose models audit a data set unless another is named.
+
+    For shipped data, one that is good there. For others, of the recipes that were trained on data of this name among `runs`, the
+    best on validation, unless it is scored; else a usual one.
+    """
+    name = data.name if isinstance(data, Dataset) else Path(data).name
+    if name in AUDITORS:
+        return AUDITORS[name]
+    scored = {run.recipe.name for run in runs.select(score)[0]} if score else set()
+    trained = [
+        run
+        for run in runs.list()
+        if run.done and run.recipe.data.name in (name, str(data)) and run.recipe.name not in scored
+    ]
+    known = [run for run in trained if run.metrics.val_accuracy is not None and not run.recipe.data.folds]
+    if not known:
+        return OTHER_AUDITOR
+    best = max(known, key=lambda run: run.metrics.val_accuracy or 0.0).recipe
+    return best.model_copy(update={"data": best.data.model_copy(update={"limit": None})})
 
 
 def _refuse_flattery(auditor: str, compared: Sequence[Story]) -> None:

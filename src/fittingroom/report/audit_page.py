@@ -74,7 +74,8 @@ class Audited(Answer):
     def sentences(self) -> list[str]:
         found = f"{self.audit.flagged} of {self.audit.images:,} {self.audit.split} labels are suspect"
         shown = min(LISTED, len(self.audit.suspects))
-        told = [f"{found}; here are the first {shown}, more on the page"]
+        first = f"here are the first {shown}" if self.audit.able else f"here are the {shown} that were doubted most"
+        told = [f"{found}; {first}, more on the page", *filter(None, [self.audit.auditors])]
         return [f"{self.fine} that you decided are fine are not listed ({self.decisions})"] * bool(self.fine) + told
 
     @property
