@@ -104,13 +104,15 @@ def _listing(
     blocks = []
     for split, (images, given) in parts.items():
         values = given.reshape(-1) if given.ndim == 2 and given.shape[1] == 1 else given  # MedMNIST's (N,1)
+        if values.ndim == 2 and len(values) == len(images):
+            values = _of_one_hot(values, path)
         if values.ndim != 1 or len(images) != len(values):
             raise FittingroomError(f"{path}: {split or 'it'} has {images.shape} images and {values.shape} labels")
         blocks.append(_channels_last(images, path))
         labels += _names_of(values, classes, path)
         splits += [split] * len(values)
         names += [f"{split or 'image'} {i}" for i in range(len(values))]
-    numbers = all(np.issubdtype(given.dtype, np.integer) for _, given in parts.values())
+    numbers = all(np.issubdtype(given.dtype, np.integer) or given.ndim == 2 for _, given in parts.values())
     if not classes and numbers and max(map(int, labels), default=0) < 1000:
         classes = tuple(str(i) for i in range(1 + max(map(int, labels), default=0)))
     return Listing(clean(name), labels, splits, names, lambda: _rows(blocks), files, classes)
@@ -141,8 +143,31 @@ def _channels_last(images: np.ndarray, path: Path) -> tuple[np.ndarray, Callable
     )
 
 
+def _of_one_hot(given_NK: np.ndarray, path: Path) -> np.ndarray:
+    """The labels (N,) of one-hot rows. Raises `FittingroomError` for rows of several labels, or of other numbers."""
+    found = f"{path}: labels of shape {given_NK.shape}"
+    if given_NK.dtype.kind not in "biuf" or not np.isin(given_NK, (0, 1)).all():
+        raise FittingroomError(
+            f"{found} that are not 0 or 1; expected a whole number or a name an image, or one-hot rows"
+        )
+    several = int((given_NK.sum(1) != 1).sum())
+    if several:
+        raise FittingroomError(
+            f"{found}, of which {several:,} have none or several labels: that is multi-label, which is not done here; train one "
+            "column against the rest: labels=given[:, i]"
+        )
+    return np.asarray(given_NK.argmax(1), np.int64)
+
+
 def _names_of(values: np.ndarray, classes: tuple[str, ...], path: Path) -> list[str]:
     if not np.issubdtype(values.dtype, np.integer):
+        if values.dtype.kind == "f" and (np.rint(values) == values).all():
+            return _names_of(values.astype(np.int64), classes, path)
+        if values.dtype.kind == "f":
+            raise FittingroomError(
+                f"{path}: labels are numbers like {values[np.rint(values) != values][0]:g}: that is regression, which is not "
+                "done here; cut them into classes: np.digitize(labels, bounds)"
+            )
         if values.dtype.kind not in "US":
             raise FittingroomError(f"{path}: labels of {values.dtype}; expected whole numbers from 0, or names")
         named = [clean(v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v)) for v in values.tolist()]

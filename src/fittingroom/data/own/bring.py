@@ -14,7 +14,7 @@ import warnings
 import zipfile
 import zlib
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -31,7 +31,7 @@ from fittingroom.data.own.decode import Unreadable, decode, is_grey
 from fittingroom.data.own.grouping import group_names, numbers, suspected
 from fittingroom.data.own.listing import Fault, Listing, Picture, shown
 from fittingroom.data.own.shape import Look, Target, choose
-from fittingroom.data.pixels import Pixels, Rows
+from fittingroom.data.pixels import Pixels, Rows, chunks
 from fittingroom.data.strata import draw, draw_groups
 from fittingroom.spec.digest import digest
 from fittingroom.spec.errors import FittingroomError
@@ -45,6 +45,7 @@ TEST_FRACTION = 0.2  # carved where a source brings no test split
 SAMPLED = 400  # pictures that are looked at to choose a shape, spread over all
 CHUNK = 32  # pictures that a core decodes in one go
 RESIDENT_BYTES = 2 << 30  # a larger tensor file is mapped instead of read
+MOST_ALONE = 10  # pictures that may each be a class of their own
 IMBALANCED = 3.0  # times as many images in the largest class as in the smallest are told
 
 T = TypeVar("T")
@@ -181,6 +182,11 @@ def _refuse_too_little(listing: Listing, path: Path) -> None:
         raise FittingroomError(
             f'{path} has one class only ("{listing.labels[0]}"); a classifier needs two: a folder for each class'
         )
+    if len(set(listing.labels)) == len(listing.labels) > MOST_ALONE:
+        raise FittingroomError(
+            f"{path}: each of {len(listing.labels):,} pictures has a label of its own ({shown(listing.labels, 3)}); "
+            "a class needs several pictures. Are these names of pictures, or numbers to be estimated, which is not done here?"
+        )
     if set(listing.splits) - {""} and "train" not in listing.splits:
         raise FittingroomError(f"{path} has {shown(sorted(set(listing.splits)))} but no train")
 
@@ -249,6 +255,7 @@ def _make(path: Path, listing: Listing, spec: ShapeSpec, home_dir: Path, tick: T
                 *remarks,
                 *_about_classes(classes, counts),
                 *_about_copies(images, rows, carved),
+                *_about_contradictions(images, labels_N, [listing.names[i] for i in kept], classes),
                 *_about_groups(listing, spec.group or "", rule, rows, group_N),
             ),
             faults=tuple((fault.where, fault.reason) for fault in bad),
@@ -375,6 +382,9 @@ def _splits(
         in_test = draw(labels_N[rest], k, TEST_FRACTION, rng, near_N)
     else:
         in_test = draw_groups(labels_N[rest], k, TEST_FRACTION, rng, joined_groups(near_N, group_N[rest]))
+    torn_N = contradictory(mine, labels_N[rest])
+    clear = in_test & ~np.isin(near_N, near_N[torn_N])  # what is labelled both ways can show nothing
+    in_test = clear if clear.any() else in_test
     if group_N is not None and not (in_test.any() and not in_test.all()):
         raise FittingroomError(
             f"{path} has {len(np.unique(group_N[rest]))} groups by data.group, too few (or too large) to carve a test set from "
@@ -429,6 +439,32 @@ def _about_copies(images: Rows, rows: dict[str, np.ndarray], carved: bool) -> li
         f"{n:,} of {len(rows[split]):,} {split} pictures are in train, too, pixel by pixel: scores will flatter"
         for split, n in found.items()
         if n
+    ]
+
+
+def contradictory(images: Pixels, labels_N: np.ndarray) -> np.ndarray:
+    """The rows of pictures that are there under another label, too, pixel by pixel."""
+    seen: dict[bytes, list[int]] = {}
+    row = 0
+    for part in chunks(images):
+        for image in part:
+            seen.setdefault(hashlib.sha256(image.tobytes()).digest(), []).append(row)
+            row += 1
+    torn = [rows for rows in seen.values() if len(set(labels_N[rows])) > 1]
+    return np.array(sorted(row for rows in torn for row in rows), np.int64)
+
+
+def _about_contradictions(
+    images: Rows, labels_N: np.ndarray, names: Sequence[str], classes: Sequence[str]
+) -> list[str]:
+    """Pictures under two labels, by name."""
+    torn_N = contradictory(images, labels_N)
+    if not len(torn_N):
+        return []
+    told = shown((f"{names[i]} ({classes[labels_N[i]]})" for i in torn_N.tolist()), 4)
+    return [
+        f"{len(torn_N):,} pictures are there under another label, too, pixel by pixel: {told}; one label of each is wrong; "
+        "they are kept out of a carved test set"
     ]
 
 

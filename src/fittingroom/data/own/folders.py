@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fittingroom.data.own.listing import Fault, Listing, clean, natural, shown, split_of
@@ -31,9 +32,11 @@ def list_folder(path: Path) -> Listing:
     walk = _Walk(path)
     tops = [child for child in walk.children(path) if child.is_dir()]
     loose = [c for c in walk.children(path) if not c.is_dir() and c.suffix.casefold() in READ]
-    split_dirs = {split: [d for d in tops if split_of(d.name) == split] for split in ("train", "val", "test")}
+    split_dirs = {
+        split: [_inner(walk, d) for d in tops if split_of(d.name) == split] for split in ("train", "val", "test")
+    }
     above = bool(split_dirs["train"]) and any(c.is_dir() for d in split_dirs["train"] for c in walk.children(d))
-    class_dirs: list[tuple[str, Path]] = []
+    class_dirs: list[tuple[str, Path, Path]] = []  # split, the folder that is the class, the one with its pictures
     if above:
         twice = [dirs for dirs in split_dirs.values() if len(dirs) > 1]
         if twice:
@@ -46,13 +49,14 @@ def list_folder(path: Path) -> Listing:
             )
         for split, dirs in split_dirs.items():
             for folder in dirs:
-                class_dirs += [(split, child) for child in walk.children(folder) if child.is_dir()]
+                class_dirs += [(split, child, child) for child in walk.children(folder) if child.is_dir()]
                 loose += [c for c in walk.children(folder) if not c.is_dir() and c.suffix.casefold() in READ]
     else:
         lone = [d.name for d in tops if split_of(d.name) and any(c.is_dir() for c in walk.children(d))]
         if lone:
             raise FittingroomError(f"{path} has {shown(lone)} with folders inside, but no train/ with class folders")
-        class_dirs = [("", child) for child in tops]
+        _refuse_strange_tops(walk, path, tops)
+        class_dirs = _class_first(walk, tops) or [("", child, child) for child in tops]
         if tops and all(split_of(d.name) for d in tops) and any(any(True for _ in walk.pictures(d)) for d in tops):
             raise FittingroomError(
                 f"{path} has pictures right inside {shown(d.name + '/' for d in tops)}: put those of each class into a folder "
@@ -64,23 +68,25 @@ def list_folder(path: Path) -> Listing:
             f"{path} has {found}; put the pictures of each class into a folder of its own, or give a CSV of path and label"
         )
     walk.start_over()
-    walk.own(path, *(d for _, d in class_dirs), *(d.parent for _, d in class_dirs))
-    twins = Counter(clean(d.name) for d in {unicodedata.normalize("NFC", d.name): d for _, d in class_dirs}.values())
+    walk.own(path, *(d for _, _, d in class_dirs), *(d.parent for _, _, d in class_dirs))
+    twins = Counter(clean(d.name) for d in {unicodedata.normalize("NFC", d.name): d for _, d, _ in class_dirs}.values())
     alike = [name for name, n in twins.items() if n > 1]
     if alike:
         raise FittingroomError(
             f"{path} has class folders whose names cannot be told apart: {shown(alike)}; rename them"
         )
     labels, splits, files, empty = [], [], [], []
-    for split, folder in class_dirs:
+    for split, of_class, folder in class_dirs:
         mine = list(walk.pictures(folder))
         if not mine:
             empty.append(str(folder.relative_to(path)))
-        labels += [clean(folder.name)] * len(mine)
+        labels += [clean(of_class.name)] * len(mine)
         splits += [split] * len(mine)
         files += mine
     faults = [*walk.faults, *(Fault(clean(str(f.relative_to(path))), "lies in no class folder") for f in loose)]
     remarks = []
+    if any(of_class != folder for _, of_class, folder in class_dirs):
+        remarks.append("each class folder has its splits inside (class/train/…): taken so")
     if empty:
         remarks.append(f"without a picture, so no class: {shown(map(clean, empty))}")
     if walk.others:
@@ -96,6 +102,40 @@ def list_folder(path: Path) -> Listing:
         faults=faults,
         remarks=remarks,
     )
+
+
+def _inner(walk: _Walk, folder: Path) -> Path:
+    """The split folder itself, or the one of the same meaning that is all there is inside: seg_train/seg_train."""
+    children = walk.children(folder)
+    if len(children) == 1 and children[0].is_dir() and split_of(children[0].name) == split_of(folder.name):
+        return children[0]
+    return folder
+
+
+def _class_first(walk: _Walk, tops: Sequence[Path]) -> list[tuple[str, Path, Path]]:
+    """The splits, classes and folders of cat/train, cat/test, dog/train …; [] where folders are not so."""
+    found = [(split_of(c.name) or "", top, c) for top in tops for c in walk.children(top) if c.is_dir()]
+    all_so = len(tops) > 1 and {top for _, top, _ in found} == set(tops) and all(split for split, _, _ in found)
+    return found if all_so else []
+
+
+def _refuse_strange_tops(walk: _Walk, path: Path, tops: Sequence[Path]) -> None:
+    """What would become classes in silence, and is none: parts of a cross-validation, one folder too high."""
+    parts = [top.name for top in tops if re.fullmatch(r"(?:fold|part|cv)[-_ ]?[0-9]+", top.name.casefold())]
+    if len(parts) > 1 and len(parts) == len(tops):
+        raise FittingroomError(
+            f"{path} has {shown(parts)}, which look like parts of a cross-validation and not like classes; "
+            "give one folder a class: fittingroom cv makes parts itself"
+        )
+    if len(tops) == 1:
+        inner = [child for child in walk.children(tops[0]) if child.is_dir()]
+        if len(inner) > 1 and all(any(True for _ in walk.pictures(child)) for child in inner):
+            walk.start_over()
+            raise FittingroomError(
+                f"{path} has one folder only, and inside it {shown(clean(c.name) for c in inner)}, which look like the classes; "
+                f"give {tops[0]}"
+            )
+        walk.start_over()
 
 
 def pictures_below(path: Path) -> tuple[list[Path], list[Fault]]:

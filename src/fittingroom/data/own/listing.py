@@ -16,6 +16,7 @@ SPLITS = {
     "val": ("val", "valid", "validation", "dev"),
     "test": ("test", "testing"),
 }
+AROUND = re.compile(r"^(?:seg|images?|imgs?)_|_?(?:set|data|split|images?|imgs?)$")  # training_set, seg_train, TestData
 
 
 @dataclass(frozen=True)
@@ -75,10 +76,11 @@ def clean(name: str) -> str:
 def split_of(name: str) -> str | None:
     """`train`, `val` or `test` if `name` is one of the words for it, else None.
 
-    >>> split_of("Validation"), split_of("cats")
-    ('val', None)
+    >>> split_of("Validation"), split_of("training_set"), split_of("seg_test"), split_of("cats")
+    ('val', 'train', 'test', None)
     """
-    return next((split for split, words in SPLITS.items() if name.casefold() in words), None)
+    word = AROUND.sub("", re.sub(r"[-. ]", "_", name.casefold()))
+    return next((split for split, words in SPLITS.items() if word in words), None)
 
 
 def shown(names: Iterable[str], most: int = 6) -> str:

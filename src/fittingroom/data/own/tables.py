@@ -135,7 +135,7 @@ def _of_paths(
 ) -> Listing:
     keep, faults = _labelled(table["label"], where)
     root = path if path.is_dir() else path.parent
-    paths = [root / table["picture"][i] for i in keep]
+    paths = [root / table["picture"][i].replace("\\", "/") for i in keep]  # as Windows writes them
     return Listing(
         name=clean(path.stem if path.is_file() else path.name),
         labels=[clean(table["label"][i]) for i in keep],
@@ -253,12 +253,30 @@ def _class_names(schema: Any, label: str) -> tuple[str, ...]:
 
 
 def _label(value: Any, classes: tuple[str, ...]) -> str:
-    """A label as its class's name; "" for none (Hugging Face marks a withheld label with -1)."""
-    if value is None or value == -1:
+    """A label as its class's name; "" for none: Hugging Face marks a withheld one of its class labels with -1.
+
+    Raises `FittingroomError` for several labels.
+    """
+    if isinstance(value, list | dict):
+        raise FittingroomError(
+            f"labels are lists, for example {value!r}: that is multi-label, which is not done here; keep one label a picture"
+        )
+    if value is None or value != value or (classes and value == -1):
         return ""
     if classes and isinstance(value, int):
         return classes[value] if 0 <= value < len(classes) else ""
-    return clean(str(value))
+    if isinstance(value, float):
+        value = _whole(value)
+    return clean(str(value).strip())
+
+
+def _whole(value: float) -> int:
+    """A whole number that a column with gaps holds as a float. Raises `FittingroomError` for another."""
+    if value != round(value):
+        raise FittingroomError(
+            f"labels are numbers like {value:g}: that is regression, which is not done here; cut them into classes"
+        )
+    return round(value)
 
 
 def _encoded(value: Any, root: Path) -> Picture:
