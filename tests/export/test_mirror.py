@@ -41,7 +41,10 @@ from fittingroom.store import RunFolder, Runs, Study
 from fittingroom.study.execute import execute
 from fittingroom.study.workplace import Workplace
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning:mlflow")
+pytestmark = [
+    pytest.mark.slow,  # MLflow alone is imported for seconds
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning:mlflow"),
+]
 Command = Callable[..., subprocess.CompletedProcess[str]]
 CURVES = ("lr", "train_loss", "train_accuracy", "clean_loss", "clean_accuracy", "val_loss", "val_accuracy")
 
