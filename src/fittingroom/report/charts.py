@@ -14,6 +14,7 @@ from fittingroom.metrics.calibration import reliability as binned
 from fittingroom.metrics.intervals import wilson
 from fittingroom.metrics.metric import METRICS, Metric
 from fittingroom.metrics.rows import Row
+from fittingroom.metrics.statistic import FEWEST_EPOCHS
 from fittingroom.metrics.story import Story
 from fittingroom.metrics.transfer import Step
 from fittingroom.metrics.words import human
@@ -123,12 +124,13 @@ def curves(epochs: Mapping[str, Sequence[Sequence[Epoch]]], quantity: str) -> Ch
                         "mean": float(np.mean(known)), "low": min(known), "high": max(known),
                     })  # fmt: skip
     title = "accuracy (%)" if quantity == "accuracy" else "loss (nats)"
-    late = [row for row in rows if row["epoch"] > 1] or rows  # a wild first epoch must not flatten all that follows
+    most = max(row["epoch"] for row in rows)
+    # a wild first epoch must not flatten all that follows; of a few it is a good part
+    late = [row for row in rows if row["epoch"] > 1 or most < FEWEST_EPOCHS]
     low, high = min(row["low"] for row in late), max(row["high"] for row in late)
     top = high + 0.1 * (high - low)
     domain = [max(0.0, low - 0.15 * (high - low)), min(100.0, top) if quantity == "accuracy" else top]
     scale = alt.Scale(domain=domain, nice=quantity == "loss")
-    most = max(row["epoch"] for row in rows)
     few = list(range(1, most + 1)) if most <= 10 else alt.Undefined  # else Vega puts halves between them
     ticks = alt.Axis(tickMinStep=1, grid=False, tickCount=min(most, 10), values=few, format="d")
     base = alt.Chart(alt.Data(values=rows)).encode(
