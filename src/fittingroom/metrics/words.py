@@ -104,7 +104,9 @@ def pair_sentence(pair: Pair, metric: Metric = ACCURACY, on: str = "test") -> st
         )
     else:
         settle = f"{_many(pair.seeds_needed)} seeds would be needed to settle it (80 % power)"
-    if pair.detectable:
+    if pair.detectable and metric.scale * pair.detectable >= 100 == metric.scale:  # more than all there is
+        settle += f"; {pair.seeds} seeds on these {on} images can show no difference at all"
+    elif pair.detectable:
         wanted = steps(pair.effect)
         for_it = (
             f"{wanted} would take {_many(pair.seeds_for_effect)}"
@@ -150,9 +152,9 @@ def table(rows: Sequence[Row], metric: Metric, on: str = "test") -> list[list[st
     """The rows of a comparison as text cells, header first; columns of which nothing is known are left out."""
     plain = metric.name == ACCURACY.name
     head = [
-        "recipe", f"{metric.name.replace('_', ' ') if not plain else on}{metric.unit}", "± sd", "95 % interval",
+        "recipe", f"{metric.name.replace('_', ' ') if not plain else on}{metric.unit}", "± sd", "95 % interval", "design effect",
         *([] if plain else [f"{on} %"]), "balanced %", "train %", "val %", "gap", "parameters", "FLOPs/image",
-        "train s", "images/s", "1 image ms", "250 images ms", "memory MB", "ECE %", "design effect",
+        "train s", "images/s", "1 image ms", "250 images ms", "memory MB", "ECE %",
     ]  # fmt: skip
     lines = [head]
     for r in rows:
@@ -162,6 +164,7 @@ def table(rows: Sequence[Row], metric: Metric, on: str = "test") -> list[list[st
             metric.show(r.score),
             metric.show(r.score_sd),
             f"{metric.show(r.score_low)} – {metric.show(r.score_high)}",
+            "–" if r.design_effect is None else f"{r.design_effect:.1f}",
             *([] if plain else [percent(r.test)]),
             percent(None if metric.name == "balanced_accuracy" else r.balanced),
             percent(r.train),
@@ -172,7 +175,6 @@ def table(rows: Sequence[Row], metric: Metric, on: str = "test") -> list[list[st
             f"{r.train_s:.1f}{beside}",
             *_cost_cells(r.cost),
             percent(r.ece),
-            "–" if r.design_effect is None else f"{r.design_effect:.1f}",
         ])  # fmt: skip
     told = [i for i, cells in enumerate(zip(*lines[1:], strict=True)) if set(cells) != {"–"}]
     return [[line[i] for i in told] for line in lines]

@@ -296,9 +296,10 @@ def _covers(story: Story) -> str:
             "The 95 % intervals cover other pictures like these, and networks that are trained on as many others like these; "
             "every training counts (Nadeau & Bengio 2003)."
         )
+    images = f"{story.comparison.on} images" + (f" of other groups ({story.data.group})" if story.data.group else "")
     if min(len(row.seeds) for row in story.comparison.rows) > 1:
-        return f"The 95 % intervals cover other seeds and other {story.comparison.on} images."
-    return f"The intervals of a single seed cover other {story.comparison.on} images, but not other seeds."
+        return f"The 95 % intervals cover other seeds and other {images}."
+    return f"The intervals of a single seed cover other {images}, but not other seeds."
 
 
 def _model(recipe: str, run: LoadedRun, drawn: Mapping[str, str]) -> dict[str, Any]:
