@@ -97,7 +97,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """Every picture that is decoded from now on."""
     seen: list[object] = []
     plain = making.decode
-    monkeypatch.setattr(making, "decode", lambda picture: (seen.append(picture), plain(picture))[1])
+    monkeypatch.setattr(making, "decode", lambda picture, scale: (seen.append(picture), plain(picture, scale))[1])
     return seen
 
 
@@ -286,8 +286,8 @@ def test_the_sample_that_shows_the_shape_is_not_kept_in_memory(
     most = [0]
     plain = making.decode
 
-    def counted(picture: object) -> Image.Image:
-        image = plain(picture)
+    def counted(picture: object, scale: object) -> Image.Image:
+        image = plain(picture, scale)
         seen.append(weakref.ref(image))
         most[0] = max(most[0], sum(ref() is not None for ref in seen))
         return image

@@ -262,13 +262,16 @@ def test_bad_files_are_left_out_by_name_and_the_others_are_as_without_them(tmp_p
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(saved(Image.fromarray(np.random.default_rng(i).integers(0, 256, (6, 6), dtype=np.uint8))))
     plain = load(str(tmp_path / "set"), tmp_path / "home")
-    for number, (content, _) in enumerate(BAD.values()):
+    bad = [
+        content for name, (content, _) in BAD.items() if name not in ("floats", "deep")
+    ]  # which a range makes readable
+    for number, content in enumerate(bad):
         (tmp_path / "set" / "a" / f"bad {number}.png").write_bytes(content)
     os.mkfifo(tmp_path / "set" / "a" / "pipe.png")  # whoever opens it waits for ever
     said: list[str] = []
     data = load(str(tmp_path / "set"), tmp_path / "home", said.append)
     assert data.digest == plain.digest and {where for where, _ in data.faults} >= {
-        f"a/bad {i}.png" for i in range(len(BAD))
+        f"a/bad {i}.png" for i in range(len(bad))
     }
     assert any("pipe.png" in line or "passed over: 1 .png" in line for line in said)
     with pytest.raises(FittingroomError, match="bad 3.png: is no PNG"):

@@ -106,8 +106,9 @@ class Dataset:
         channels, height, width = self.train.shape
         resize = self.shape.resize or "pad"
         return Framing(
-            channels=1 if channels == 1 else 3, height=height, width=width, resize=resize, subject=self.subject
-        )
+            channels=1 if channels == 1 else 3, height=height, width=width, resize=resize, subject=self.subject,
+            range=self.shape.range,
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         shape = "×".join(map(str, self.train.shape))
@@ -284,6 +285,7 @@ def _own(about: own.Own, where: Path, name: str = "") -> Dataset:
             channels=1 if c == 1 else 3,
             resize=about.resize,
             group=about.group or None,
+            range=about.range,
         ),
     )
 

@@ -29,7 +29,7 @@ def read_framed(picture: Picture, framing: Framing, most_pixels: int = MOST_PIXE
     with opened(picture) as image:
         if image.width * image.height > most_pixels:
             raise Unreadable(f"has {image.width:,} × {image.height:,} pixels, more than {most_pixels:,}")
-        return frame(upright(image), framing)
+        return frame(upright(image, framing.range), framing)
 
 
 def read_or_reason(picture: Picture, framing: Framing, most_pixels: int = MOST_PIXELS) -> np.ndarray | str:

@@ -72,6 +72,9 @@ def framing_words(framing: Framing) -> str:
     'A picture of 64 × 64 pixels is taken as it is. Others are scaled to fit and padded with black, in colour.'
     """
     opening = f"A picture of {framing.width} × {framing.height} pixels is taken as it is."
+    if framing.range:
+        low, high = framing.range
+        opening = f"Of more than eight bits, {low:g} becomes black and {high:g} white. {opening}"
     subject = framing.subject
     if subject is None:
         how = {

@@ -29,6 +29,7 @@ class Framing(Strict):
     width: Count
     resize: Literal["pad", "crop", "stretch"]  # how a picture of another aspect comes to that size …
     subject: Subject | None = None  # … unless the images show one thing on an empty ground
+    range: tuple[float, float] | None = None  # of pictures with more than eight bits: the values that become 0 and 255
 
     @property
     def shape(self) -> tuple[int, int, int]:

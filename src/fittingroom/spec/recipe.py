@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_val
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -170,6 +171,10 @@ class ShapeSpec(Strict):
     channels: Literal[1, 3] | None = Field(default=None, description="1 = grey, 3 = colour")
     resize: Literal["pad", "crop", "stretch"] | None = Field(
         default=None, description='another aspect: "pad" keeps all of it, "crop" fills the frame, "stretch" distorts'
+    )
+    range: tuple[Finite, Finite] | None = Field(
+        default=None,
+        description="of more than 8 bits: the values that become black and white; not given: those that occur",
     )
     near: NotNegative | None = Field(
         default=None,

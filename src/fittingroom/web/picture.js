@@ -4,8 +4,20 @@ import { Unreadable } from "./framing.js";
 
 const MOST_PIXELS = 40_000_000;
 
-/** A picture file as { data, width, height }, four bytes a pixel. Throws `Unreadable`. */
-export async function fromFile(file) {
+/** Whether a file is a PNG of sixteen bits, of which a browser gives the upper eight. */
+async function isDeep(file) {
+  const head = new Uint8Array(await file.slice(0, 25).arrayBuffer());
+  return head.length === 25 && head[1] === 0x50 && head[2] === 0x4e && head[3] === 0x47 && head[24] === 16;
+}
+
+/**
+ * A picture file as { data, width, height }, four bytes a pixel. Throws `Unreadable`, also for one of sixteen bits where the
+ * model brings those to eight by a `range` of its own.
+ */
+export async function fromFile(file, range = null) {
+  if (range && (await isDeep(file))) {
+    throw new Unreadable(`${file.name || "this"} has sixteen bits, of which a browser shows eight; use fittingroom predict`);
+  }
   let bitmap;
   try {
     bitmap = await createImageBitmap(file, { colorSpaceConversion: "none", imageOrientation: "from-image" });

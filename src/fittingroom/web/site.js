@@ -56,7 +56,7 @@ async function why() {
 async function take(file) {
   if (!file) return;
   try {
-    const picture = await fromFile(file);
+    const picture = await fromFile(file, framing.range);
     pad.show(await createImageBitmap(new ImageData(picture.data, picture.width, picture.height)), picture);
     look();
   } catch (error) {

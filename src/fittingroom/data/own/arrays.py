@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import IO, cast
 
@@ -30,8 +31,8 @@ def list_npz(path: Path) -> Listing:
 
     Beside one pair, other arrays of one value an image are columns, which `data.group` can name.
 
-    Images are (N,H,W), (N,H,W,C) or (N,C,H,W) with C = 1 or 3, of whole numbers 0 … 255 or floats 0 … 1; labels are
-    whole numbers from 0, or names.
+    Images are (N,H,W), (N,H,W,C) or (N,C,H,W) with C = 1 or 3, of whole numbers 0 … 255, floats 0 … 1, or any others, which
+    `data.range` brings to eight bits; labels are whole numbers from 0, one-hot rows, or names.
     """
     try:
         with path.open("rb") as raw:
@@ -115,32 +116,37 @@ def _listing(
     numbers = all(np.issubdtype(given.dtype, np.integer) or given.ndim == 2 for _, given in parts.values())
     if not classes and numbers and max(map(int, labels), default=0) < 1000:
         classes = tuple(str(i) for i in range(1 + max(map(int, labels), default=0)))
-    return Listing(clean(name), labels, splits, names, lambda: _rows(blocks), files, classes)
+    return Listing(clean(name), labels, splits, names, partial(_rows, blocks, _as_bytes(blocks)), files, classes)
 
 
-def _rows(blocks: Sequence[tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]]) -> Iterator[Picture]:
-    for images, convert in blocks:
+def _rows(blocks: Sequence[np.ndarray], convert: Callable[[np.ndarray], np.ndarray]) -> Iterator[Picture]:
+    for images in blocks:
         for image in images:
             yield convert(image)
 
 
-def _channels_last(images: np.ndarray, path: Path) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
-    """Images as (N,H,W) or (N,H,W,C), and what makes one of them uint8."""
+def _channels_last(images: np.ndarray, path: Path) -> np.ndarray:
+    """Images as (N,H,W) or (N,H,W,C)."""
     if images.ndim == 4 and images.shape[3] not in (1, 3) and images.shape[1] in (1, 3):
         images = images.transpose(0, 2, 3, 1)
     if images.ndim not in (3, 4) or 0 in images.shape[1:] or (images.ndim == 4 and images.shape[3] not in (1, 3)):
         raise FittingroomError(
             f"{path}: images of shape {images.shape}; expected (N,H,W), (N,H,W,1 or 3) or (N,1 or 3,H,W)"
         )
-    low, high = (float(images.min()), float(images.max())) if images.size else (0.0, 0.0)
-    whole = images.dtype == bool or np.issubdtype(images.dtype, np.integer)
-    if images.dtype == bool or (np.issubdtype(images.dtype, np.floating) and low >= 0 and high <= 1):
-        return images, lambda image: np.rint(image.astype(np.float32) * 255).astype(np.uint8)
-    if whole and low >= 0 and high <= 255:
-        return images, lambda image: image.astype(np.uint8)
-    raise FittingroomError(
-        f"{path}: images of {images.dtype} from {low:g} to {high:g}; expected whole numbers 0 … 255, or floats 0 … 1"
-    )
+    if images.dtype.kind not in "biuf" or not np.isfinite(images).all():
+        raise FittingroomError(f"{path}: images of {images.dtype} with values that are no numbers; expected numbers")
+    return images
+
+
+def _as_bytes(blocks: Sequence[np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+    """What makes one of these images uint8, if all of them say how; others are brought to eight bits by `data.range`."""
+    there = [block for block in blocks if block.size]
+    low, high = min((float(b.min()) for b in there), default=0.0), max((float(b.max()) for b in there), default=0.0)
+    if all(b.dtype == bool for b in blocks) or (all(b.dtype.kind == "f" for b in blocks) and low >= 0 and high <= 1):
+        return lambda image: np.rint(image.astype(np.float32) * 255).astype(np.uint8)
+    if all(b.dtype.kind in "biu" for b in blocks) and low >= 0 and high <= 255:
+        return lambda image: image.astype(np.uint8)
+    return lambda image: image.astype(np.float64)
 
 
 def _of_one_hot(given_NK: np.ndarray, path: Path) -> np.ndarray:

@@ -27,7 +27,7 @@ from pydantic import Field
 
 from fittingroom.data.acquire import Say, Tick
 from fittingroom.data.duplicates import groups, joined_groups, near_links
-from fittingroom.data.own.decode import Unreadable, decode, is_grey
+from fittingroom.data.own.decode import Range, Unreadable, decode, is_grey, values_of
 from fittingroom.data.own.grouping import group_names, numbers, suspected
 from fittingroom.data.own.listing import Fault, Listing, Picture, shown
 from fittingroom.data.own.shape import Look, Target, choose
@@ -40,13 +40,15 @@ from fittingroom.spec.recipe import ShapeSpec
 from fittingroom.spec.records import Record
 from fittingroom.store.atomic import explained, write
 
-VERSION = 2  # raised when the same pictures become other tensors
+VERSION = 3  # raised when the same pictures become other tensors
 TEST_FRACTION = 0.2  # carved where a source brings no test split
 SAMPLED = 400  # pictures that are looked at to choose a shape, spread over all
 CHUNK = 32  # pictures that a core decodes in one go
 RESIDENT_BYTES = 2 << 30  # a larger tensor file is mapped instead of read
 MOST_ALONE = 10  # pictures that may each be a class of their own
 IMBALANCED = 3.0  # times as many images in the largest class as in the smallest are told
+
+LATER = ("group", "near", "range")  # fields of a shape that came after caches were made
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -65,6 +67,7 @@ class Own(Record):
     carved: bool  # whether the test split is ours
     remarks: tuple[str, ...]
     faults: tuple[tuple[str, str], ...]  # what was left out: where, why
+    range: tuple[float, float] | None = None  # of pictures with more than eight bits: what became black and white
     group: str = ""  # the rule that says what belongs together
     groups: dict[str, int] = Field(default={})  # split → how many groups it has
     suspected: str = ""  # a rule by which pictures look as if they belonged together, where none was given
@@ -195,8 +198,8 @@ def _stamp(path: Path, listing: Listing, spec: ShapeSpec) -> str:
     """Changes whenever a file's name, size or time does, or what it is to become."""
     facts = [file.stat() for file in listing.files]
     files = [(str(file), f.st_size, f.st_mtime_ns) for file, f in zip(listing.files, facts, strict=True)]
-    shape = {key: getattr(spec, key) for key in ShapeSpec.model_fields if key not in ("group", "near")}
-    shape |= {key: value for key in ("group", "near") if (value := getattr(spec, key)) is not None}
+    shape = {key: getattr(spec, key) for key in ShapeSpec.model_fields if key not in LATER}
+    shape |= {key: value for key in LATER if (value := getattr(spec, key)) is not None}
     text = digest(
         {"version": VERSION, "root": os.fsencode(path).hex(), "shape": shape, "splits": Counter(listing.splits)}
     )
@@ -215,14 +218,18 @@ def _indexed(index: Path, home_dir: Path) -> Own | None:
 
 def _make(path: Path, listing: Listing, spec: ShapeSpec, home_dir: Path, tick: Tick) -> Own:
     named = group_names(listing, spec.group) if spec.group else None  # before any picture is decoded
-    target, remarks = _target(path, listing, spec)
+    scale = spec.range or _range(listing)
+    target, remarks = _target(path, listing, spec, scale)
+    if scale:
+        why = "as data.range says" if spec.range else "what occurs; data.range=[LOW,HIGH] sets another"
+        remarks.append(f"pictures of more than eight bits: {scale[0]:g} becomes black and {scale[1]:g} white ({why})")
     classes = listing.in_order()
     number = {name: i for i, name in enumerate(classes)}
     folder = home_dir / "images"
     with explained(folder), tempfile.TemporaryDirectory(dir=folder, prefix=".making-") as scratch:
         here = Path(scratch) / "set"
         here.mkdir()
-        kept, bad, paled = _write_images(listing, target, here / "images.npy", tick)
+        kept, bad, paled = _write_images(listing, target, scale, here / "images.npy", tick)
         if paled:
             remarks.append(f"{paled:,} pictures with colour became grey; data.channels = 3 keeps it")
         labels_N = np.array([number[listing.labels[i]] for i in kept], np.int64)
@@ -259,6 +266,7 @@ def _make(path: Path, listing: Listing, spec: ShapeSpec, home_dir: Path, tick: T
                 *_about_groups(listing, spec.group or "", rule, rows, group_N),
             ),
             faults=tuple((fault.where, fault.reason) for fault in bad),
+            range=scale,
             group=spec.group or "",
             suspected=rule,
             groups={} if group_N is None else {split: len(np.unique(group_N[r])) for split, r in rows.items()},
@@ -273,13 +281,24 @@ def _make(path: Path, listing: Listing, spec: ShapeSpec, home_dir: Path, tick: T
     return about
 
 
-def _target(path: Path, listing: Listing, spec: ShapeSpec) -> tuple[Target, list[str]]:
+def _range(listing: Listing) -> Range | None:
+    """The least and the largest value of all pictures of more than eight bits; None where a sample of all shows none."""
+    step = max(1, len(listing.labels) // SAMPLED)
+    if not any(map(values_of, islice(listing.pictures(), 0, None, step))):
+        return None
+    with ThreadPoolExecutor(cores()) as pool:
+        found = [ends for ends in _in_order(pool, values_of, listing.pictures()) if ends]
+    low, high = min(low for low, _ in found), max(high for _, high in found)
+    return (low, high) if high > low else (low, low + 1)
+
+
+def _target(path: Path, listing: Listing, spec: ShapeSpec, scale: Range | None) -> tuple[Target, list[str]]:
     """The shape for these pictures, from a sample of them."""
     step = max(1, len(listing.labels) // SAMPLED)
 
     def looked_at(picture: Picture) -> Look | None:
         try:
-            image = decode(picture)
+            image = decode(picture, scale)
             return Look(image.height, image.width, image.mode, is_grey(image))
         except Unreadable:
             return None
@@ -303,7 +322,9 @@ def _first_faults(listing: Listing) -> Iterator[Fault]:
             yield Fault(name, str(error))
 
 
-def _write_images(listing: Listing, target: Target, path: Path, tick: Tick) -> tuple[list[int], list[Fault], int]:
+def _write_images(
+    listing: Listing, target: Target, scale: Range | None, path: Path, tick: Tick
+) -> tuple[list[int], list[Fault], int]:
     """Decode every picture into an .npy file: the numbers of those kept, the faults, and how many lost colour."""
     n = len(listing.labels)
     kept: list[int] = []
@@ -314,7 +335,7 @@ def _write_images(listing: Listing, target: Target, path: Path, tick: Tick) -> t
         out: list[tuple[int, np.ndarray | str, bool]] = []
         for i, picture in chunk:
             try:
-                image = decode(picture)
+                image = decode(picture, scale)
                 out.append((i, target.fit(image), target.channels == 1 and not is_grey(image)))
             except Unreadable as error:
                 out.append((i, str(error), False))

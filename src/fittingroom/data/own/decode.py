@@ -1,4 +1,8 @@
-"""From a picture file to pixels: eight bits, grey or colour, upright. The one place that decodes what a stranger made."""
+"""From a picture file to pixels: eight bits, grey or colour, upright. The one place that decodes what a stranger made.
+
+Pictures of more than eight bits (10 or 12 in 16, 32-bit whole numbers, floats) are brought to eight by a range of the whole data
+set, `data.range`: each by its own would make a dim one bright.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,9 @@ from fittingroom.data.own.listing import Picture
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")  # nothing else is tried: some decoders start other programs
 MOST_PIXELS = 178_956_970  # a larger picture could be made to fill the memory; Pillow's own limit
 BACKGROUND = 255  # white, behind what is transparent
+WIDE = ("I", "I;16", "I;16B", "I;16L", "F")  # Pillow's modes of more than eight bits
+
+Range = tuple[float, float]  # the values that become black and white
 
 
 class Unreadable(Exception):
@@ -48,30 +55,58 @@ def opened(picture: Picture) -> Image.Image:
     return image
 
 
-def upright(image: Image.Image) -> Image.Image:
+def values_of(picture: Picture) -> Range | None:
+    """The least and the largest value of a picture of more than eight bits; None for any other, and for what is unreadable."""
+    if isinstance(picture, np.ndarray):
+        values = picture if picture.dtype != np.uint8 else None
+    else:
+        try:
+            with opened(picture) as image:
+                values = np.asarray(image) if image.mode in WIDE else None
+        except Exception:  # it will be told when it is decoded
+            return None
+    return None if values is None or not values.size else (float(values.min()), float(values.max()))
+
+
+def to_bytes(values: np.ndarray, scale: Range) -> np.ndarray:
+    """Values of any kind as uint8: `scale` becomes 0 and 255, what lies outside is cut off. Raises `Unreadable` for NaN.
+
+    >>> to_bytes(np.array([-1.0, 0.0, 1.0, 7.0]), (-1.0, 1.0)).tolist()
+    [0, 128, 255, 255]
+    """
+    low, high = scale
+    wide = values.astype(np.float64)
+    if not np.isfinite(wide).all():
+        raise Unreadable("has pixels that are no numbers")
+    return np.floor((wide - low) * (255 / max(high - low, 1e-300)) + 0.5).clip(0, 255).astype(np.uint8)
+
+
+def upright(image: Image.Image, scale: Range | None = None) -> Image.Image:
     """Its first frame in mode L or RGB, turned as its EXIF says, on white where it is transparent. Raises `Unreadable`.
 
-    Sixteen-bit grey keeps its upper eight bits.
+    More than eight bits are brought to eight by `scale`; without one, sixteen-bit grey keeps its upper eight.
     """
     try:
         image.load()
         with contextlib.suppress(Exception):  # broken EXIF says nothing
             image = ImageOps.exif_transpose(image)
-        return _eight_bit(image)
+        return _eight_bit(image, scale)
     except Unreadable:
         raise
     except Exception as error:  # a decoder fed with a stranger's bytes may raise anything
         raise Unreadable(_reason(error)) from None
 
 
-def decode(picture: Picture) -> Image.Image:
+def decode(picture: Picture, scale: Range | None = None) -> Image.Image:
     """`opened` and `upright` in one. Pillow may warn of oddities; muting that is for the caller, once around all threads.
 
     >>> decode(np.full((2, 3), 7, np.uint8)).size
     (3, 2)
     """
+    if isinstance(picture, np.ndarray) and picture.dtype != np.uint8:
+        picture = to_bytes(picture, scale or (0.0, 255.0))
     with opened(picture) as image:
-        return upright(image)
+        return upright(image, scale)
 
 
 def is_grey(image: Image.Image, tolerance: int = 8) -> bool:
@@ -86,7 +121,7 @@ def is_grey(image: Image.Image, tolerance: int = 8) -> bool:
     return bool((pixels.max(2) - pixels.min(2)).max(initial=0) <= tolerance)
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
+def _eight_bit(image: Image.Image, scale: Range | None) -> Image.Image:
     match image.mode:
         case "L" | "RGB":
             return image.copy() if "transparency" not in image.info else _on_white(image.convert("RGBA"), image.mode)
@@ -94,7 +129,12 @@ def _eight_bit(image: Image.Image) -> Image.Image:
             grey = image.convert("L")
             if "transparency" in image.info:
                 grey.info["transparency"] = 255 if image.info["transparency"] else 0
-            return _eight_bit(grey)
+            return _eight_bit(grey, scale)
+        case "I" | "I;16" | "I;16B" | "I;16L" | "F" if scale:
+            eight = to_bytes(np.asarray(image), scale)
+            if "transparency" in image.info:
+                eight[np.asarray(image) == image.info["transparency"]] = BACKGROUND
+            return Image.fromarray(eight)
         case "I" | "I;16" | "I;16B" | "I;16L":
             values = np.asarray(image).astype(np.int64)
             if values.min() < 0 or values.max() > 65535:

@@ -15,8 +15,9 @@ from fittingroom.store.atomic import atomic
 def keep_arrays(images: Any, labels: Any, home_dir: Path, name: str = "arrays") -> Path:
     """Write images and labels as an .npz, named by its content; its path. It is carved, decoded and cached like any other.
 
-    Images are as in an .npz of one's own: (N,H,W), (N,H,W,C) or (N,C,H,W) with C = 1 or 3, whole numbers 0 … 255 or floats
-    0 … 1; labels are names, or whole numbers from 0. Raises `FittingroomError` for what is no such pair.
+    Images are as in an .npz of one's own: (N,H,W), (N,H,W,C) or (N,C,H,W) with C = 1 or 3, whole numbers 0 … 255, floats 0 … 1,
+    or any others (see `data.range`); labels are names, or whole numbers from 0. Raises `FittingroomError` for what is no such
+    pair.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as home:
