@@ -28,7 +28,9 @@ def test_the_bundle_reads_what_the_training_read(fashion: Dataset, tmp_path: Pat
         Image.fromarray(fashion.train.images_NCHW[i, 0].astype(np.uint16) * 4).save(path)  # ten bits
     runs, home = Runs(tmp_path / "runs"), tmp_path / "home"
     data = load(str(tmp_path / "scans"), home)
-    run = execute(plan(read_recipe("readme-004-mlp", ["train.epochs=10", "train.precision=fp32"]), data, runs=runs), runs)
+    run = execute(
+        plan(read_recipe("readme-004-mlp", ["train.epochs=10", "train.precision=fp32"]), data, runs=runs), runs
+    )
     bundle = export(run, Workplace(runs=runs, home=home))
     facts = bundle.facts.framing
     assert facts.range == (0.0, 1020.0) and "1020 white" in (bundle.path / "README.md").read_text()

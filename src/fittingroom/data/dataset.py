@@ -38,6 +38,7 @@ class Images:
     labels_N: np.ndarray
     classes: tuple[str, ...]
     groups_N: np.ndarray | None = None  # numbers of what belongs together, alike in all parts of a data set
+    names_N: np.ndarray | None = None  # what one's own pictures are called: paths below the source
 
     def __post_init__(self) -> None:
         assert self.images_NCHW.dtype == np.uint8 and self.images_NCHW.ndim == 4
@@ -56,8 +57,12 @@ class Images:
         return c, h, w
 
     def take(self, rows: np.ndarray) -> Images:
-        mine = None if self.groups_N is None else self.groups_N[rows]
-        return Images(take(self.images_NCHW, rows), self.labels_N[rows], self.classes, mine)
+        groups_N, names_N = (None if known is None else known[rows] for known in (self.groups_N, self.names_N))
+        return Images(take(self.images_NCHW, rows), self.labels_N[rows], self.classes, groups_N, names_N)
+
+    def called(self, row: int) -> str:
+        """What an image is called: its file's name, or its number."""
+        return f"#{row}" if self.names_N is None else str(self.names_N[row])
 
 
 class LockedTest:
@@ -258,8 +263,8 @@ def _own(about: own.Own, where: Path, name: str = "") -> Dataset:
     def part(split: str) -> Images:
         mine, own_N = rows.take(splits[split]), splits[split]
         small = rows.file.nbytes <= own.RESIDENT_BYTES
-        together = None if groups_N is None else groups_N[own_N]
-        return Images(mine[:] if small else mine, brought.labels_N[own_N], about.classes, together)
+        together, names_N = (None if k is None else k[own_N] for k in (groups_N, brought.names_N))
+        return Images(mine[:] if small else mine, brought.labels_N[own_N], about.classes, together, names_N)
 
     c, h, w = about.shape
     called = name or (f"own-{about.name}" if about.name in catalog(where) else about.name)

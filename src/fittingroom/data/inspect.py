@@ -26,6 +26,8 @@ class DuplicatePair:
     image_b: np.ndarray
     label_a: int
     label_b: int
+    name_a: str  # what they are called: "train #3", or their files
+    name_b: str
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,10 @@ def _duplicates(splits: dict[str, Images]) -> list[DuplicatePair]:
     def pair(i: int, j: int, rms: float) -> DuplicatePair:
         (split_a, row_a), (split_b, row_b) = places[i], places[j]
         a, b = (np.asarray(together.images_NCHW[k]) for k in (i, j))
-        labels = together.labels_N
-        return DuplicatePair(split_a, row_a, split_b, row_b, rms, a, b, int(labels[i]), int(labels[j]))
+        labels, named = together.labels_N, together.names_N
+        called = [
+            f"{s} #{r}" if named is None else str(named[k]) for k, s, r in ((i, split_a, row_a), (j, split_b, row_b))
+        ]
+        return DuplicatePair(split_a, row_a, split_b, row_b, rms, a, b, int(labels[i]), int(labels[j]), *called)
 
     return [pair(i, j, float(rms)) for (i, j), rms in zip(pairs.tolist(), distances, strict=True)]

@@ -152,7 +152,6 @@ def joined(a: Images, b: Images) -> Images:
         pixels: Pixels = Rows(one.file, np.concatenate([one.rows_N, other.rows_N]))
     else:
         pixels = np.concatenate([one[:], other[:]])
-    together = None
-    if a.groups_N is not None and b.groups_N is not None:
-        together = np.concatenate([a.groups_N, b.groups_N])
-    return Images(pixels, np.concatenate([a.labels_N, b.labels_N]), a.classes, together)
+    both = ((a.groups_N, b.groups_N), (a.names_N, b.names_N))
+    groups_N, names_N = (None if x is None or y is None else np.concatenate([x, y]) for x, y in both)
+    return Images(pixels, np.concatenate([a.labels_N, b.labels_N]), a.classes, groups_N, names_N)

@@ -18,6 +18,7 @@ class Suspect(Record):
     """An image whose label is doubted: `index` counts from 0 in the split's own order."""
 
     index: int
+    name: str = ""  # of one's own picture's file
     given: str
     suggested: str
     given_label: int
@@ -31,6 +32,7 @@ class Outlier(Record):
     """An image far from all others."""
 
     index: int
+    name: str = ""
     label: str
     distance: float  # mean, to its nearest neighbours; grey levels, root mean square
 
@@ -40,6 +42,8 @@ class Twins(Record):
 
     a: int
     b: int
+    name_a: str = ""
+    name_b: str = ""
     label_a: str
     label_b: str
     rms: float
@@ -87,6 +91,7 @@ class Measured:
 
     far_N: np.ndarray  # rows, the farthest first
     distance_N: np.ndarray  # to the nearest neighbours; grey levels, root mean square
+    names_N: np.ndarray | None  # what one's own pictures are called
     twins: Sequence[tuple[int, int]]  # rows of near duplicates
     rms: Sequence[float]  # by which each pair differs
 
@@ -100,9 +105,21 @@ def describe(
     `about` is the data set's name and title.
     """
     ranked = suspects.order_N[: max(most, int(suspects.flagged_N.sum()))]
-    labels_N, said_N = suspects.labels_N, suspects.suggested_N
+    labels_N, said_N, names_N = suspects.labels_N, suspects.suggested_N, measured.names_N
+
+    def name(row: int) -> str:
+        return "" if names_N is None else str(names_N[row])
+
     twins = [
-        Twins(a=a, b=b, label_a=classes[labels_N[a]], label_b=classes[labels_N[b]], rms=float(r))
+        Twins(
+            a=a,
+            b=b,
+            name_a=name(a),
+            name_b=name(b),
+            label_a=classes[labels_N[a]],
+            label_b=classes[labels_N[b]],
+            rms=float(r),
+        )
         for (a, b), r in zip(measured.twins, measured.rms, strict=True)
     ]
     return Audit(
@@ -119,6 +136,7 @@ def describe(
         suspects=tuple(
             Suspect(
                 index=i,
+                name=name(i),
                 given=classes[labels_N[i]],
                 suggested=classes[said_N[i]],
                 given_label=labels_N[i],
@@ -130,13 +148,13 @@ def describe(
             for i in ranked.tolist()
         ),
         outliers=tuple(
-            Outlier(index=i, label=classes[labels_N[i]], distance=measured.distance_N[i])
+            Outlier(index=i, name=name(i), label=classes[labels_N[i]], distance=measured.distance_N[i])
             for i in measured.far_N[:FEW].tolist()
         ),
         twins=tuple(sorted(twins, key=lambda t: t.label_a == t.label_b)),
         scores=tuple(
-            flattery(name, np.stack([r.logits_NK.argmax(1) == r.labels_N for r in group]), suspects)
+            flattery(recipe, np.stack([r.logits_NK.argmax(1) == r.labels_N for r in group]), suspects)
             for story in stories
-            for name, group in story.runs.items()
+            for recipe, group in story.runs.items()
         ),
     )

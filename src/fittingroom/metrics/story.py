@@ -25,6 +25,7 @@ class Story:
     comparison: Comparison
     runs: dict[str, list[LoadedRun]]
     thumbnails_NCHW: np.ndarray | None
+    names_N: np.ndarray | None = None  # what the images are called, where they are one's own
     robust: Robustness | None = None  # where `fittingroom stress` was run on all
 
     @property
@@ -38,6 +39,10 @@ class Story:
     @property
     def labels_N(self) -> np.ndarray:
         return self.any_run.labels_N
+
+    def called(self, row: int) -> str:
+        """What an image is called: its file's name, or its number."""
+        return f"#{row}" if self.names_N is None else str(self.names_N[row])
 
     def predicted(self, recipe: str) -> np.ndarray:
         """The predicted classes (S,N) of a recipe's seeds."""
@@ -88,7 +93,8 @@ def stories(loaded: Sequence[LoadedRun], runs: Runs, question: Question = Questi
             row.recipe: sorted((r for r in mine if r.name == row.recipe), key=lambda r: r.seed)
             for row in comparison.rows
         }
-        found.append(Story(comparison, by_recipe, runs.thumbnails(digest), robustness(by_recipe)))
+        pictures, names_N = runs.thumbnails(digest), runs.test_names(digest)
+        found.append(Story(comparison, by_recipe, pictures, names_N, robustness(by_recipe)))
     return found
 
 

@@ -83,7 +83,7 @@ def audit(
         suspects, images = of_test(loaded, finished, place)
     far_N, distance_N = outliers(images, None if split == "train" else not_test(loaded))
     pairs, rms = near_pairs(images.images_NCHW)
-    measured = Measured(far_N, distance_N, pairs.tolist(), rms.tolist())
+    measured = Measured(far_N, distance_N, images.names_N, pairs.tolist(), rms.tolist())
     about = loaded.name, loaded.title
     found = describe(auditor.name, folds, about, images.classes, suspects, measured, compared, most)
     decisions = runs.decisions_file(loaded.name)

@@ -68,8 +68,10 @@ def cv(
     remember(place, name, study, fold_N=fold_numbers(images, jobs[0].recipe.data))
     [story] = of_study(name, place.runs, question)
     if story.thumbnails_NCHW is None:
-        place.runs.write_thumbnails(story.data.digest, shrunk(not_test(images).images_NCHW, THUMBNAIL_BYTES))
-        story = replace(story, thumbnails_NCHW=place.runs.thumbnails(story.data.digest))
+        whole = not_test(images)
+        place.runs.write_thumbnails(story.data.digest, shrunk(whole.images_NCHW, THUMBNAIL_BYTES), whole.names_N)
+        kept, names_N = place.runs.thumbnails(story.data.digest), place.runs.test_names(story.data.digest)
+        story = replace(story, thumbnails_NCHW=kept, names_N=names_N)
     return Compared([story], place.runs, page_of(place.runs, name), name)
 
 

@@ -81,9 +81,13 @@ class Audited(Answer):
     @property
     def table(self) -> Table:
         suspects = self.audit.suspects[:LISTED]
+        named = any(s.name for s in suspects)
         return [
-            ["#", "given", "looks like", "score", "flagged"],
-            *([str(s.index), s.given, s.suggested, f"{s.score:.4f}", "yes" if s.flagged else "no"] for s in suspects),
+            ["picture" if named else "#", "given", "looks like", "score", "flagged"],
+            *(
+                [s.name or str(s.index), s.given, s.suggested, f"{s.score:.4f}", "yes" if s.flagged else "no"]
+                for s in suspects
+            ),
         ]
 
     @property

@@ -90,7 +90,7 @@ def pages_about(dataset: str, folder: Path) -> list[str]:
 def _pair(p: DuplicatePair, data: Dataset) -> dict[str, str]:
     return {
         "image": data_uri(png_bytes(sheet(np.stack([p.image_a, p.image_b]), 2))),
-        "a": f"{p.split_a} #{p.row_a} {data.classes[p.label_a]}",
-        "b": f"{p.split_b} #{p.row_b} {data.classes[p.label_b]}",
+        "a": f"{p.name_a} {data.classes[p.label_a]}",
+        "b": f"{p.name_b} {data.classes[p.label_b]}",
         "rms": "the same" if p.rms == 0 else f"differ by {p.rms:.1f}",
     }

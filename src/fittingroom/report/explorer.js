@@ -14,7 +14,7 @@ for (const root of document.querySelectorAll(".explorer")) {
     const model = Number(pick("model").value), isTrue = pick("true").value, isSaid = pick("said").value;
     const sure = Number(pick("sure").value), wrong = pick("wrong").checked;
     pick("sure").nextElementSibling.textContent = `${sure} %`;
-    const found = facts.rows.map((_, i) => i).filter((i) =>
+    const found = facts.called.map((_, i) => i).filter((i) =>
       (isTrue === "" || facts.true[i] === Number(isTrue)) &&
       (isSaid === "" || facts.said[model][i] === Number(isSaid)) &&
       facts.sure[model][i] >= sure && (!wrong || facts.said[model][i] !== facts.true[i]));
@@ -31,7 +31,7 @@ for (const root of document.querySelectorAll(".explorer")) {
       const line = (text, tag) => words.append(Object.assign(document.createElement(tag), { textContent: text }), document.createElement("br"));
       line(facts.classes[facts.true[i]], "b");
       line(`said ${facts.classes[facts.said[model][i]]}`, "span");
-      line(`${facts.sure[model][i]} % sure  #${facts.rows[i]}`, "small");
+      line(`${facts.sure[model][i]} % sure  ${facts.called[i]}`, "small");
       figure.append(image, words);
       return figure;
     }));

@@ -88,9 +88,12 @@ def gallery(story: Story, lines: Mapping[int, list[str]]) -> list[dict[str, Any]
         return []
     classes = story.data.classes
     return [
-        {"row": row, "picture": story.thumbnails_NCHW[row], "true": classes[story.labels_N[row]], "lines": said}
+        {
+            "row": row, "called": story.called(row), "picture": story.thumbnails_NCHW[row],
+            "true": classes[story.labels_N[row]], "lines": said,
+        }
         for row, said in lines.items()
-    ]
+    ]  # fmt: skip
 
 
 def _uri(one: Mapping[str, Any]) -> dict[str, Any]:
@@ -116,7 +119,7 @@ def explorer(story: Story) -> dict[str, Any] | None:
         "recipes": list(story.runs),
         "columns": COLUMNS,
         "size": [width, height],
-        "rows": rows.tolist(),
+        "called": [story.called(row) for row in rows.tolist()],
         "true": story.labels_N[rows].tolist(),
         "said": said_RN[:, rows].tolist(),
         "sure": np.rint(100 * sure_RN[:, rows]).astype(int).tolist(),

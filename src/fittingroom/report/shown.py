@@ -53,7 +53,7 @@ def mistakes(story: Story, recipe: str, most: int = 18) -> Html:
     times = max(1, round(2 * SMALL / story.data.shape[1]))
     tiles = "".join(
         f'<figure style="display:inline-block;margin:4px;text-align:center">{_picture(one["picture"], times)}'
-        f"<figcaption><small>#{one['row']} {escape(one['true'])}<br>{'<br>'.join(map(escape, one['lines']))}</small>"
+        f"<figcaption><small>{escape(one['called'])} {escape(one['true'])}<br>{'<br>'.join(map(escape, one['lines']))}</small>"
         "</figcaption></figure>"
         for one in found
     )

@@ -403,17 +403,23 @@ class Runs:
     def thumbnails_file(self, digest: str) -> Path:
         return self.path / "thumbnails" / f"{digest[:16]}.npz"
 
-    def write_thumbnails(self, digest: str, images_NCHW: np.ndarray) -> None:
-        """Keep the scored test images for the reports' galleries, once a data set."""
+    def write_thumbnails(self, digest: str, images_NCHW: np.ndarray, names_N: np.ndarray | None = None) -> None:
+        """Keep the scored test images for the reports' galleries, and what they are called, once a data set."""
         path = self.thumbnails_file(digest)
         if not path.exists():
+            named = {} if names_N is None else {"names": names_N}
             with atomic(path) as file:
-                np.savez_compressed(file, images=images_NCHW)
+                np.savez_compressed(file, images=images_NCHW, **named)  # type: ignore[arg-type]
 
     def thumbnails(self, digest: str) -> np.ndarray | None:
         """The test images (N,C,H,W) uint8 that runs on this data were scored on, or None."""
         path = self.thumbnails_file(digest)
         return load_npz(path)["images"] if path.exists() else None
+
+    def test_names(self, digest: str) -> np.ndarray | None:
+        """What these images are called (N,), where they are one's own; else None."""
+        path = self.thumbnails_file(digest)
+        return load_npz(path, ("names",)).get("names") if path.exists() else None
 
 
 def _is_part(run: RunFolder) -> bool:

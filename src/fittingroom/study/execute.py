@@ -192,7 +192,7 @@ def record_test(run: RunFolder, runs: Runs, digest: str, test: Images, logits: d
         arrays["test_groups"] = test.groups_N
     run.write_npz("predictions", arrays)
     if not runs.thumbnails_file(digest).exists():
-        runs.write_thumbnails(digest, shrunk(test.images_NCHW, THUMBNAIL_BYTES))
+        runs.write_thumbnails(digest, shrunk(test.images_NCHW, THUMBNAIL_BYTES), test.names_N)
     run.write_metrics(
         run.metrics.model_copy(update={name: scores(values, test.labels_N) for name, values in logits.items()})
     )

@@ -130,19 +130,17 @@ class Collection:
             write_decisions(self.runs.decisions_file(data.name), data.digest, decided)
 
     def _picture(self, data: Dataset, split: str, row: int) -> dict[str, Any]:
-        uri, name = "", ""
+        uri, name, called = "", "", f"#{row}"
         if split == "train":
             images = not_test(data)
             if row < len(images):
-                uri, name = (
-                    data_uri(png_bytes(images.images_NCHW[row : row + 1][0])),
-                    data.classes[images.labels_N[row]],
-                )
+                uri, called = data_uri(png_bytes(images.images_NCHW[row : row + 1][0])), images.called(row)
+                name = data.classes[images.labels_N[row]]
         else:
-            kept = self.runs.thumbnails(data.digest)
+            kept, names_N = self.runs.thumbnails(data.digest), self.runs.test_names(data.digest)
             if kept is not None and row < len(kept):
-                uri = data_uri(png_bytes(kept[row]))
-        return {"row": row, "split": split, "image": uri, "class": name}
+                uri, called = data_uri(png_bytes(kept[row])), called if names_N is None else str(names_N[row])
+        return {"row": row, "called": called, "split": split, "image": uri, "class": name}
 
 
 def _in_shape(about: Own) -> str:

@@ -133,6 +133,7 @@ class Brought:
     images: Rows  # mapped
     labels_N: np.ndarray
     splits: dict[str, np.ndarray]  # the rows of each
+    names_N: np.ndarray | None  # what each picture was called when it was decoded; None in caches of before
     groups_N: np.ndarray | None  # the number of each image's group, where a rule says what belongs together
 
 
@@ -143,6 +144,7 @@ def pixels(about: Own, home_dir: Path) -> Brought:
         images = np.load(folder / "images.npy", mmap_mode="c")  # copy on write: torch takes no read-only memory
         labels = np.load(folder / "labels.npy")
         group_N = np.load(folder / "groups.npy") if about.group else None
+        names_N = np.load(folder / "names.npy") if (folder / "names.npy").exists() else None
         with (folder / "splits.npz").open("rb") as raw, np.load(raw) as file:
             splits = {key: file[key] for key in file}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
@@ -153,7 +155,7 @@ def pixels(about: Own, home_dir: Path) -> Brought:
         )
     if _content(about.sha256, labels, splits, about.classes, group_N) != about.digest:
         raise FittingroomError(f"{folder}: labels, groups or splits have changed; delete it and give the path again")
-    return Brought(Rows(images, np.arange(len(images))), labels, splits, group_N)
+    return Brought(Rows(images, np.arange(len(images))), labels, splits, names_N, group_N)
 
 
 def _content(
@@ -243,6 +245,7 @@ def _make(path: Path, listing: Listing, spec: ShapeSpec, home_dir: Path, tick: T
         )
         counts = {s: tuple(np.bincount(labels_N[r], minlength=len(classes)).tolist()) for s, r in rows.items()}
         np.save(here / "labels.npy", labels_N)
+        np.save(here / "names.npy", np.array([listing.names[i] for i in kept], str))
         if group_N is not None:
             np.save(here / "groups.npy", group_N)
         np.savez(here / "splits.npz", **rows)  # type: ignore[arg-type]
@@ -275,9 +278,11 @@ def _make(path: Path, listing: Listing, spec: ShapeSpec, home_dir: Path, tick: T
         final = folder / content[:16]
         try:
             here.rename(final)
-        except OSError:  # the same content came from elsewhere before
+        except OSError:  # the same content came from elsewhere before, or from a version that kept no names
             if not final.exists():
                 raise
+            if not (final / "names.npy").exists():
+                (here / "names.npy").rename(final / "names.npy")
     return about
 
 

@@ -65,7 +65,13 @@ def add(app: FastAPI, rooms: Rooms) -> None:
         k = len(s.data.classes)
         rows = stories.behind(s, name, _below(k, true), _below(k, said))
         shown = [
-            {"row": row, "seeds": n, "image": stories.image(s, row), "bars": stories.bars(s, name, row, 3)}
+            {
+                "row": row,
+                "called": s.called(row),
+                "seeds": n,
+                "image": stories.image(s, row),
+                "bars": stories.bars(s, name, row, 3),
+            }
             for row, n in rows[: stories.GALLERY]
         ]
         return page(
@@ -88,6 +94,7 @@ def add(app: FastAPI, rooms: Rooms) -> None:
             sides = [{"recipe": n, "bars": stories.bars(s, n, row)} for n in (one, other)]
             shown = {
                 "row": row,
+                "called": s.called(row),
                 "image": stories.image(s, row),
                 "true": s.data.classes[s.labels_N[row]],
                 "sides": sides,
