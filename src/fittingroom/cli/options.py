@@ -36,6 +36,9 @@ Events = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Png = Annotated[Path | None, typer.Option("--png", help="A folder for each figure as a PNG, for slides.")]
+Listed = Annotated[
+    Path | None, typer.Option("--list", help="A CSV of the pictures that this speaks of, one a row, to work through.")
+]
 MetricName = Annotated[
     str,
     typer.Option(

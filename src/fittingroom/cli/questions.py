@@ -23,7 +23,7 @@ Recipe = Annotated[str, typer.Argument(help="A recipe's name or its TOML file.")
 Run = Annotated[str, typer.Argument(help="A finished run: its folder, or the beginning of its name.")]
 
 
-@works(*ALL, "costs", report="--report", png=True)
+@works(*ALL, "costs", report="--report", png=True, listed=True)
 def compare(
     place: Workplace,
     recipes: Annotated[
@@ -62,7 +62,7 @@ def demo(place: Workplace, seeds: Seeds = 3) -> Any:
     return compare(read, place, data=["fashion-mnist"], seeds=range(seeds), name="demo")
 
 
-@works("runs", report="--out", png=True)
+@works("runs", report="--out", png=True, listed=True)
 def report(place: Workplace, which: Which, metric: MetricName = "accuracy", effect: Effect = None) -> Any:
     """Write one HTML file about finished runs, or about a study, whatever it asked. Needs neither torch nor the data."""
     from fittingroom.metrics.verdict import Question
@@ -98,7 +98,7 @@ def ablate(
     return ablate(read, place, drop=drop or [], data=data, seeds=range(seeds), question=question)
 
 
-@works(*ALL, "costs", report="--report")
+@works(*ALL, "costs", report="--report", listed=True)
 def cv(
     place: Workplace,
     recipes: Recipes,
@@ -180,7 +180,7 @@ def stress(place: Workplace, which: Which) -> Any:
     return stress(which, place)
 
 
-@works("device", "at_once", "runs", "home", "strict", report="--out")
+@works("device", "at_once", "runs", "home", "strict", report="--out", listed=True)
 def audit(
     place: Workplace,
     data: Annotated[str, typer.Argument(help="A data set's name, or a path of pictures.")],

@@ -34,12 +34,12 @@ ALL = tuple(PLACE)[:-1]
 
 
 def works(
-    *named: str, report: str = "", png: bool = False, resume: str = "", aloud: bool = False
+    *named: str, report: str = "", png: bool = False, listed: bool = False, resume: str = "", aloud: bool = False
 ) -> Callable[[Command], Command]:
     """Give a command the options `named` (of `PLACE`), --quiet and --events; it is called with the workplace that they mean.
 
-    One that gives an answer names the option for its page in `report`, and gets --json (and --png) besides: the answer is
-    written and shown. `resume` is the option with which the command goes on after an interruption. What an `aloud` one has to
+    One that gives an answer names the option for its page in `report`, and gets --json (and --png, --list) besides: the answer
+    is written and shown. `resume` is the option with which the command goes on after an interruption. What an `aloud` one has to
     tell while it works is its output.
     """
 
@@ -50,6 +50,8 @@ def works(
             added["report"] = Annotated[Path | None, typer.Option(report, help=text)], None
         if png:
             added["png"] = options.Png, None
+        if listed:
+            added["pictures"] = options.Listed, None
         added |= {"quiet": (options.Quiet, False), "events": (options.Events, None)}
         if report:
             added["as_json"] = options.Json, False
@@ -70,6 +72,8 @@ def works(
             with _told(place, resume):
                 found = command(place=place, **given)
                 if report and found is not None:
+                    if mine.get("pictures"):
+                        found.save_listing(mine["pictures"])
                     _show(found, place, command.__name__, mine["report"], mine.get("png"), as_json)
 
         del shell.__wrapped__  # typer reads the signature, which is another

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -13,6 +15,7 @@ from fittingroom.metrics.story import Story
 from fittingroom.report.rows import table_html
 from fittingroom.report.theme import Draw, Figure
 from fittingroom.spec.errors import FittingroomError, unknown
+from fittingroom.store.atomic import write
 from fittingroom.store.runs import safe_name
 
 Table = list[list[str]]  # its head first
@@ -72,6 +75,20 @@ class Answer(ABC):
     def files(self) -> Mapping[str, Path]:
         """What was written besides its page, by what it is."""
         return {}
+
+    @property
+    def listing(self) -> Table:
+        """The pictures that it speaks of, one a row, to work through; [] where it speaks of none."""
+        return []
+
+    def save_listing(self, path: Path) -> None:
+        """Write them as a CSV. No cell is a formula to a spreadsheet, whatever files and classes are called."""
+        lines = [
+            [f"'{cell}" if cell.startswith(("=", "+", "-", "@")) else cell for cell in row] for row in self.listing
+        ]
+        text = io.StringIO(newline="")
+        csv.writer(text).writerows(lines)
+        write(path, text.getvalue())
 
     def plot(self, name: str = "") -> Figure:
         """The figure of this name, or the most telling one. Raises `FittingroomError` for a name that is none."""

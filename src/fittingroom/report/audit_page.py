@@ -95,6 +95,23 @@ class Audited(Answer):
         head = ["recipe", "all images %", "without suspects %", "without as many random ones %"]
         return [self.table, *([[head, *score_cells(self.audit)]] if self.audit.scores else [])]
 
+    @property
+    def listing(self) -> Table:
+        return [
+            ["picture", "split", "given", "looks like", "score", "suspect"],
+            *(
+                [
+                    s.name or f"#{s.index}",
+                    self.audit.split,
+                    s.given,
+                    s.suggested,
+                    f"{s.score:.4f}",
+                    "yes" if s.flagged else "no",
+                ]
+                for s in self.audit.suspects
+            ),
+        ]
+
     def json(self) -> dict[str, Any]:
         return self.audit.model_dump(mode="json")
 

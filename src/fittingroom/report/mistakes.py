@@ -100,6 +100,22 @@ def _uri(one: Mapping[str, Any]) -> dict[str, Any]:
     return {**one, "image": data_uri(png_bytes(one["picture"]))}
 
 
+def wrong_pictures(story: Story) -> list[list[str]]:
+    """A table (head first) of the pictures that any recipe gets wrong, those that all are surest about first."""
+    p_RNK = np.stack([story.probabilities[recipe] for recipe in story.runs])
+    said_RN, classes = p_RNK.argmax(2), story.data.classes
+    own_N = p_RNK[:, np.arange(len(story.labels_N)), story.labels_N].min(0)
+    wrong = np.flatnonzero((said_RN != story.labels_N).any(0))
+    rows = wrong[np.argsort(own_N[wrong], kind="stable")].tolist()
+    return [
+        ["picture", "data", "true", *(f"{recipe} says" for recipe in story.runs)],
+        *(
+            [story.called(i), story.data.name, classes[story.labels_N[i]], *(classes[c] for c in said_RN[:, i])]
+            for i in rows
+        ),
+    ]
+
+
 def explorer(story: Story) -> dict[str, Any] | None:
     """The gallery that filters in the page: one picture of many images, and what each recipe says of each.
 

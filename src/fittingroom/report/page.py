@@ -19,7 +19,14 @@ from fittingroom.metrics.verdict import Comparison
 from fittingroom.metrics.words import human, in_words, percent
 from fittingroom.report import charts, theme
 from fittingroom.report.answer import Answer, Table, beginning
-from fittingroom.report.mistakes import confusion_words, confusions, explorer, mistakes, only_one_is_right
+from fittingroom.report.mistakes import (
+    confusion_words,
+    confusions,
+    explorer,
+    mistakes,
+    only_one_is_right,
+    wrong_pictures,
+)
 from fittingroom.report.pictures import data_uri, png_bytes, sheet
 from fittingroom.report.render import assets, both_modes, render, script_hash
 from fittingroom.report.repeat import commands, run_cells
@@ -391,6 +398,11 @@ class Compared(Answer):
     @property
     def tables(self) -> list[Table]:
         return [c.table for c in self.comparisons]
+
+    @property
+    def listing(self) -> Table:
+        """Every picture that a recipe gets wrong (by its mean probabilities over seeds), what it is and what each says."""
+        return list(chain.from_iterable(wrong_pictures(story) for story in self.stories))
 
     def json(self) -> dict[str, Any]:
         reads = self.runs.test_reads()
