@@ -13,6 +13,7 @@ from fittingroom.data.own import list_pictures
 from fittingroom.data.own.listing import Listing
 from fittingroom.data.own.tables import _label
 from fittingroom.spec.errors import FittingroomError
+from fittingroom.spec.read import read_shape
 
 
 def put(root: Path, *places: str, each: int = 6) -> Path:
@@ -115,3 +116,33 @@ def test_a_picture_under_two_labels_is_told_by_name_and_never_tests(fashion: Dat
     torn = {fashion.train.images_NCHW[i].tobytes() for i in (2, 4, 6, 8, 10, 12)}
     test = data.test.unlock(lambda: None)
     assert not torn & {image.tobytes() for image in test.images_NCHW[:]} and len(test) >= 8
+
+
+def test_pictures_of_other_kinds_and_without_a_suffix(fashion: Dataset, tmp_path: Path) -> None:
+    kinds = {
+        ".ppm": "PPM",
+        ".pgm": "PPM",
+        ".mpo": "JPEG",
+        ".jp2": "JPEG2000",
+        ".avif": "AVIF",
+        "": "PNG",
+        ".png": "PNG",
+    }
+    for i in range(70):
+        suffix = list(kinds)[i % 7]
+        path = tmp_path / "set" / "ab"[i % 2] / f"{i}{suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        picture = Image.fromarray(fashion.train.images_NCHW[i, 0])
+        (picture.convert("RGB") if suffix == ".ppm" else picture).save(path, kinds[suffix])
+    (tmp_path / "set/a/README").write_text("no picture")
+    data = load(str(tmp_path / "set"), tmp_path / "home", shape=read_shape(["data.channels=1"]))
+    assert len(data.train) + data.test.n == 70 and not data.faults
+
+
+def test_a_folder_of_nothing_readable_says_why(tmp_path: Path) -> None:
+    for place in ("a/1.heic", "b/2.heic", "b/3.dcm"):
+        (tmp_path / "set" / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / place).write_bytes(b"x")
+    with pytest.raises(FittingroomError, match="that can be read") as told:
+        load(str(tmp_path / "set"), tmp_path / "home")
+    assert "a/1.heic: .heic is not read; convert it" in str(told.value) and "1 .dcm" in str(told.value)

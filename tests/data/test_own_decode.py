@@ -21,7 +21,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageOps
 
 from fittingroom.data import Dataset, load
-from fittingroom.data.own.decode import MOST_PIXELS, Unreadable, decode, is_grey
+from fittingroom.data.own.decode import FORMATS, MOST_PIXELS, Unreadable, decode, is_grey
 from fittingroom.data.own.shape import Target
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import ShapeSpec
@@ -214,7 +214,7 @@ def png_that_claims(width: int, height: int) -> bytes:
 
 
 NOISE = np.random.default_rng(1).integers(0, 256, (40, 40, 3), dtype=np.uint8)
-WHOLE = {kind: saved(Image.fromarray(NOISE), kind) for kind in ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")}
+WHOLE = {kind: saved(Image.fromarray(NOISE), kind) for kind in FORMATS}
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n(x) run showpage\n"
 BAD = {
     "empty": (b"", "is no PNG"),
@@ -222,7 +222,7 @@ BAD = {
     "html": (b"<!DOCTYPE html><title>404</title>", "is no PNG"),
     "eps": (EPS, "is no PNG"),
     "svg": (b'<svg xmlns="http://www.w3.org/2000/svg"/>', "is no PNG"),
-    "jpeg 2000": (saved(Image.fromarray(NOISE), "JPEG2000"), "is no PNG"),
+    "icon": (saved(Image.fromarray(NOISE), "ICO"), "is no PNG"),
     "huge": (png_that_claims(40_000, 40_000), f"has more than {MOST_PIXELS:,} pixels"),
     "too large": (png_that_claims(14_000, 14_000), f"more than {MOST_PIXELS:,}"),
     "nothing": (png_that_claims(0, 0), "cannot be decoded|is no PNG"),

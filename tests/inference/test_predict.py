@@ -98,7 +98,7 @@ def test_bad_files_are_told_and_the_others_answered(predict: Predict, pictures: 
     assert len(told["predictions"]) == 4
     reasons = {bad["file"]: bad["reason"] for bad in told["failed"]}
     assert reasons == {
-        "pictures/9b.png": "is no PNG, JPEG, WebP, BMP, GIF or TIFF",
+        "pictures/9b.png": "is no PNG, JPEG, WebP, BMP, GIF, TIFF, PPM, PGM, JPEG 2000 or AVIF",
         "pictures/9c.heic": ".heic is not read; convert it to PNG or JPEG",
         "nothing.png": "no such file",
     }

@@ -277,3 +277,9 @@ def test_a_metric_that_cannot_tell_models_apart_is_refused() -> None:
     ):
         compare("x", [run], Question("top_3_accuracy"))
     assert compare("x", [run], Question("top_2_accuracy")).rows[0].score == 1
+
+
+def test_few_test_images_propose_a_cross_validation() -> None:
+    few, many = (Run("a", 0, np.eye(2)[np.arange(n) % 2], np.arange(n) % 2) for n in (199, 200))
+    assert "199 test images are few: cross-validation" in compare("x", [few]).verdict
+    assert "are few" not in compare("x", [many]).verdict and "are few" not in compare("x", [few], on="held-out").verdict

@@ -40,7 +40,7 @@ def test_several_pictures_are_answered_in_order_and_a_bad_one_fails_alone(
     assert told["model"] == MODEL
     assert [one["file"] for one in told["predictions"]] == ["a.png", "b.png", "c d.png", "é.png"]
     bad = told["predictions"].pop(1)
-    assert bad == {"file": "b.png", "error": "is no PNG, JPEG, WebP, BMP, GIF or TIFF"}
+    assert bad == {"file": "b.png", "error": "is no PNG, JPEG, WebP, BMP, GIF, TIFF, PPM, PGM, JPEG 2000 or AVIF"}
     for one, p in zip(told["predictions"], alone[1], strict=False):
         order = np.argsort(-p)[:3]
         assert [t["name"] for t in one["top"]] == [classes[c] for c in order]
@@ -51,7 +51,7 @@ def test_several_pictures_are_answered_in_order_and_a_bad_one_fails_alone(
 def test_when_all_are_bad_there_is_no_answer(server: Server, pngs: list[bytes]) -> None:
     refused = predict(server, ("a.png", b"x"), ("b.png", b""))
     assert refused.status == 400 and refused.error == "; ".join(
-        f"{name} is no PNG, JPEG, WebP, BMP, GIF or TIFF" for name in ("a.png", "b.png")
+        f"{name} is no PNG, JPEG, WebP, BMP, GIF, TIFF, PPM, PGM, JPEG 2000 or AVIF" for name in ("a.png", "b.png")
     )
     many = predict(server, *[(f"{i}.png", b"x") for i in range(256)])
     assert many.status == 400 and many.error.count("is no PNG") == 5

@@ -244,7 +244,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     "no base64": (changed(datatype="BYTES", shape=[1], data=["é"]), "inputs.0.data.0: a picture file must be base64"),
     "base64 with more in it": (changed(datatype="BYTES", shape=[1], data=["iVBO*Rw0K"]), "a picture file must be base64"),
     "a number for a picture": (changed(datatype="BYTES", shape=[1], data=[1]), "a picture file must be base64"),
-    "no picture": ({"inputs": [base64_of([b"just a text"])]}, "picture 0 is no PNG, JPEG, WebP, BMP, GIF or TIFF"),
+    "no picture": ({"inputs": [base64_of([b"just a text"])]}, "picture 0 is no PNG, JPEG, WebP, BMP, GIF, TIFF, PPM, PGM, JPEG 2000 or AVIF"),
     "fewer pictures": ({"inputs": [base64_of([b""]) | {"shape": [2]}]}, "1 pictures, but shape is [2]"),
     "pictures in a square": ({"inputs": [base64_of([b""] * 4) | {"shape": [2, 2]}]}, "it must be [N] or [N, 1]"),
     "size without bytes": (changed(parameters={"binary_data_size": 784}), "784, but 0 bytes follow"),

@@ -22,6 +22,7 @@ from fittingroom.spec.design import Design
 from fittingroom.spec.errors import FittingroomError, unknown
 from fittingroom.spec.records import Cost, Environment, Record
 
+FEW_IMAGES = 200  # with fewer for test, a cross-validation is proposed
 FEW_GROUPS = 10  # with fewer in what is scored, it is said how little that can show
 UNEVEN = 1.5  # times as many test images in the largest class as in the smallest: balanced accuracy is told, too
 
@@ -137,6 +138,7 @@ def compare(
         sentences=(
             *sentences(dataset, rows, pairs, by, question.against, on),
             *_few_groups(design.groups, on),
+            *_few_images(len(evidence[0].labels_N), design.groups, on),
             *no_better(rows, by, yardstick),
         ),
         yardstick=yardstick,
@@ -152,6 +154,13 @@ def _few_groups(n: int, on: str) -> tuple[str, ...]:
         f"The {on} images come from {n} group{'' if n == 1 else 's'} only, which is little to say anything about others; "
         "cross-validation (fittingroom cv) scores every group once.",
     )
+
+
+def _few_images(n: int, groups: int, on: str) -> tuple[str, ...]:
+    """What so few test images leave open, in words."""
+    if on != "test" or n >= FEW_IMAGES or 0 < groups < FEW_GROUPS:  # which has been said
+        return ()
+    return (f"{n} test images are few: cross-validation (fittingroom cv) scores every picture once, and knows more.",)
 
 
 def _row(name: str, runs: Sequence[Evidence], values_SN: np.ndarray, metric: Metric) -> Row:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fittingroom.metrics.verdict import FEW_IMAGES
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.first import first_recipe
 from fittingroom.spec.printable import is_printable
@@ -25,6 +26,10 @@ def new(name: str, data: str, place: Workplace, *, changes: Sequence[str] = (), 
     if path.exists():
         raise FittingroomError(f"{path} is there already; give another place with --out, or delete it")
     found = place.load(data, read_shape(changes))
+    if found.test.n < FEW_IMAGES:
+        place.progress.note(
+            f"note: {found.test.n} pictures for test are few; cross-validation scores every picture once: fittingroom cv {path}"
+        )
     counts = np.bincount(found.train.labels_N, minlength=len(found.classes)).tolist()
     there = Path(data).expanduser()
     source = str(there.resolve()) if found.own and there.exists() else data

@@ -181,8 +181,10 @@ def source_words(about: Own) -> str:
 
 def _refuse_too_little(listing: Listing, path: Path) -> None:
     if not listing.labels:
-        reasons = "\n".join(f"  {fault}" for fault in listing.faults[:5])
-        raise FittingroomError(f"{path} has no picture with a label" + (f":\n{reasons}" if reasons else ""))
+        reasons = "\n".join(f"  {why}" for why in [*listing.faults[:5], *listing.remarks])
+        raise FittingroomError(
+            f"{path} has no picture with a label that can be read" + (f":\n{reasons}" if reasons else "")
+        )
     if len(set(listing.labels)) < 2:
         raise FittingroomError(
             f'{path} has one class only ("{listing.labels[0]}"); a classifier needs two: a folder for each class'

@@ -11,11 +11,15 @@ import io
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from fittingroom.data.own.listing import Picture
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")  # nothing else is tried: some decoders start other programs
+# nothing else is tried: some decoders start other programs
+OPTIONAL = tuple(name for name, part in (("JPEG2000", "jpg_2000"), ("AVIF", "avif")) if features.check(part))
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", *OPTIONAL)  # MPO is opened as JPEG
+KINDS = "PNG, JPEG, WebP, BMP, GIF, TIFF, PPM, PGM, JPEG 2000 or AVIF"
+HEADS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF", b"\0\0\0\x0cjP")  # of the most usual
 MOST_PIXELS = 178_956_970  # a larger picture could be made to fill the memory; Pillow's own limit
 BACKGROUND = 255  # white, behind what is transparent
 WIDE = ("I", "I;16", "I;16B", "I;16L", "F")  # Pillow's modes of more than eight bits
@@ -35,6 +39,15 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def begins_like_one(path: Path) -> bool:
+    """Whether a file's first bytes are those of a picture; False for what cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(8).startswith(HEADS)
+    except OSError:
+        return False
+
+
 def opened(picture: Picture) -> Image.Image:
     """The picture with its header read, and no pixel yet. Raises `Unreadable`."""
     if isinstance(picture, np.ndarray):
@@ -44,7 +57,7 @@ def opened(picture: Picture) -> Image.Image:
             raise Unreadable("no such file")
         image = Image.open(io.BytesIO(picture) if isinstance(picture, bytes) else picture, formats=FORMATS)
     except UnidentifiedImageError:
-        raise Unreadable("is no PNG, JPEG, WebP, BMP, GIF or TIFF") from None
+        raise Unreadable(f"is no {KINDS}") from None
     except Image.DecompressionBombError:
         raise Unreadable(f"has more than {MOST_PIXELS:,} pixels") from None
     except (OSError, ValueError, SyntaxError, EOFError, MemoryError) as error:

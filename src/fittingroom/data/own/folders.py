@@ -10,10 +10,19 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from fittingroom.data.own.decode import FORMATS, begins_like_one
 from fittingroom.data.own.listing import Fault, Listing, clean, natural, shown, split_of
 from fittingroom.spec.errors import FittingroomError
 
-READ = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+READ = tuple(
+    suffix
+    for kind, suffixes in {
+        "PNG": ".png", "JPEG": ".jpg .jpeg .jpe .jfif .mpo", "WEBP": ".webp", "BMP": ".bmp", "GIF": ".gif", "TIFF": ".tif .tiff",
+        "PPM": ".ppm .pgm .pbm .pnm", "JPEG2000": ".jp2 .j2k", "AVIF": ".avif",
+    }.items()
+    if kind in FORMATS
+    for suffix in suffixes.split()
+)  # fmt: skip
 NOT_READ = (".heic", ".heif", ".avif", ".svg", ".psd", ".jp2", ".jxl", ".dng", ".cr2", ".nef", ".arw", ".raw", ".ico")
 # what systems leave behind; hidden ones begin with a dot
 NOT_CLASSES = (
@@ -198,7 +207,7 @@ class _Walk:
                 continue
             if stat.S_ISDIR(mode):
                 yield from self.pictures(child)
-            elif suffix in READ and stat.S_ISREG(mode):
+            elif stat.S_ISREG(mode) and (suffix in READ or (not suffix and begins_like_one(child))):
                 yield child
             elif suffix in NOT_READ:
                 self._fault(child, f"{suffix} is not read; convert it to PNG or JPEG")
