@@ -12,8 +12,11 @@ from fittingroom.data import Dataset, load
 from fittingroom.data.own import list_pictures
 from fittingroom.data.own.listing import Listing
 from fittingroom.data.own.tables import _label
+from fittingroom.questions.train import train
 from fittingroom.spec.errors import FittingroomError
-from fittingroom.spec.read import read_shape
+from fittingroom.spec.read import read_recipe, read_shape
+from fittingroom.store import Runs
+from fittingroom.study.workplace import Workplace
 
 
 def put(root: Path, *places: str, each: int = 6) -> Path:
@@ -146,3 +149,36 @@ def test_a_folder_of_nothing_readable_says_why(tmp_path: Path) -> None:
     with pytest.raises(FittingroomError, match="that can be read") as told:
         load(str(tmp_path / "set"), tmp_path / "home")
     assert "a/1.heic: .heic is not read; convert it" in str(told.value) and "1 .dcm" in str(told.value)
+
+
+def test_a_table_of_other_columns_without_suffixes_below_another_folder(tmp_path: Path) -> None:
+    put(tmp_path / "set/train images", ".", each=12)
+    lines = [f"{i},{i % 2},site {i % 3}" for i in range(12)]
+    (tmp_path / "set/train.csv").write_text("\n".join(["id_code,diagnosis,site", *lines]))
+    with pytest.raises(
+        FittingroomError, match="no column for the picture; it has: id_code, diagnosis, site; say which: data.path="
+    ):
+        list_pictures(tmp_path / "set/train.csv")
+    words = ["data.path=id_code", "data.label=diagnosis", 'data.images="train images"']
+    listing = list_pictures(tmp_path / "set/train.csv", read_shape(words))
+    assert found(listing) == {("", "0"): 6, ("", "1"): 6} and all(p.is_file() for p in listing.pictures())  # type: ignore[union-attr]
+    assert set(listing.columns) == {"site"}
+    for wrong, told in (
+        ("data.path=idcode", 'unknown data.path "idcode"; nearest: "id_code"'),
+        ("data.images=x", "there is no folder"),
+    ):
+        with pytest.raises(FittingroomError, match=told):
+            list_pictures(tmp_path / "set/train.csv", read_shape([*words, wrong]))
+
+
+def test_a_recipe_that_names_columns_trains_and_its_data_are_found_again(tmp_path: Path) -> None:
+    put(tmp_path / "pictures", ".", each=40)
+    (tmp_path / "t.csv").write_text("\n".join(["id,what", *(f"{i},{'ab'[i % 2]}" for i in range(40))]))
+    words = ["data.path=id", "data.label=what", "data.images=pictures"]
+    recipe = read_recipe(
+        "readme-004-mlp", ["train.epochs=1", "train.precision=fp32", f"data.name={tmp_path / 't.csv'}", *words]
+    )
+    runs = Runs(tmp_path / "runs")
+    run = train(recipe, Workplace(runs=runs, home=tmp_path / "home", device="cpu"))
+    assert run.done and run.recipe.data.label == "what"
+    assert train(recipe, Workplace(runs=runs, home=tmp_path / "home", device="cpu")).path == run.path

@@ -160,7 +160,7 @@ def load(
         return _reshaped(_shipped(entry(name, where), where, say), wanted, where, tick)
     if own.exists(path):
         path = path.resolve()
-        listing = own.list_pictures(path)
+        listing = own.list_pictures(path, wanted)
         return _own(own.bring(path, listing, wanted, where, say=say, tick=tick, strict=strict), where)
     before = [(about, source) for about, source in own.known(where) if about.name == name]
     if before and own.exists(Path(before[-1][1])):

@@ -176,6 +176,15 @@ class ShapeSpec(Strict):
         default=None,
         description="of more than 8 bits: the values that become black and white; not given: those that occur",
     )
+    path: str | None = Field(
+        default=None, min_length=1, description="a table's column of paths, where it is called otherwise"
+    )
+    label: str | None = Field(
+        default=None, min_length=1, description="a table's column of labels, where it is called otherwise"
+    )
+    images: str | None = Field(
+        default=None, min_length=1, description="the folder that a table's paths are relative to"
+    )
     near: NotNegative | None = Field(
         default=None,
         description="grey levels (of 255, RMS) by which near copies differ at most, kept on one side of splits; 0 = exact ones",

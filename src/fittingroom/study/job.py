@@ -125,8 +125,8 @@ def resolve(
 
 
 def read_as(data: Dataset) -> dict[str, Any]:
-    """How pictures were read, as fields of a recipe's data; but how near near copies are, which stays the recipe's word."""
-    return {key: value for key, value in data.shape if key != "near"}
+    """How pictures were read, as fields of a recipe's data; what the data don't remember stays the recipe's word."""
+    return {key: value for key, value in data.shape if key not in ("near", "path", "label", "images")}
 
 
 def gpu_share(structure: Structure, recipe: Recipe, data: Dataset, device: str) -> float:

@@ -48,7 +48,7 @@ RESIDENT_BYTES = 2 << 30  # a larger tensor file is mapped instead of read
 MOST_ALONE = 10  # pictures that may each be a class of their own
 IMBALANCED = 3.0  # times as many images in the largest class as in the smallest are told
 
-LATER = ("group", "near", "range")  # fields of a shape that came after caches were made
+LATER = ("group", "near", "range", "path", "label", "images")  # fields of a shape that came after caches were made
 
 T = TypeVar("T")
 R = TypeVar("R")

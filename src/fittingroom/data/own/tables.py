@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from fittingroom.data.own.decode import is_file
+from fittingroom.data.own.folders import READ
 from fittingroom.data.own.listing import Fault, Listing, Picture, clean, shown, split_of
-from fittingroom.spec.errors import FittingroomError, need
+from fittingroom.spec.errors import FittingroomError, need, unknown
+from fittingroom.spec.recipe import ShapeSpec
 
 COLUMNS = {
     "picture": ("image", "img", "picture", "path", "file", "filename", "file_name", "filepath", "image_path"),
@@ -20,11 +22,15 @@ COLUMNS = {
     "split": ("split", "subset", "partition"),
 }
 SUFFIXES = (".parquet", ".arrow")
+AS_USUAL = ShapeSpec()
 BATCH_ROWS = 256
 
 
-def list_csv(path: Path) -> Listing:
-    """The pictures that a CSV names: columns `path` and `label`, and `split` if there is one. Paths are relative to it."""
+def list_csv(path: Path, read: ShapeSpec = AS_USUAL) -> Listing:
+    """The pictures that a CSV names: columns `path` and `label` (or those that `read` names), and `split` if there is one.
+
+    Paths are relative to it, or to the folder that `read` names.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -41,14 +47,14 @@ def list_csv(path: Path) -> Listing:
     if not rows:
         raise FittingroomError(f"{path} is empty; its first line names the columns: path,label")
     head_names = [name.strip() for name in rows[0]]
-    column = _columns(head_names, path)
+    column = _columns(head_names, path, read)
 
     def values(i: int) -> list[str]:
         return [row[i].strip() if i < len(row) else "" for row in rows[1:]]
 
     table = {what: values(i) for what, i in column.items()}
     more = {clean(name): values(i) for i, name in enumerate(head_names) if i not in column.values()}
-    return _of_paths(path, [f"line {i + 2}" for i in range(len(rows) - 1)], table, more)
+    return _of_paths(path, [f"line {i + 2}" for i in range(len(rows) - 1)], table, more, read=read)
 
 
 def in_folder(folder: Path) -> bool:
@@ -56,7 +62,7 @@ def in_folder(folder: Path) -> bool:
     return bool(_files(folder))
 
 
-def list_tables(path: Path) -> Listing:
+def list_tables(path: Path, read: ShapeSpec = AS_USUAL) -> Listing:
     """The pictures of Parquet or Arrow files: paths, or the encoded pictures themselves. Needs pyarrow.
 
     The split is in the file's or the folder's name (`train-00000-of-00002.parquet`), or in a column.
@@ -72,7 +78,7 @@ def list_tables(path: Path) -> Listing:
     if len(configurations) > 1:
         raise FittingroomError(f"{path} holds several data sets: {shown(configurations)}; give the path of one of them")
     schema = _schema(files[0])
-    column = _columns(schema.names, path)
+    column = _columns(schema.names, path, read)
     names = {what: schema.names[i] for what, i in column.items()}
     classes = _class_names(schema, names["label"])
     labels: list[str] = []
@@ -99,7 +105,7 @@ def list_tables(path: Path) -> Listing:
                 so_far += ["" if value is None else clean(str(value)) for value in table[name]]
             row += batch.num_rows
     if not inside:
-        return _of_paths(path, where, {"picture": paths, "label": labels, "split": splits}, more, files, classes)
+        return _of_paths(path, where, {"picture": paths, "label": labels, "split": splits}, more, files, classes, read)
     keep, faults = _labelled(labels, where)
     chosen = set(keep)
 
@@ -132,10 +138,15 @@ def _of_paths(
     more: dict[str, list[str]],
     files: Sequence[Path] = (),
     classes: tuple[str, ...] = (),
+    read: ShapeSpec = AS_USUAL,
 ) -> Listing:
     keep, faults = _labelled(table["label"], where)
     root = path if path.is_dir() else path.parent
-    paths = [root / table["picture"][i].replace("\\", "/") for i in keep]  # as Windows writes them
+    if read.images:
+        root = root / Path(read.images).expanduser()
+        if not root.is_dir():
+            raise FittingroomError(f'data.images = "{read.images}": there is no folder {root}')
+    paths = [_file(root / table["picture"][i].replace("\\", "/")) for i in keep]  # as Windows writes them
     return Listing(
         name=clean(path.stem if path.is_file() else path.name),
         labels=[clean(table["label"][i]) for i in keep],
@@ -147,6 +158,13 @@ def _of_paths(
         columns={name: [values[i] for i in keep] for name, values in more.items()},
         faults=faults,
     )
+
+
+def _file(path: Path) -> Path:
+    """The picture that is meant: the file, or the one of the same name with a suffix."""
+    if path.suffix or is_file(path):
+        return path
+    return next((found for suffix in READ if is_file(found := path.with_name(path.name + suffix))), path)
 
 
 def _labelled(labels: Sequence[str], where: Sequence[str]) -> tuple[list[int], list[Fault]]:
@@ -164,16 +182,21 @@ def _split_words(words: Sequence[str], path: Path) -> list[str]:
     return [split_of(word or "") or "" for word in words]
 
 
-def _columns(names: Sequence[str], path: Path) -> dict[str, int]:
+def _columns(names: Sequence[str], path: Path, read: ShapeSpec) -> dict[str, int]:
     found = {}
+    for what, key, named in (("picture", "path", read.path), ("label", "label", read.label)):
+        if named and named not in names:
+            raise unknown(f"data.{key}", named, names, f"the columns of {path.name}: {shown(map(clean, names))}")
+        if named:
+            found[what] = list(names).index(named)
     for what, accepted in COLUMNS.items():
         fitting = [i for word in accepted for i, name in enumerate(names) if name.casefold() == word]
         if fitting:
-            found[what] = fitting[0]
-    for what, example in (("picture", "path"), ("label", "label")):
+            found.setdefault(what, fitting[0])
+    for what, key in (("picture", "path"), ("label", "label")):
         if what not in found:
             raise FittingroomError(
-                f"{path} has no column for the {what}; it has: {shown(map(clean, names))}; name one of them {example}"
+                f"{path} has no column for the {what}; it has: {shown(map(clean, names))}; say which: data.{key}=COLUMN"
             )
     return found
 
