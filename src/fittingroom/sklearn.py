@@ -89,9 +89,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             model = with_sources(recipe.model, images_NCHW.shape[1:], len(self.classes_))
             self.recipe_ = recipe.model_copy(update={"train": train_spec, "model": model})
             whole = Images(images_NCHW, labels_N, tuple(map(str, self.classes_)))
-            selects = train_spec.select == "best_val" or bool(train_spec.patience)
-            train, val = carve(whole, recipe.data.val_fraction if selects else 0.0, self.random_state)
-            refuse_choice(train_spec, val)
+            train, val = carve(whole, recipe.data.val_fraction if train_spec.by_validation else 0.0, self.random_state)
+            refuse_choice(train_spec, train, val)
             prepare_process(threads_each())
             epochs: list[Any] = []
             first = initial(recipe.model.init, Runs(Path("runs")))

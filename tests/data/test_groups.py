@@ -13,7 +13,7 @@ from patients import EACH, PATIENTS, patients
 from fittingroom.data import Dataset, fold_numbers, load, not_test, prepare
 from fittingroom.data.own.grouping import group_names, suspected
 from fittingroom.data.own.listing import Listing
-from fittingroom.data.strata import deal_groups, draw_groups
+from fittingroom.data.strata import deal_groups, draw_groups, some_groups
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.read import read_shape
 from fittingroom.spec.recipe import DataSpec
@@ -50,6 +50,24 @@ def test_groups_are_drawn_whole_and_every_class_as_asked(seed: int, fraction: fl
         assert sizes.max() - sizes.min() <= 2 * largest
 
 
+@given(st.integers(0, 1000), st.integers(1, 30), st.integers(2, 5))
+def test_few_images_are_of_every_class(seed: int, wanted: int, k: int) -> None:
+    rng = np.random.default_rng(seed)
+    group_N = np.repeat(np.arange(12), rng.integers(1, 6, 12))
+    labels_N = np.concatenate([np.arange(k), rng.integers(0, k, 12 - k)])[group_N]
+    kept = some_groups(labels_N, k, wanted, np.random.default_rng(seed), group_N)
+    assert set(labels_N[kept]) == set(range(k))
+    assert all(len(set(kept[group_N == one])) == 1 for one in range(12))
+    assert kept.sum() <= max(wanted, k * 5) + 5
+
+
+def test_a_carved_test_has_two_groups_where_one_is_large(fashion: Dataset, tmp_path: Path) -> None:
+    group_N = np.repeat(np.arange(5), [200, 40, 40, 40, 40])
+    labels_N = np.arange(360) % 2
+    drawn = draw_groups(labels_N, 2, 0.05, np.random.default_rng(0), group_N, least=2)
+    assert len(set(group_N[drawn])) == 2
+
+
 def test_the_rules() -> None:
     files = listed(["cats/p1_a.png", "cats/p1_b.png", "dogs/p2_a.png"])
     assert group_names(files, "re:(p[0-9]+)_") == ["p1", "p1", "p2"] == group_names(files, "re:p[0-9]+")
@@ -77,8 +95,14 @@ def test_a_rule_that_says_nothing_is_told(rule: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("names", "columns", "rule"),
     [
-        ([f"cats/p{i // 4:02}_img{i}.png" for i in range(16)], {}, "re:(p[0-9]+)_img[0-9]+"),
-        ([f"cats/cam{i % 2}-day{i // 8}-{i:03}.jpg" for i in range(16)], {}, "re:(cam[0-9]+\\-day[0-9]+)\\-[0-9]+"),
+        ([f"cats/p{i // 4:02}_img{i}.png" for i in range(16)], {}, "re:(p[0-9]+)_img[0-9]+[^/]*$"),
+        ([f"cats/p{i // 4}/train/{i}.png" for i in range(16)], {}, "folder"),
+        ([f"cat{i // 8}/cat{i // 8}_{i}.png" for i in range(16)], {}, ""),  # the classes again
+        (
+            [f"cats/cam{i % 2}-day{i // 8}-{i:03}.jpg" for i in range(16)],
+            {},
+            "re:(cam[0-9]+\\-day[0-9]+)\\-[0-9]+[^/]*$",
+        ),
         ([f"cats/p{i // 4}/{i}.png" for i in range(16)], {}, "folder"),
         ([f"cats/{i}.png" for i in range(16)], {"Patient_ID": [str(i // 4) for i in range(16)]}, "Patient_ID"),
         ([f"cats/{i}.png" for i in range(16)], {"patient_id": [str(i) for i in range(16)]}, ""),  # one picture each
@@ -97,7 +121,7 @@ def test_what_looks_like_groups_is_suspected(names: list[str], columns: dict[str
 def test_no_split_divides_a_group(fashion: Dataset, tmp_path: Path) -> None:
     folder, said = of_file(fashion, tmp_path), []
     load(str(folder), tmp_path / "home", said.append)
-    assert any('data.group = "re:(p[0-9]+)_img[0-9]+"' in line for line in said)
+    assert any('data.group = "re:(p[0-9]+)_img[0-9]+[^/]*$"' in line for line in said)
     shape = read_shape(['data.group="re:(p[0-9]+)_"'])
     data = load(str(folder), tmp_path / "home", said.append, shape=shape)
     assert "groups)" in said[-1] and "what belongs together (re:(p[0-9]+)_)" in said[-1]

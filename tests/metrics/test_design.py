@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from made_up import Run
 
 from fittingroom.metrics.classes import class_differences, most_confused
-from fittingroom.metrics.crossed import estimate, groups_needed, power
+from fittingroom.metrics.crossed import _deserved, estimate, groups_needed, power
 from fittingroom.metrics.intervals import proportion, wilson
+from fittingroom.metrics.pairs import judge_pairs
 from fittingroom.metrics.verdict import compare
 from fittingroom.spec.design import ALONE, Design
 
@@ -70,6 +71,37 @@ def test_few_unlike_groups_deserve_fewer_degrees_of_freedom() -> None:
         estimate(*drawn(rng, size_G, 0.5)) for size_G in (np.full(8, 10), np.array([50, 10, 5, 5, 4, 3, 2, 1]))
     )
     assert equal.df == pytest.approx(7) and 1 <= unequal.df < 4 and unequal.design_effect > 1
+
+
+@given(st.lists(st.integers(1, 200), min_size=2, max_size=12))
+def test_the_degrees_of_freedom_are_those_of_the_quadratic_form(sizes: list[int]) -> None:
+    share_G = np.array(sizes) / sum(sizes)
+    kept_G = 1 - 2 * share_G + share_G @ share_G
+    away_GG = np.eye(len(sizes)) - share_G[:, None] @ np.ones((1, len(sizes)))  # takes the mean from sums
+    form_GG = away_GG.T @ np.diag(1 / kept_G) @ away_GG
+
+    def df(variance_G: np.ndarray) -> float:
+        product = form_GG @ np.diag(variance_G)
+        return float(np.trace(product) ** 2 / np.trace(product @ product))
+
+    wanted = max(1.0, min(df(share_G**2), df(share_G), len(sizes) - 1))
+    assert _deserved(share_G, kept_G) == pytest.approx(wanted, rel=1e-6)
+
+
+def test_one_group_says_nothing_of_others() -> None:
+    better = np.ones((3, 20)) - 0.1 * np.random.default_rng(0).random((3, 20))
+    [judged] = judge_pairs(
+        [("a", "b")], {"a": better, "b": 0 * better}, {"a": [0, 1, 2], "b": [0, 1, 2]}, Design(np.zeros(20, int))
+    )
+    assert judged.estimate.p == 1 and not judged.resolved
+    assert estimate(better[:1], Design(np.zeros(20, int))).p == 1
+
+
+def test_folds_of_two_groups_take_the_spread_of_all() -> None:
+    groups_N = np.repeat(np.arange(6), 10)
+    alike = np.repeat(np.random.default_rng(0).normal(size=6), 10)[None]
+    folded = estimate(alike, Design(groups_N, groups_N % 3))
+    assert folded.error == pytest.approx(np.sqrt(1 + 3 / 2) * estimate(alike, Design(groups_N)).error)
 
 
 def test_more_groups_would_settle_it() -> None:

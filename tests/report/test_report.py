@@ -226,7 +226,7 @@ def test_hostile_names_stay_text_on_every_other_page(
     images = data.train.take(np.arange(400))
     images = type(images)(images.images_NCHW, images.labels_N, tuple(HOSTILE))
     p = np.random.default_rng(0).dirichlet(np.ones(10), 400)
-    suspects, measured = find_suspects("train", p, images.labels_N), Measured(*outliers(images), [(0, 1)], [2.0])
+    suspects, measured = find_suspects("train", p, images.labels_N), Measured(*outliers(images), None, [(0, 1)], [2.0])
     audit = describe(HOSTILE[0], 2, (HOSTILE[0], HOSTILE[0]), images.classes, suspects, measured, [], 30)
     pages.append(write_audit_page(audit, images, tmp_path / "audit.html"))
 

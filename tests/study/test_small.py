@@ -27,25 +27,29 @@ def images(*counts: int) -> Images:
     )
 
 
+MANY = images(50, 50)
+
+
 @pytest.mark.parametrize(
-    ("val", "carved", "words"),
+    ("val", "carved", "words", "train"),
     [
-        (None, True, "there is no validation image;"),
-        (images(1, 0), True, "there is 1 validation image, none of: class 1;"),
-        (images(4, 5), True, "there are 9 validation images;"),
-        (images(12, 0), True, "there are 12 validation images, none of: class 1;"),
-        (images(12, 0), False, ""),  # what came along is as its authors want it
-        (images(5, 5), True, ""),
+        (None, True, "there is no validation image;", MANY),
+        (images(1, 0), True, "there is 1 validation image;", MANY),
+        (images(4, 5), True, "there are 9 validation images;", MANY),
+        (images(12, 0), True, "there are 12 validation images, none of: class 1;", MANY),
+        (images(12, 0), False, "", MANY),  # what came along is as its authors want it
+        (images(5, 5), True, "", MANY),
+        (images(12, 0), True, "", images(100, 3)),  # too rare to be due one
     ],
 )
-def test_who_may_choose(val: Images | None, carved: bool, words: str) -> None:
+def test_who_may_choose(val: Images | None, carved: bool, words: str, train: Images) -> None:
     for spec in (TrainSpec(epochs=5, select="best_val"), TrainSpec(epochs=5, patience=2)):
         if words:
             with pytest.raises(FittingroomError, match=words):
-                refuse_choice(spec, val, carved)
+                refuse_choice(spec, train, val, carved)
         else:
-            refuse_choice(spec, val, carved)
-    refuse_choice(TrainSpec(epochs=5), val, carved)  # the last epoch is no choice
+            refuse_choice(spec, train, val, carved)
+    refuse_choice(TrainSpec(epochs=5), train, val, carved)  # the last epoch is no choice
 
 
 @pytest.fixture

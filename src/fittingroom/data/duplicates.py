@@ -129,7 +129,7 @@ def near_links(images_NCHW: Pixels, rms: float | None = None) -> np.ndarray:
 def cached_groups(images_NCHW: Pixels, digest: str, home_dir: Path, rms: float | None = None) -> np.ndarray:
     """`groups` of a data set's training images by `near_links`, computed once a data set and kept beside it."""
     rms = near_rms(images_NCHW) if rms is None else rms
-    file = home_dir / "duplicates" / f"{digest[:16]}-rms{rms:g}.npz"
+    file = home_dir / "duplicates" / f"{digest[:16]}-{len(images_NCHW)}-rms{rms:g}.npz"  # train, or all but test
     with contextlib.suppress(FittingroomError):  # damaged: it is made again
         if file.exists():
             return groups(len(images_NCHW), load_npz(file)["pairs"])

@@ -8,7 +8,7 @@ from functools import reduce
 import numpy as np
 
 from fittingroom.data.dataset import Dataset, Images
-from fittingroom.data.duplicates import near_pairs
+from fittingroom.data.duplicates import near_pairs, near_rms
 from fittingroom.data.pixels import chunks
 from fittingroom.data.split import joined
 
@@ -40,6 +40,7 @@ class Inspection:
     histogram: dict[str, np.ndarray]  # split → share of pixels in 32 bins
     pixel_mean: dict[str, float]  # split → mean of values 0 … 255
     pixel_sd: dict[str, float]
+    near_rms: float  # grey levels by which pairs differ at most
     pairs: list[DuplicatePair]  # the closest first
 
 
@@ -51,6 +52,7 @@ def inspect(data: Dataset, per_class: int = 12) -> Inspection:
     rng = np.random.default_rng(0)
     rows = [rng.permutation(np.flatnonzero(data.train.labels_N == c))[:per_class] for c in range(k)]
     of_level = {name: _levels(part) for name, part in splits.items()}
+    within = near_rms(data.train.images_NCHW)
     mean = {name: float(np.average(np.arange(256), weights=n)) for name, n in of_level.items()}
     return Inspection(
         counts={name: np.bincount(part.labels_N, minlength=k) for name, part in splits.items()},
@@ -61,7 +63,8 @@ def inspect(data: Dataset, per_class: int = 12) -> Inspection:
         pixel_sd={
             s: float(np.sqrt(np.average((np.arange(256) - mean[s]) ** 2, weights=n))) for s, n in of_level.items()
         },
-        pairs=_duplicates(splits),
+        near_rms=within,
+        pairs=_duplicates(splits, within),
     )
 
 
@@ -84,9 +87,9 @@ def _mean_images(images: Images) -> np.ndarray:
     return np.asarray((sums / np.maximum(1, counts)[:, None, None, None]).round().astype(np.uint8))
 
 
-def _duplicates(splits: dict[str, Images]) -> list[DuplicatePair]:
+def _duplicates(splits: dict[str, Images], within: float) -> list[DuplicatePair]:
     together = reduce(joined, splits.values())
-    pairs, distances = near_pairs(together.images_NCHW)
+    pairs, distances = near_pairs(together.images_NCHW, within)
     places = [(name, row) for name, part in splits.items() for row in range(len(part))]
 
     def pair(i: int, j: int, rms: float) -> DuplicatePair:

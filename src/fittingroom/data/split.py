@@ -9,7 +9,7 @@ import numpy as np
 from fittingroom.data.dataset import Dataset, Images, LockedTest
 from fittingroom.data.duplicates import cached_groups, joined_groups
 from fittingroom.data.pixels import Pixels, Rows
-from fittingroom.data.strata import deal_groups, draw, draw_groups, folds
+from fittingroom.data.strata import deal_groups, draw, draw_groups, folds, some_groups
 from fittingroom.spec.digest import digest
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import DataSpec
@@ -53,7 +53,7 @@ def prepare(data: Dataset, spec: DataSpec) -> tuple[Images, Images | None]:
         if images.groups_N is None:
             chosen = draw(images.labels_N, k, share, rng, None)
         else:
-            chosen = draw_groups(images.labels_N, k, share, rng, images.groups_N)
+            chosen = some_groups(images.labels_N, k, spec.limit, rng, images.groups_N)
         rows, group_N = rows[chosen], group_N[chosen] if group_N is not None else None
     held_out = np.zeros(len(rows), bool)
     if by_fold:
@@ -105,12 +105,13 @@ def fold_of(data: Dataset, spec: DataSpec) -> Dataset:
         raise FittingroomError(
             f"{len(images)} images leave part {spec.fold + 1} of {spec.folds} empty; give fewer folds"
         )
+    near = {} if spec.near is None else {"near": spec.near}
     n_groups = 0 if images.groups_N is None else len(np.unique(images.groups_N[held_out]))
     part = f"{data.name}, part {spec.fold + 1} of {spec.folds}"
     return replace(
         data,
         title=part,
-        digest=digest({"of": data.digest, "folds": spec.folds, "fold": spec.fold, "seed": spec.split_seed}),
+        digest=digest({"of": data.digest, "folds": spec.folds, "fold": spec.fold, "seed": spec.split_seed} | near),
         train=images.take(np.flatnonzero(~held_out)),
         val=None,
         test=LockedTest(int(held_out.sum()), lambda: images.take(np.flatnonzero(held_out)), n_groups),

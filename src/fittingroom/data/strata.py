@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+FEW = 4  # groups, of which one alone is held out
+
 
 def draw(
     labels_N: np.ndarray, k: int, fraction: float, rng: np.random.Generator, group_N: np.ndarray | None
@@ -32,12 +34,12 @@ def draw(
 
 
 def draw_groups(
-    labels_N: np.ndarray, k: int, fraction: float, rng: np.random.Generator, group_N: np.ndarray
+    labels_N: np.ndarray, k: int, fraction: float, rng: np.random.Generator, group_N: np.ndarray, least: int = 1
 ) -> np.ndarray:
     """As `draw`, where most images belong together: whole groups, so that every class comes as near to `fraction` as they allow.
 
     Groups are taken in a random order, the large ones rather early, each if the classes come nearer by it, and none that is all
-    that is left of a class; at least one, where there is one that may go.
+    that is left of a class; at least `least` of them (of four groups and more), where there are such that may go.
 
     >>> drawn = draw_groups(np.arange(8) % 2, 2, 0.25, np.random.default_rng(0), np.arange(8) // 2)
     >>> int(drawn.sum()), bool((drawn[::2] == drawn[1::2]).all())
@@ -56,9 +58,31 @@ def draw_groups(
         nearer = (((after_K - wanted_K) ** 2 - (drawn_K - wanted_K) ** 2) / np.maximum(all_K, 1)).sum() < 0
         if nearer and may_go(group):
             chosen[group], drawn_K = True, after_K
-    if fraction > 0 and not chosen.any():  # all are too large: the smallest does least harm
-        chosen[[g for g in counts_GK.sum(1).argsort(kind="stable") if may_go(g)][:1]] = True
+    for group in counts_GK.sum(1).argsort(kind="stable"):  # all were too large: the smallest do least harm
+        if fraction <= 0 or chosen.sum() >= (least if len(chosen) >= FEW else 1):
+            break
+        if not chosen[group] and may_go(group):
+            chosen[group], drawn_K = True, drawn_K + counts_GK[group]
     return np.asarray(chosen[number_N])
+
+
+def some_groups(labels_N: np.ndarray, k: int, wanted: int, rng: np.random.Generator, group_N: np.ndarray) -> np.ndarray:
+    """Which images are kept (N,) bool where about `wanted` are to be, whole groups only, and of each class at least one group.
+
+    >>> kept = some_groups(np.repeat([0, 1, 2], 4), 3, 2, np.random.default_rng(0), np.repeat([0, 1, 2], 4))
+    >>> int(kept.sum())
+    12
+    """
+    counts_GK, number_N = _counts(labels_N, k, group_N)
+    kept, order = np.zeros(len(counts_GK), bool), rng.permutation(len(counts_GK))
+    for label in np.flatnonzero(counts_GK.sum(0)):
+        if not counts_GK[kept][:, label].any():
+            own = order[counts_GK[order, label] > 0]
+            kept[own[counts_GK[own].sum(1).argmin()]] = True
+    for group in order:
+        if not kept[group] and counts_GK[kept].sum() + counts_GK[group].sum() / 2 <= wanted:
+            kept[group] = True
+    return np.asarray(kept[number_N])
 
 
 def deal_groups(labels_N: np.ndarray, k: int, rng: np.random.Generator, group_N: np.ndarray) -> np.ndarray:

@@ -37,9 +37,9 @@ from fittingroom.spec.design import ALONE, Design
 
 MOST_SEEDS = 100  # beyond this we say "more than", not a number
 MOST_TIMES = 20  # as many groups as there are; more is no advice
-LARGE = 3000  # groups, beyond which their degrees of freedom are not counted out: they are many
 POWER = 0.80
 LEAST_LOG_P = math.log(1e-12)  # what is smaller is given as 0
+FEWEST_IN_FOLD = 3  # images or groups in a part of a cross-validation that show how they scatter within it
 NODES, FEW_NODES = 200, 10  # of the average over what the mean squares of seeds and of images can be
 
 Shares = Sequence[tuple[Any, float]]  # parts of a mean's variance, each with its degrees of freedom
@@ -117,12 +117,13 @@ def estimate(x_SN: np.ndarray, design: Design = ALONE) -> Estimate:
         return replace(e, design_effect=(e.error / alone.error) ** 2) if alone and alone.error else e
 
     def found(shares: Shares, var_seed: float, var_image: float, var_rest: float) -> Estimate:
-        e = Estimate(mean, shares, p_value(mean, shares), s, n, var_seed, var_image, var_rest, groups, df)
+        p = p_value(mean, shares) if u > 1 else 1.0  # one image or group says nothing of others
+        e = Estimate(mean, shares, p, s, n, var_seed, var_image, var_rest, groups, df)
         return replace(e, design_effect=(e.error / alone.error) ** 2) if alone and alone.error else e
 
     if s == 1:
-        spread = float(((y_SU - mean) ** 2).sum()) / max(1, u - 1)
-        return found(((spread / u if u > 1 else 0.0, df),), math.nan, math.nan, math.nan)
+        spread = float(((y_SU - mean) ** 2).sum()) / (u - 1) if u > 1 else float(x_SN.var())
+        return found(((spread / u, df),), math.nan, math.nan, math.nan)
     seed_S, unit_U = x_SN.mean(1) - mean, y_SU.mean(0) - mean
     rest_SU = y_SU - mean - seed_S[:, None] - unit_U[None, :]
     ms_seed = u * float(seed_S @ seed_S) / (s - 1)
@@ -146,6 +147,9 @@ def _by_fold(y_U: np.ndarray, fold_U: np.ndarray, df: float, seeds: int, images:
     within = float(((y_U - mean_K[fold_U]) ** 2).sum()) / max(1, u - k)
     between = float((size_K * (mean_K - y_U.mean()) ** 2).sum()) / (k - 1)
     e = Estimate(0.0, (), 1.0, seeds, images, math.nan, within, math.nan, df=df, folds=k)
+    if u < FEWEST_IN_FOLD * k:  # too few groups in a part to tell theirs from its own
+        spread = float(((y_U - y_U.mean()) ** 2).sum()) / max(1, u - 1)
+        return replace(e, shares=((e.shared * spread / u, df),))
     shares = ((e.shared * within / u, df * max(1, u - k) / max(1, u - 1)), (max(0.0, between - within) / u, k - 1))
     return replace(e, shares=shares)
 
@@ -180,17 +184,18 @@ def _deserved(share_G: np.ndarray, kept_G: np.ndarray) -> float:
     >>> round(_deserved(np.full(5, 0.2), np.full(5, 0.8)), 6), _deserved(np.array([0.9, 0.05, 0.05]), np.ones(3)) < 2
     (4.0, True)
     """
-    g = len(share_G)
-    if g > LARGE:
-        return float(g - 1)
     w_G = 1 / np.maximum(kept_G, 1e-12)
-    taken_G = w_G * share_G
-    a_GG = np.diag(w_G) - taken_G[:, None] - taken_G[None, :] + float(share_G @ taken_G)
+    t_G = w_G * share_G
+    c = float(share_G @ t_G)  # A = diag(w) - t 1' - 1 t' + c 1 1'
 
-    def satterthwaite(variance_G: np.ndarray) -> float:
-        return float((np.diag(a_GG) @ variance_G) ** 2 / (variance_G @ a_GG**2 @ variance_G))
+    def satterthwaite(v_G: np.ndarray) -> float:
+        trace = float((w_G - 2 * t_G + c) @ v_G)
+        of_all, of_t, of_tt = float(v_G.sum()), float(t_G @ v_G), float(t_G**2 @ v_G)
+        off = c**2 * of_all**2 + 2 * of_tt * of_all - 4 * c * of_t * of_all + 2 * of_t**2  # as if w were 0
+        own = (w_G - 2 * t_G + c) ** 2 - (c - 2 * t_G) ** 2
+        return trace**2 / (off + float(own @ v_G**2))
 
-    return max(1.0, min(satterthwaite(share_G**2), satterthwaite(share_G), g - 1))
+    return max(1.0, min(satterthwaite(share_G**2), satterthwaite(share_G), len(share_G) - 1))
 
 
 def _shares(ms_seed: Any, ms_unit: Any, ms_rest: Any, s: int, n: int, df: float) -> Shares:

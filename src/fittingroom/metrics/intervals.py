@@ -9,14 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from fittingroom.metrics.crossed import estimate
+from fittingroom.metrics.crossed import estimate, half_width
 from fittingroom.spec.design import ALONE, Design
 
 Values = Sequence[float] | np.ndarray
 FEW_SEEDS = 5  # with fewer, a spread of its own says too little: three values can lie close together by luck
 
 
-def wilson(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
+def wilson(successes: float, n: float, level: float = 0.95) -> tuple[float, float]:
     """Wilson's (1927) score interval of a proportion: `successes` of `n`. (0, 1) for n = 0.
 
     Covers other images drawn like these, for one set of weights. Unlike p ± 1.96 √(p(1-p)/n) it stays inside 0 … 1 and
@@ -47,7 +47,8 @@ def proportion(right_N: np.ndarray, design: Design = ALONE, level: float = 0.95)
     worth = e.units / e.shared  # all alike: nothing shows that images of a group are worth more than one
     if 0 < p < 1:
         worth = min(float(n), p * (1 - p) / e.error**2) if e.error else float(n)
-    return _score_interval(p * worth, worth, _t(level, e.df))
+    z = float(half_width(e.shares, level)) / e.error if e.error else _t(level, e.df)
+    return _score_interval(p * worth, worth, z)
 
 
 def _score_interval(successes: float, n: float, z: float) -> tuple[float, float]:

@@ -22,7 +22,7 @@ class Part(Record):
 def judge_parts(found: Iterable[tuple[str, Estimate]]) -> list[Part]:
     """Each named difference with Holm's correction over all of them.
 
-    A class of one image, or a difference that never varies, says nothing about other images, so it is not called real.
+    A class of one image or group, or a difference that never varies, says nothing about other images, so it is not called real.
 
     >>> import numpy as np
     >>> from fittingroom.metrics.crossed import estimate
@@ -34,7 +34,7 @@ def judge_parts(found: Iterable[tuple[str, Estimate]]) -> list[Part]:
     parts = []
     for (name, e), (p, level) in zip(named, holm([e.p for _, e in named]), strict=True):
         low, high = e.interval(level)
-        resolved = min(e.seeds, e.images) > 1 and e.error > 0 and p < 0.05
+        resolved = min(e.seeds, e.units) > 1 and e.error > 0 and p < 0.05
         parts.append(Part(name=name, difference=e.mean, low=low, high=high, level=level, resolved=resolved))
     return parts
 

@@ -150,9 +150,9 @@ def _few_groups(n: int, on: str) -> tuple[str, ...]:
     """What so few groups can show, in words."""
     if not 0 < n < FEW_GROUPS:
         return ()
+    more = "; cross-validation (fittingroom cv) scores every group once" if on == "test" else ""
     return (
-        f"The {on} images come from {n} group{'' if n == 1 else 's'} only, which is little to say anything about others; "
-        "cross-validation (fittingroom cv) scores every group once.",
+        f"The {on} images come from {n} group{'' if n == 1 else 's'} only, which is little to say anything about others{more}.",
     )
 
 

@@ -55,12 +55,11 @@ def no_better(rows: Sequence[Row], metric: Metric, yardstick: float | None) -> t
     if yardstick is None:
         return ()
     level = f"{metric.show(yardstick)}{metric.unit}"
-    words = {
-        True: "is worse than always naming the largest class",
-        False: "is no better than always naming the largest class",
-    }
+    naming = f"always naming the largest class, which gets {level}."
     return tuple(
-        f"{row.recipe} {words[row.score_high < yardstick]}, which gets {level}."
+        f"{row.recipe} is worse than {naming}"
+        if row.score_high < yardstick
+        else f"As far as can be told, {row.recipe} is no better than {naming}"
         for row in rows
         if row.score_low <= yardstick
     )

@@ -101,14 +101,16 @@ def auditor_of(data: str | Dataset, runs: Runs, score: Sequence[str] = ()) -> st
     For shipped data, one that is good there. For others, of the recipes that were trained on data of this name among `runs`, the
     best on validation, unless it is scored; else a usual one.
     """
-    name = data.name if isinstance(data, Dataset) else Path(data).name
-    if name in AUDITORS:
+    if isinstance(data, Dataset):
+        called = {data.name}
+    else:  # a table's data are called by its stem
+        there = Path(data).expanduser().resolve()
+        called = {str(data), there.name, *([there.stem] if there.is_file() else [])}
+    for name in called & AUDITORS.keys():
         return AUDITORS[name]
     scored = {run.recipe.name for run in runs.select(score)[0]} if score else set()
     trained = [
-        run
-        for run in runs.list()
-        if run.done and run.recipe.data.name in (name, str(data)) and run.recipe.name not in scored
+        run for run in runs.list() if run.done and run.recipe.data.name in called and run.recipe.name not in scored
     ]
     known = [run for run in trained if run.metrics.val_accuracy is not None and not run.recipe.data.folds]
     if not known:

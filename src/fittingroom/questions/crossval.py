@@ -52,7 +52,7 @@ def cv(
     trainings = [folded(recipe, dataset, folds, "test", seeds) for recipe in recipes]
     planned = plan(list(chain.from_iterable(trainings)), place, name)
     jobs = planned.all_jobs
-    if len({(job.data_digest, job.recipe.data.split_seed) for job in jobs}) > 1:
+    if len({(job.data_digest, job.recipe.data.split_seed, job.recipe.data.near) for job in jobs}) > 1:
         raise FittingroomError("the recipes make other pictures or parts of these data; cross-validate them apart")
     images = planned.loaded[0]
     finished = iter(run(planned, place))

@@ -25,7 +25,8 @@ def new(name: str, data: str, place: Workplace, *, changes: Sequence[str] = (), 
     path = out or Path(f"{name}.toml")
     if path.exists():
         raise FittingroomError(f"{path} is there already; give another place with --out, or delete it")
-    found = place.load(data, read_shape(changes))
+    asked = read_shape(changes)
+    found = place.load(data, asked)
     if found.test.n < FEW_IMAGES:
         place.progress.note(
             f"note: {found.test.n} pictures for test are few; cross-validation scores every picture once: fittingroom cv {path}"
@@ -36,6 +37,6 @@ def new(name: str, data: str, place: Workplace, *, changes: Sequence[str] = (), 
     if not is_printable(source):
         raise FittingroomError(f"the path {data!r} is not UTF-8 and cannot be written into a recipe; rename it")
     by_class = dict(zip(found.classes, counts, strict=True))
-    shape, read = found.train.shape, found.shape
+    shape, read = found.train.shape, found.shape.model_copy(update=dict(asked.model_dump(exclude_none=True)))
     write(path, first_recipe(name, source, shape, read, by_class, found.own, found.may_flip, found.suspected_group))
     return path

@@ -24,6 +24,14 @@ from fittingroom.study.workplace import Workplace
 SIZES = (10, 100, 1000)  # training images a class; all of them come last
 LEAST_STEPS = 300  # of any training here: ten images a class would else be a handful of steps, and nothing learned
 ONLY_TUNED = ("model.freeze", "optimizer.layer_decay", "model.init")  # what means nothing from scratch
+OF_THEIRS = (
+    "group",
+    "near",
+    "range",
+    "path",
+    "label",
+    "images",
+)  # what a data set says of itself, and no other is read by
 SCRATCH = "from scratch"
 
 
@@ -97,6 +105,7 @@ def both(run: RunFolder, changes: Sequence[str]) -> tuple[Recipe, Recipe]:
     """The recipe of `run` with `changes`, from scratch and from its weights, for pictures in the shape that it knows."""
     c, h, w = run.data.shape
     tree = run.recipe.model_dump(mode="json", exclude_none=True)
+    tree["data"] = {key: value for key, value in tree["data"].items() if key not in OF_THEIRS}
     tree["data"] |= {"image_size": [h, w] if h != w else h, "channels": c}
     tree["model"] |= {"init": "", "freeze": 0}
     tree["optimizer"]["layer_decay"] = 1.0
@@ -117,7 +126,8 @@ def sized(recipes: Sequence[Recipe], data: Dataset, per_class: Sequence[int] = S
     recipes take the same number of steps.
     """
     n, k = len(data.train), len(data.classes)
-    found = [(each * k, f"{each:,} a class") for each in sorted(set(per_class)) if each * k < n]
+    about = "about " if data.train.groups_N is not None else ""  # whole groups
+    found = [(each * k, f"{about}{each:,} a class") for each in sorted(set(per_class)) if each * k < n]
 
     def at(recipe: Recipe, images: int) -> Recipe:
         limit = images if images < n else None

@@ -163,12 +163,15 @@ def history(epochs: Mapping[str, Sequence[Sequence[Epoch]]]) -> Chart:
 def reliability(story: Story) -> Chart:
     """How often a recipe is right (up) where it is so sure (across): a point for each tenth of its images, by its first seed.
 
-    Bins of equal mass; the bars are 95 % Wilson intervals. On the dashed line confidence means what it says.
+    Bins of equal mass; the bars are 95 % Wilson intervals, of as many images as their groups are worth.
+    On the dashed line confidence means what it says.
     """
     rows = []
+    effects = {row.recipe: row.design_effect or 1.0 for row in story.comparison.rows}
     for name, runs in story.runs.items():
         for b in binned(runs[0].logits_NK, runs[0].labels_N, bins=10, equal="mass"):
-            low, high = wilson(round(b.accuracy * b.n), b.n)
+            worth = b.n / max(1.0, effects[name])
+            low, high = wilson(b.accuracy * worth, worth)
             rows.append({
                 "recipe": name, "confidence": 100 * b.confidence, "accuracy": 100 * b.accuracy,
                 "low": 100 * low, "high": 100 * high,

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from fittingroom.data import Dataset
-from fittingroom.data.duplicates import near_rms
 from fittingroom.data.inspect import DuplicatePair, inspect
 from fittingroom.data.own import by_reason
 from fittingroom.report import charts
@@ -43,7 +42,7 @@ def write_data_page(data: Dataset, path: Path) -> tuple[Path, dict[str, Any]]:
         "data_page.html",
         data=data,
         facts=facts,
-        near_rms=near_rms(data.train.images_NCHW),
+        near_rms=seen.near_rms,
         classes=[
             {
                 "name": name,

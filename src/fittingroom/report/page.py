@@ -298,12 +298,13 @@ def _sizes(story: Story) -> str:
 
 def _covers(story: Story) -> str:
     """What the intervals speak about."""
+    others = f" of other groups ({story.data.group})" if story.data.group else ""
     if story.any_run.design.folds:
         return (
-            "The 95 % intervals cover other pictures like these, and networks that are trained on as many others like these; "
-            "every training counts (Nadeau & Bengio 2003)."
+            f"The 95 % intervals cover other pictures like these{others}, and networks that are trained on as many others "
+            "like these; every training counts (Nadeau & Bengio 2003)."
         )
-    images = f"{story.comparison.on} images" + (f" of other groups ({story.data.group})" if story.data.group else "")
+    images = f"{story.comparison.on} images{others}"
     if min(len(row.seeds) for row in story.comparison.rows) > 1:
         return f"The 95 % intervals cover other seeds and other {images}."
     return f"The intervals of a single seed cover other {images}, but not other seeds."
@@ -402,7 +403,8 @@ class Compared(Answer):
     @property
     def listing(self) -> Table:
         """Every picture that a recipe gets wrong (by its mean probabilities over seeds), what it is and what each says."""
-        return list(chain.from_iterable(wrong_pictures(story) for story in self.stories))
+        tables = [wrong_pictures(story) for story in self.stories]
+        return [*tables[0], *chain.from_iterable(table[1:] for table in tables[1:])]
 
     def json(self) -> dict[str, Any]:
         reads = self.runs.test_reads()

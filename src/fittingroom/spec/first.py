@@ -9,6 +9,13 @@ from fittingroom.spec.recipe import ShapeSpec
 
 STEPS = 900  # a training of about so many steps; on 573 and 8,176 pictures more gained nothing: docs/log.md 2026-11-21
 BATCHES = ((1_000, 32), (3_000, 64), (20_000, 128), (math.inf, 512))  # up to so many images, this batch
+READ = {  # as somebody said, and nobody can find in the pictures
+    "path": "the column of paths",
+    "label": "the column of labels",
+    "images": "the folder that paths are relative to",
+    "range": "of more than 8 bits: what becomes black and white",
+    "near": "grey levels of 255 by which copies differ at most",
+}
 PIXELS = 512 * 64 * 64  # in a batch, at most: what a step remembers of larger ones fills a laptop's memory
 
 
@@ -58,6 +65,11 @@ def first_recipe(
             f"channels = {channels}  # 1 grey, 3 colour",
             f'resize = "{read.resize}"  # "pad" keeps all of a picture, "crop" fills the frame, "stretch" distorts',
         ]
+    lines += [
+        f"{key} = {_text(list(value) if isinstance(value, tuple) else value)}  # {why}"
+        for key, why in READ.items()
+        if (value := getattr(read, key)) is not None
+    ]
     if read.group or suspected:
         why = "what belongs together, never divided" if read.group else "belongs together by its look? take the # away"
         lines.append(f"{'' if read.group else '# '}group = {_text(read.group or suspected)}  # {why}: docs/data.md")
@@ -117,8 +129,8 @@ def _word(name: str) -> str:
     return f"“{' '.join(''.join(' ' if unicodedata.category(c) == 'Cc' else c for c in name).split())}”"
 
 
-def _text(value: str) -> str:
-    """A TOML string of any text."""
+def _text(value: object) -> str:
+    """A TOML value: a string of any text, a number, or a list of numbers."""
     import tomli_w
 
     return tomli_w.dumps({"x": value}).removeprefix("x = ").strip()

@@ -195,6 +195,14 @@ class ShapeSpec(Strict):
         description='what is never divided (patient, video): a column, "folder" below the class, or "re:PATTERN" of paths',
     )
 
+    @model_validator(mode="after")
+    def _range_rises(self) -> ShapeSpec:
+        if self.range and not self.range[0] < self.range[1]:
+            raise ValueError(
+                f"range = [{self.range[0]:g}, {self.range[1]:g}]: the first becomes black, and must be the lower"
+            )
+        return self
+
 
 class DataSpec(ShapeSpec):
     """Which images, and how much of train is held out for validation."""
@@ -312,6 +320,11 @@ class TrainSpec(Strict):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         default="auto", description="of training's forward and backward pass; scoring is float32"
     )
+
+    @property
+    def by_validation(self) -> bool:
+        """Whether validation images choose the epoch that is scored, or the one that is the last."""
+        return self.select == "best_val" or self.patience > 0
 
 
 class ScoreSpec(Strict):
@@ -455,11 +468,7 @@ class Recipe(Strict):
     @model_validator(mode="after")
     def _selection_has_data(self) -> Recipe:
         fold_to_select_on = self.data.folds and self.data.fold_is == "val"
-        if (
-            self.data.val_fraction == 0
-            and not fold_to_select_on
-            and (self.train.select == "best_val" or self.train.patience)
-        ):
+        if self.data.val_fraction == 0 and not fold_to_select_on and self.train.by_validation:
             raise ValueError(
                 "data.val_fraction = 0 leaves nothing to select on; "
                 'use train.select = "last" and train.patience = 0, or hold out a part of train'

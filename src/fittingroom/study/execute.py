@@ -29,7 +29,7 @@ from fittingroom.training import fit, predict, prepare_process
 from fittingroom.training.device import device_name
 from fittingroom.training.fit import Tick, clean_sample, restore, scored_weights
 from fittingroom.training.predict import to_float
-from fittingroom.training.select import refuse_choice, selected, selected_epoch
+from fittingroom.training.select import selected, selected_epoch
 from fittingroom.training.start import Start
 from fittingroom.training.team import ALONE, Alone
 
@@ -94,12 +94,8 @@ class Material:
 
 
 def material(job: Job, data: Dataset) -> Material:
-    """What `job` trains and validates on, out of its data set.
-
-    Raises `FittingroomError` where too few validation images are to choose an epoch.
-    """
+    """What `job` trains and validates on, out of its data set."""
     train, val = prepare(data, job.recipe.data)
-    refuse_choice(job.recipe.train, val, carved=data.val is None)
     facts = data_facts(data, job.recipe, train, val)
     return Material(train, val, facts)
 

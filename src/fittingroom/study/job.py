@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from fittingroom.augment import pipeline
-from fittingroom.data import Dataset, fold_of
+from fittingroom.data import Dataset, fold_of, prepare
 from fittingroom.data.decisions import excluded_rows
 from fittingroom.models import build, describe, with_sources
 from fittingroom.spec.digest import NUMERICS
@@ -24,6 +24,7 @@ from fittingroom.store.runs import run_name
 from fittingroom.study.initial import Initial, initial
 from fittingroom.training import choose_precision
 from fittingroom.training.rebuild import run_digest
+from fittingroom.training.select import refuse_choice
 from fittingroom.training.start import frozen, start_from
 from fittingroom.training.team import normalisations
 
@@ -87,7 +88,7 @@ def resolve(
     """The job of training `recipe` on the data set `whole` with seed 0, and a refusal of what could not be trained.
 
     Trained weights that it starts from are looked for among `runs`.
-    Raises `FittingroomError` for a model or an augmentation that does not fit.
+    Raises `FittingroomError` for a model or an augmentation that does not fit, and for too few validation images to choose by.
     """
     first = initial(recipe.model.init, runs)
     model = with_sources(recipe.model, whole.train.shape, len(whole.classes))
@@ -101,6 +102,8 @@ def resolve(
         }
     )
     data = fold_of(whole, resolved.data)
+    if resolved.train.by_validation:
+        refuse_choice(resolved.train, *prepare(data, resolved.data), carved=data.val is None)
     network = build(resolved.model, data.train.shape, len(data.classes))
     if first:
         start = first.read()

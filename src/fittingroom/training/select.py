@@ -32,21 +32,30 @@ def selected(
             return
 
 
-def refuse_choice(spec: TrainSpec, val: Images | None, carved: bool = True) -> None:
+def refuse_choice(spec: TrainSpec, train: Images, val: Images | None, carved: bool = True) -> None:
     """Raise `FittingroomError` if `spec` chooses an epoch, or stops, by validation images that can choose nothing."""
-    if spec.select == "best_val" or spec.patience:
+    if spec.by_validation:
         chooser = 'train.select = "best_val"' if spec.select == "best_val" else f"train.patience = {spec.patience}"
         refuse_too_few(
-            val, carved, chooser, "use train.select=last and train.patience=0, or hold out more (data.val_fraction)"
+            train,
+            val,
+            carved,
+            chooser,
+            "use train.select=last and train.patience=0, or hold out more (data.val_fraction)",
         )
 
 
-def refuse_too_few(val: Images | None, carved: bool, chooser: str, remedy: str) -> None:
-    """Raise `FittingroomError` for fewer than `FEWEST` validation images, or carved ones that are not of all classes."""
+def refuse_too_few(train: Images, val: Images | None, carved: bool, chooser: str, remedy: str) -> None:
+    """Raise `FittingroomError` for fewer than `FEWEST` validation images, or carved ones without a class that is due one.
+
+    A class so rare that its share of the validation images is less than one may be missing there.
+    """
     n = len(val) if val else 0
-    missing = (
-        [] if val is None or not carved else [c for i, c in enumerate(val.classes) if not (val.labels_N == i).any()]
-    )
+    missing = []
+    if val is not None and carved:
+        held_K = np.bincount(val.labels_N, minlength=len(val.classes))
+        due_K = (np.bincount(train.labels_N, minlength=len(val.classes)) + held_K) * n / (len(train) + n)
+        missing = [val.classes[label] for label in np.flatnonzero((held_K == 0) & (due_K >= 1))]
     if n >= FEWEST and not missing:
         return
     few = f"{n} validation image{'' if n == 1 else 's'}" if n else "no validation image"

@@ -227,6 +227,10 @@ def _make(path: Path, listing: Listing, spec: ShapeSpec, home_dir: Path, tick: T
     if scale:
         why = "as data.range says" if spec.range else "what occurs; data.range=[LOW,HIGH] sets another"
         remarks.append(f"pictures of more than eight bits: {scale[0]:g} becomes black and {scale[1]:g} white ({why})")
+    if spec.range and not _any_wide(listing):
+        remarks[-1] = (
+            "data.range is for pictures of more than eight bits, and none that was looked at has more: leave it away"
+        )
     classes = listing.in_order()
     number = {name: i for i, name in enumerate(classes)}
     folder = home_dir / "images"
@@ -283,15 +287,19 @@ def _make(path: Path, listing: Listing, spec: ShapeSpec, home_dir: Path, tick: T
         except OSError:  # the same content came from elsewhere before, or from a version that kept no names
             if not final.exists():
                 raise
-            if not (final / "names.npy").exists():
-                (here / "names.npy").rename(final / "names.npy")
+            (here / "names.npy").replace(final / "names.npy")  # as they are called now
     return about
+
+
+def _any_wide(listing: Listing) -> bool:
+    """Whether any of a sample of the pictures has more than eight bits."""
+    step = max(1, len(listing.labels) // SAMPLED)
+    return any(map(values_of, islice(listing.pictures(), 0, None, step)))
 
 
 def _range(listing: Listing) -> Range | None:
     """The least and the largest value of all pictures of more than eight bits; None where a sample of all shows none."""
-    step = max(1, len(listing.labels) // SAMPLED)
-    if not any(map(values_of, islice(listing.pictures(), 0, None, step))):
+    if not _any_wide(listing):
         return None
     with ThreadPoolExecutor(cores()) as pool:
         found = [ends for ends in _in_order(pool, values_of, listing.pictures()) if ends]
@@ -409,7 +417,10 @@ def _splits(
     if group_N is None:
         in_test = draw(labels_N[rest], k, TEST_FRACTION, rng, near_N)
     else:
-        in_test = draw_groups(labels_N[rest], k, TEST_FRACTION, rng, joined_groups(near_N, group_N[rest]))
+        near_N = joined_groups(near_N, group_N[rest])
+        in_test = draw_groups(
+            labels_N[rest], k, TEST_FRACTION, rng, near_N, least=2
+        )  # of one group nothing could be said
     torn_N = contradictory(mine, labels_N[rest])
     clear = in_test & ~np.isin(near_N, near_N[torn_N])  # what is labelled both ways can show nothing
     in_test = clear if clear.any() else in_test

@@ -52,15 +52,15 @@ def opened(picture: Picture) -> Image.Image:
     """The picture with its header read, and no pixel yet. Raises `Unreadable`."""
     if isinstance(picture, np.ndarray):
         return Image.fromarray(picture[..., 0] if picture.ndim == 3 and picture.shape[2] == 1 else picture)
+    if not isinstance(picture, bytes) and not is_file(picture):
+        raise Unreadable("no such file")
     try:
-        if not isinstance(picture, bytes) and not is_file(picture):
-            raise Unreadable("no such file")
         image = Image.open(io.BytesIO(picture) if isinstance(picture, bytes) else picture, formats=FORMATS)
     except UnidentifiedImageError:
         raise Unreadable(f"is no {KINDS}") from None
     except Image.DecompressionBombError:
         raise Unreadable(f"has more than {MOST_PIXELS:,} pixels") from None
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError) as error:
+    except Exception as error:  # a decoder fed with a stranger's bytes may raise anything
         raise Unreadable(_reason(error)) from None
     if image.width * image.height > MOST_PIXELS:
         image.close()
@@ -78,7 +78,9 @@ def values_of(picture: Picture) -> Range | None:
                 values = np.asarray(image) if image.mode in WIDE else None
         except Exception:  # it will be told when it is decoded
             return None
-    return None if values is None or not values.size else (float(values.min()), float(values.max()))
+    if values is None or not values.size or not np.isfinite(values).all():
+        return None
+    return float(values.min()), float(values.max())
 
 
 def to_bytes(values: np.ndarray, scale: Range) -> np.ndarray:

@@ -19,9 +19,7 @@ TELLING = re.compile(  # columns that say what belongs together, whatever is aro
     r"(?:^|_)(patient|subject|person|participant|user|session|visit|video|clip|scene|site|centre|center|hospital|slide|specimen"
     r"|plant|animal|module|panel|machine|device|camera|batch|day|group)s?(?:_?(?:id|no|nr|number|name))?$"
 )
-NUMBERED = re.compile(
-    r"^(.*?[0-9].*?)[-_ .]+[a-z]*[0-9]+$"
-)  # p03_img7: a name with a number in it, then another number
+NUMBERED = re.compile(r"^(.*?[0-9].*?)[-_ .]+[a-z]*[0-9]+$", re.I)  # p03_img7: a name with a number in it, then another
 
 
 def group_names(listing: Listing, rule: str) -> list[str]:
@@ -31,7 +29,7 @@ def group_names(listing: Listing, rule: str) -> list[str]:
     "re:PATTERN", which is looked for in each path: its groups (or all that it matches), joined. Raises `FittingroomError`.
     """
     if rule == FOLDER:
-        found = [_below_the_class(name, label) for name, label in zip(listing.names, listing.labels, strict=True)]
+        found = _folders(listing)
         if not any(found):
             raise FittingroomError(
                 f'data.group = "folder": no picture of {listing.name} lies in a folder below its class folder, as in '
@@ -57,26 +55,40 @@ def suspected(listing: Listing) -> str:
 
     >>> names = [f"cats/p{i // 3}_img{i}.png" for i in range(9)]
     >>> suspected(Listing("x", ["cats"] * 9, [""] * 9, names, lambda: iter([]), []))
-    're:(p[0-9]+)_img[0-9]+'
+    're:(p[0-9]+)_img[0-9]+[^/]*$'
     """
     for column, values in listing.columns.items():
-        if TELLING.search(column.casefold()) and _several_each(values):
+        if TELLING.search(column.casefold()) and _could_be(values, listing.labels):
             return column
-    folders = [_below_the_class(name, label) for name, label in zip(listing.names, listing.labels, strict=True)]
-    if all(folders) and _several_each(folders):
+    folders = _folders(listing)
+    if all(folders) and _could_be(folders, listing.labels):
         return FOLDER
-    stems = [PurePosixPath(name.replace("\\", "/")).stem for name in listing.names]
-    heads = [found[1] if (found := NUMBERED.match(stem.casefold())) else "" for stem in stems]
-    shapes = {_shape(stem, len(head)) for stem, head in zip(stems, heads, strict=True) if head}
-    if all(heads) and len(shapes) == 1 and _several_each(heads):
-        return PATTERN + shapes.pop()
-    return ""
+    heads, shapes = [], set()
+    for name in listing.names:
+        stem = PurePosixPath(name.replace("\\", "/")).stem
+        found = NUMBERED.match(stem)
+        if not found:
+            return ""
+        heads.append(found[1])
+        shapes.add(_shape(stem, len(found[1])))
+    return PATTERN + shapes.pop() + "[^/]*$" if len(shapes) == 1 and _could_be(heads, listing.labels) else ""
 
 
-def _several_each(groups: Sequence[str]) -> bool:
-    """Whether these could be groups: at least two, of two pictures or more on average."""
-    counts = Counter(groups)
-    return 2 <= len(counts) <= len(groups) / 2
+def _could_be(groups: Sequence[str], labels: Sequence[str]) -> bool:
+    """Whether these could be groups: of two pictures or more on average, and more than one in some class."""
+    n, pairs = len(set(groups)), set(zip(groups, labels, strict=True))
+    return 2 <= n <= len(groups) / 2 and max(Counter(label for _, label in pairs).values()) > 1
+
+
+def _folders(listing: Listing) -> list[str]:
+    """The folders of each path between that of its class and the file: "p01" of "train/cats/p01/a.png"."""
+    found = []
+    for name, label in zip(listing.names, listing.labels, strict=True):
+        parts = PurePosixPath(name.replace("\\", "/")).parts[:-1]
+        if any(listing.splits):
+            parts = tuple(part for part in parts if part == label or not split_of(part))
+        found.append("/".join(parts[1:]) if parts and parts[0] == label else "")
+    return found
 
 
 def _shape(stem: str, head: int) -> str:
@@ -100,14 +112,6 @@ def _matched(listing: Listing, pattern: str) -> list[str]:
             f'data.group = "re:{pattern}" is not in {len(missed):,} of {len(hits):,} paths: {shown(missed, 3)}'
         )
     return ["/".join(hit.groups("") or (hit[0],)) for hit in hits if hit]
-
-
-def _below_the_class(name: str, label: str) -> str:
-    """The folders of a path between that of its class and the file: "p01" of "train/cats/p01/a.png"."""
-    parts = PurePosixPath(name.replace("\\", "/")).parts[:-1]
-    if parts and split_of(parts[0]) and label in parts[1:]:
-        parts = parts[1:]
-    return "/".join(parts[1:]) if parts and parts[0] == label else ""
 
 
 def numbers(names: Sequence[str]) -> list[int]:

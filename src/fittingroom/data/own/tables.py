@@ -53,7 +53,7 @@ def list_csv(path: Path, read: ShapeSpec = AS_USUAL) -> Listing:
         return [row[i].strip() if i < len(row) else "" for row in rows[1:]]
 
     table = {what: values(i) for what, i in column.items()}
-    more = {clean(name): values(i) for i, name in enumerate(head_names) if i not in column.values()}
+    more = {name: values(i) for i, name in enumerate(head_names) if i not in column.values()}
     return _of_paths(path, [f"line {i + 2}" for i in range(len(rows) - 1)], table, more, read=read)
 
 
@@ -126,7 +126,7 @@ def list_tables(path: Path, read: ShapeSpec = AS_USUAL) -> Listing:
         pictures=pictures,
         files=files,
         classes=classes,
-        columns={name: [values[i] for i in keep] for name, values in more.items()},
+        columns={clean(name): [values[i] for i in keep] for name, values in more.items()},
         faults=faults,
     )
 
@@ -155,7 +155,7 @@ def _of_paths(
         pictures=lambda: iter(paths),
         files=[*(files or [path]), *(p for p in paths if is_file(p))],
         classes=classes,
-        columns={name: [values[i] for i in keep] for name, values in more.items()},
+        columns={clean(name): [values[i] for i in keep] for name, values in more.items()},
         faults=faults,
     )
 

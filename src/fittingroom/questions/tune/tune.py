@@ -86,7 +86,7 @@ def tune(
         recipe, space, images, settings.objectives, settings.pruner, settings.batch, settings.seed, device, threads
     )
     refuse_too_few(
-        prepare(images, recipe.data)[1],
+        *prepare(images, recipe.data),
         images.val is None,
         "a search",
         "hold out more (data.val_fraction), or add pictures",
