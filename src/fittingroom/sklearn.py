@@ -24,7 +24,7 @@ need("torch", "fittingroom.sklearn", "train")
 
 from sklearn.base import BaseEstimator, ClassifierMixin  # noqa: E402
 from sklearn.utils.multiclass import check_classification_targets, unique_labels  # noqa: E402
-from sklearn.utils.validation import check_is_fitted, validate_data  # noqa: E402
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data  # noqa: E402
 
 
 class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -64,8 +64,10 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.random_state = random_state
         self.device = device
 
-    def fit(self, X: Any, y: Any) -> ImageClassifier:
-        """Train. Sets `classes_`, `recipe_` (resolved), `weights_`, `shape_` (C,H,W), `low_`, `high_` and `epochs_` (records).
+    def fit(self, X: Any, y: Any, groups: Any = None) -> ImageClassifier:
+        """Train. `groups` (N,) say which images belong together (a patient's): none is divided between training and validation.
+
+        Sets `classes_`, `recipe_` (resolved), `weights_`, `shape_` (C,H,W), `low_`, `high_` and `epochs_` (records).
 
         Raises `ValueError` for data that are no images, `FittingroomError` (a `ValueError` here) for a recipe that does not fit.
         """
@@ -76,6 +78,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         from fittingroom.training.select import refuse_choice, selected
 
         X, y = validate_data(self, _channels_first(X), y, allow_nd=True, ensure_min_samples=2)
+        check_consistent_length(X, groups)
         check_classification_targets(y)
         self.classes_ = unique_labels(y)
         if len(self.classes_) < 2:
@@ -88,7 +91,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             train_spec = recipe.train.model_copy(update={"precision": choose_precision(recipe.train.precision, device)})
             model = with_sources(recipe.model, images_NCHW.shape[1:], len(self.classes_))
             self.recipe_ = recipe.model_copy(update={"train": train_spec, "model": model})
-            whole = Images(images_NCHW, labels_N, tuple(map(str, self.classes_)))
+            group_N = None if groups is None else np.unique(groups, return_inverse=True)[1]
+            whole = Images(images_NCHW, labels_N, tuple(map(str, self.classes_)), groups_N=group_N)
             train, val = carve(whole, recipe.data.val_fraction if train_spec.by_validation else 0.0, self.random_state)
             refuse_choice(train_spec, train, val)
             prepare_process(threads_each())

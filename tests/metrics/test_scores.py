@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import sklearn.metrics
@@ -22,6 +24,12 @@ def case(seed: int, n: int, k: int, scale: float) -> tuple[np.ndarray, np.ndarra
     return rng.normal(size=(n, k)).astype(np.float32) * scale, rng.integers(0, k, n)
 
 
+def _macro(of_class: Callable[..., float], labels: np.ndarray, p: np.ndarray) -> float:
+    """The mean over the classes that some images have and some have not."""
+    found = [of_class(labels == c, p[:, c]) for c in np.unique(labels) if (labels != c).any()]
+    return float(np.mean(found)) if found else float("nan")
+
+
 @settings(max_examples=40)
 @given(
     st.integers(0, 9999), st.integers(1, 300), st.integers(2, 12), st.floats(0.1, 3)
@@ -34,6 +42,8 @@ def test_against_the_oracles(seed: int, n: int, k: int, scale: float) -> None:
         "accuracy": sklearn.metrics.accuracy_score(labels, predicted),
         "balanced_accuracy": np.mean([(predicted[labels == c] == c).mean() for c in np.unique(labels)]),
         "macro_f1": sklearn.metrics.f1_score(labels, predicted, average="macro"),
+        "roc_auc": _macro(sklearn.metrics.roc_auc_score, labels, p),
+        "average_precision": _macro(sklearn.metrics.average_precision_score, labels, p),
         "log_loss": -np.log(np.maximum(p[np.arange(n), labels], 1e-300)).mean(),
         "brier": ((p - np.eye(k)[labels]) ** 2).sum(1).mean(),
         **{
@@ -45,7 +55,7 @@ def test_against_the_oracles(seed: int, n: int, k: int, scale: float) -> None:
     }
     assert set(oracle) == set(METRICS)
     for name, expected_score in oracle.items():
-        assert metric(name).score(logits, labels) == pytest.approx(expected_score, rel=1e-5), name
+        assert metric(name).score(logits, labels) == pytest.approx(expected_score, rel=1e-5, nan_ok=True), name
     expected = sklearn.metrics.confusion_matrix(labels, predicted, labels=range(k))
     assert np.array_equal(mean_confusion(predicted[None], labels, k), expected)
     ece = tm.multiclass_calibration_error(torch.from_numpy(p), torch.from_numpy(labels), k, n_bins=15)
@@ -63,7 +73,7 @@ def test_per_image_values_carry_the_metrics_own_uncertainty() -> None:
     n, k = 2000, 5
     labels = rng.choice(k, n, p=[0.5, 0.3, 0.1, 0.07, 0.03])
     logits = (rng.normal(size=(n, k)) + 1.5 * np.eye(k)[labels]).astype(np.float32)
-    for name in ("accuracy", "balanced_accuracy", "macro_f1", "log_loss"):
+    for name in ("accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "average_precision", "log_loss"):
         by = metric(name)
         values = by.values(logits, labels)
         within = sum(((values[labels == c] - values[labels == c].mean()) ** 2).sum() for c in range(k))
@@ -73,6 +83,37 @@ def test_per_image_values_carry_the_metrics_own_uncertainty() -> None:
             rows = np.concatenate([rng.choice(np.flatnonzero(labels == c), (labels == c).sum()) for c in range(k)])
             scores_.append(by.score(logits[rows], labels[rows]))
         assert ours == pytest.approx(np.std(scores_), rel=0.15), name
+
+
+def test_areas_of_two_models_are_compared_as_delong_does() -> None:
+    """The variance of a difference of two areas on the same images, from the covariances of their placements."""
+    rng = np.random.default_rng(1)
+    labels = (rng.random(400) < 0.3).astype(int)
+    shared = rng.normal(size=400) + labels
+    scores_2N = shared + rng.normal(size=(2, 400)) * [[0.5], [1.0]]
+    placed = []
+    for score_N in scores_2N:
+        ahead = score_N[labels == 1][:, None] > score_N[labels == 0]
+        placed.append((ahead.mean(1), ahead.mean(0)))
+    variance = sum(np.cov([a[i], b[i]]) / len(a[i]) for a, b in [placed] for i in (0, 1))
+    wanted = variance[0, 0] + variance[1, 1] - 2 * variance[0, 1]
+    by = metric("roc_auc")
+    values = [by.values(np.stack([-s, s], 1), labels) for s in scores_2N]
+    difference = values[0] - values[1]
+    assert difference.mean() == pytest.approx(placed[0][0].mean() - placed[1][0].mean())
+    assert difference.var(ddof=1) / 400 == pytest.approx(wanted, rel=0.02)
+
+
+def test_ties_count_half_and_parts_of_a_cross_validation_apart() -> None:
+    labels = np.array([0, 0, 1, 1])
+    same = np.zeros((4, 2))
+    assert metric("roc_auc").score(same, labels) == 0.5 == metric("roc_auc").of_largest_class(labels)
+    good = np.array([[5.0, 0], [0, 1], [1, 0], [0, 5.0]])[[0, 2, 1, 3]]
+    shifted = good + np.array([[0, 0], [0, 9.0]])[[0, 1, 0, 1]]  # the second part's model prefers the second class
+    part_N = np.array([0, 1, 0, 1])
+    by = metric("roc_auc")
+    assert by.values_by(part_N, shifted, labels).mean() == 1.0 > by.score(shifted, labels)
+    assert np.isnan(by.score(good, np.zeros(4, int)))
 
 
 def test_an_unknown_metric_is_told_its_nearest() -> None:

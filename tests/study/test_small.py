@@ -73,6 +73,17 @@ def test_a_folder_of_four_pictures_a_class(tiny: Path, here: Command, tmp_path: 
     assert "a search chooses by validation, and there is no validation image" in searching
 
 
+def test_the_estimator_divides_no_group() -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.integers(0, 255, (120, 16, 16), np.uint8), np.arange(120) % 2
+    choosing = ImageClassifier("readme-004-mlp", changes=(*QUICK, "train.epochs=1", "train.select=best_val"))
+    choosing.fit(X, y, groups=np.arange(120) // 4)
+    with pytest.raises(ValueError, match="there is no validation image"):
+        choosing.fit(X, y, groups=np.where(y, "healthy", "ill"))  # each class is one patient
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        choosing.fit(X, y, groups=[1, 2])
+
+
 def test_the_estimator_says_the_same() -> None:
     few = images(4, 4)
     with pytest.raises(ValueError, match="chooses by validation"):

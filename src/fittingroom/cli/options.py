@@ -42,7 +42,8 @@ Listed = Annotated[
 MetricName = Annotated[
     str,
     typer.Option(
-        "--metric", help="What decides: accuracy, balanced_accuracy, macro_f1, log_loss, brier, top_2_accuracy …"
+        "--metric",
+        help="What decides: accuracy, balanced_accuracy, macro_f1, roc_auc, log_loss, brier, top_2_accuracy …",
     ),
 ]
 Effect = Annotated[

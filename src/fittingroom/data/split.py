@@ -21,7 +21,7 @@ def carve(
     """Train and validation parts of `images`; validation is None for `fraction` 0.
 
     `fraction` (0 ≤ f < 1) of every class goes to validation, rounded. `group_N` numbers the group of each image (see
-    `duplicates.groups`); a group is never divided.
+    `duplicates.groups`; not given: the images' own); a group is never divided.
 
     >>> all_images = Images(np.zeros((10, 1, 2, 2), np.uint8), np.arange(10) % 2, ("a", "b"))
     >>> train, val = carve(all_images, 0.4, seed=0)
@@ -30,7 +30,11 @@ def carve(
     """
     if fraction == 0:
         return images, None
-    in_val = draw(images.labels_N, len(images.classes), fraction, np.random.default_rng(seed), group_N)
+    rng, k = np.random.default_rng(seed), len(images.classes)
+    if images.groups_N is None:
+        in_val = draw(images.labels_N, k, fraction, rng, group_N)
+    else:
+        in_val = draw_groups(images.labels_N, k, fraction, rng, images.groups_N if group_N is None else group_N)
     return images.take(np.flatnonzero(~in_val)), images.take(np.flatnonzero(in_val))
 
 

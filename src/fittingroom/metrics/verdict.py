@@ -117,7 +117,14 @@ def compare(
         )
     by_name = {name: sorted((e for e in evidence if e.name == name), key=lambda e: e.seed) for name in names}
     sign, design = 1 if by.larger_is_better else -1, evidence[0].design
-    values = {name: np.stack([by.values(e.logits_NK, e.labels_N) for e in runs]) for name, runs in by_name.items()}
+    values = {
+        name: np.stack([by.values_by(design.folds_N, e.logits_NK, e.labels_N) for e in runs])
+        for name, runs in by_name.items()
+    }
+    if np.isnan(next(iter(values.values()))).any():
+        raise FittingroomError(
+            f"{by.name} holds classes against one another, and some of what was scored together is of one class only"
+        )
     rows = sorted((_row(name, by_name[name], values[name], by) for name in names), key=lambda r: -sign * r.score)
     ranked = [pair for pair in combinations((r.recipe for r in rows), 2) if question.against in ("", *pair)]
     yardstick = by.of_largest_class(evidence[0].labels_N)

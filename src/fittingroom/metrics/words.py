@@ -21,7 +21,9 @@ def in_words(row: Row, metric: Metric, on: str = "test") -> str:
     """A row's score: "93.61 ± 0.11 % of the test images right"."""
     spread = f" ± {metric.show(row.score_sd)}" if row.score_sd is not None else ""
     score = f"{metric.show(row.score)}{spread}{metric.unit}"
-    return f"{score} of the {on} images right" if metric.name == ACCURACY.name else f"a {metric.title} of {score}"
+    if metric.name == ACCURACY.name:
+        return f"{score} of the {on} images right"
+    return f"{'an' if metric.title[0] in 'aeiou' else 'a'} {metric.title} of {score}"
 
 
 def sentences(
