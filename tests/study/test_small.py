@@ -88,3 +88,12 @@ def test_the_estimator_says_the_same() -> None:
     few = images(4, 4)
     with pytest.raises(ValueError, match="chooses by validation"):
         ImageClassifier("readme-004-mlp", changes=(*QUICK, "train.select=best_val")).fit(few.images_NCHW, few.labels_N)
+
+
+@pytest.mark.parametrize("verb", ["compare", "ablate", "cv"])
+def test_a_metric_of_too_few_classes_trains_nothing(verb: str, here: Command, tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 255, (60, 16, 16), np.uint8)
+    np.savez(tmp_path / "two.npz", images=images, labels=np.arange(60) % 2)
+    said = refused(here(verb, "fast-fashion", *QUICK, "--data", "two.npz", "--metric", "top_3_accuracy", "--quiet"))
+    assert "top_3_accuracy of 2 classes is the same for every model; it takes 4 classes" in said
+    assert not list(tmp_path.glob("runs/*/weights.safetensors"))

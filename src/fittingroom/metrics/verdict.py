@@ -95,6 +95,15 @@ class Question:
         if self.effect is not None and self.effect <= 0:
             raise FittingroomError(f"effect: got {self.effect:g}; give a difference above 0 (0.005 = half a point)")
 
+    def refuse_few(self, classes: int) -> None:
+        """Raise `FittingroomError` if the metric says the same of every model of so few `classes`."""
+        by = metric(self.metric)
+        if classes < by.least_classes:
+            raise FittingroomError(
+                f"{by.name} of {classes} classes is the same for every model; it takes {by.least_classes} classes: "
+                "leave --metric away"
+            )
+
 
 def compare(
     dataset: str, evidence: Sequence[Evidence], question: Question = Question(), on: str = "test"
@@ -109,12 +118,7 @@ def compare(
         raise unknown("recipe", question.against, names, "the recipes that are compared")
     if not names:
         raise FittingroomError(f"no finished run with a test score on {dataset}; see: fittingroom runs")
-    classes = evidence[0].logits_NK.shape[1]
-    if classes < by.least_classes:
-        raise FittingroomError(
-            f"{by.name} of {classes} classes is the same for every model; it takes {by.least_classes} classes: "
-            "leave --metric away"
-        )
+    question.refuse_few(evidence[0].logits_NK.shape[1])
     by_name = {name: sorted((e for e in evidence if e.name == name), key=lambda e: e.seed) for name in names}
     sign, design = 1 if by.larger_is_better else -1, evidence[0].design
     values = {

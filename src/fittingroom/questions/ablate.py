@@ -11,7 +11,7 @@ from fittingroom.data import Dataset
 from fittingroom.metrics.effects import effects
 from fittingroom.metrics.story import Story, gather, of_study
 from fittingroom.metrics.verdict import Question
-from fittingroom.questions.compare import names, page_of, remember
+from fittingroom.questions.compare import names, page_of, refuse_few, remember
 from fittingroom.report.page import Ablated
 from fittingroom.spec.ablation import parts, without
 from fittingroom.spec.errors import FittingroomError
@@ -42,6 +42,7 @@ def ablate(
     variants = {part: without(recipe, part) for part in dropped}
     name = f"ablate-{recipe.name}"
     experiments = crossed([recipe, *variants.values()], [data] if data else [], seeds)
+    refuse_few(question, experiments, place)
     finished = list(chain.from_iterable(train(experiments, place, name)))
     settings = {"recipe": recipe.name, "parts": {variant.name: part for part, variant in variants.items()}}
     remember(place, name, Study(question="ablate", runs=names(finished), settings=settings))

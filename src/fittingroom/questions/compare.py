@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fittingroom.data import Dataset
+from fittingroom.metrics.metric import metric
 from fittingroom.metrics.story import gather
 from fittingroom.metrics.verdict import Question
 from fittingroom.report.page import Compared
@@ -20,6 +21,9 @@ from fittingroom.store import RunFolder, Runs, Study
 from fittingroom.store.events import StudyWritten
 from fittingroom.store.runs import safe_name
 from fittingroom.study.workplace import Workplace
+
+if TYPE_CHECKING:
+    from fittingroom.study.plan import Experiment
 
 
 def compare(
@@ -41,9 +45,18 @@ def compare(
     if not recipes:
         raise FittingroomError("name at least one recipe; see: fittingroom recipes")
     name = name or study_name([r.name for r in recipes], data or [r.data.name for r in recipes], len(seeds))
-    finished = list(chain.from_iterable(train(crossed(recipes, data, seeds), place, name)))
+    experiments = crossed(recipes, data, seeds)
+    refuse_few(question, experiments, place)
+    finished = list(chain.from_iterable(train(experiments, place, name)))
     remember(place, name, Study(runs=names(finished)))
     return Compared(gather(finished, place.runs, question), place.runs, page_of(place.runs, name), name)
+
+
+def refuse_few(question: Question, experiments: Iterable[Experiment], place: Workplace) -> None:
+    """Raise `FittingroomError` before anything is trained where some data have too few classes for the metric."""
+    if metric(question.metric).least_classes > 2:  # what data always have
+        for experiment in experiments:
+            question.refuse_few(len(place.load(*experiment.pictures).classes))
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,7 @@ def cv(
     if len({(job.data_digest, job.recipe.data.split_seed, job.recipe.data.near) for job in jobs}) > 1:
         raise FittingroomError("the recipes make other pictures or parts of these data; cross-validate them apart")
     images = planned.loaded[0]
+    question.refuse_few(len(images.classes))
     finished = iter(run(planned, place))
     runs = {
         recipe.name: list(chain.from_iterable(next(finished) for _ in mine))
