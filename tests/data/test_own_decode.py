@@ -213,6 +213,11 @@ def png_that_claims(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0" * 99)) + chunk(b"IEND", b"")
 
 
+def bands(n: int) -> bytes:
+    """A TIFF's entry of how many there are."""
+    return struct.pack("<HHIHH", 277, 3, 1, n, 0)
+
+
 NOISE = np.random.default_rng(1).integers(0, 256, (40, 40, 3), dtype=np.uint8)
 WHOLE = {kind: saved(Image.fromarray(NOISE), kind) for kind in FORMATS}
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n(x) run showpage\n"
@@ -228,8 +233,9 @@ BAD = {
     "nothing": (png_that_claims(0, 0), "cannot be decoded|is no PNG"),
     "floats": (saved(Image.fromarray(np.ones((4, 4), np.float32)), "TIFF"), "of a kind that is not read .F."),
     "lab": (saved(Image.fromarray(NOISE).convert("RGB").convert("LAB"), "TIFF"), "of a kind that is not read .LAB."),
+    "five bands": (saved(Image.fromarray(NOISE), "TIFF").replace(bands(3), bands(5)), "of five bands"),
     "deep": (saved(Image.fromarray(np.array([[-1, 70_000]], np.int32)), "TIFF"), "from -1 to 70000; 0 … 65535"),
-    **{f"half a {kind}": (whole[: len(whole) // 2], "cannot be decoded|is no PNG") for kind, whole in WHOLE.items()},
+    **{f"half a {kind}": (whole[: len(whole) // 2], "cannot be decoded|is no PNG|or damaged") for kind, whole in WHOLE.items()},
 }  # fmt: skip
 
 

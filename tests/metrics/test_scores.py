@@ -12,6 +12,7 @@ import torchmetrics.functional.classification as tm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fittingroom.metrics.areas import GRID, roc_curve
 from fittingroom.metrics.calibration import calibration_error, reliability, temperature
 from fittingroom.metrics.classes import mean_confusion
 from fittingroom.metrics.metric import METRICS, metric
@@ -102,6 +103,19 @@ def test_areas_of_two_models_are_compared_as_delong_does() -> None:
     difference = values[0] - values[1]
     assert difference.mean() == pytest.approx(placed[0][0].mean() - placed[1][0].mean())
     assert difference.var(ddof=1) / 400 == pytest.approx(wanted, rel=0.02)
+
+
+@given(st.integers(0, 9999), st.integers(4, 60))
+def test_the_roc_curve_is_scikit_learns(seed: int, n: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels = np.append([0, 1], rng.integers(0, 2, n))
+    logits = np.stack([np.zeros(n + 2), rng.integers(0, 8, n + 2)], 1).astype(np.float32)  # with ties
+    false, found, _ = sklearn.metrics.roc_curve(labels, logits[:, 1], drop_intermediate=False)
+    ours = roc_curve(logits, labels)
+    for at, value in zip(GRID, ours, strict=True):
+        below, above = found[false <= at].max(), found[false >= at].min()
+        assert below - 1e-9 <= value <= max(above, below) + 1e-9
+    assert np.trapezoid(ours, GRID) == pytest.approx(sklearn.metrics.roc_auc_score(labels, logits[:, 1]), abs=0.03)
 
 
 def test_ties_count_half_and_parts_of_a_cross_validation_apart() -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import log_softmax, softmax
 
+from fittingroom.metrics.areas import average_precision, roc_auc
 from fittingroom.spec.errors import unknown
 
 Values = Callable[[np.ndarray, np.ndarray], np.ndarray]  # logits (N,K), labels (N,) → values (N,)
@@ -124,55 +125,6 @@ def _brier(logits_NK: np.ndarray, labels_N: np.ndarray) -> np.ndarray:
     return np.asarray((miss_NK**2).sum(1))
 
 
-def _roc_auc(logits_NK: np.ndarray, labels_N: np.ndarray) -> np.ndarray:
-    """By placements: the share of the others that an image of the class is ahead of (DeLong et al. 1988)."""
-
-    def of_class(score_N: np.ndarray, own_N: np.ndarray) -> np.ndarray:
-        own, others = np.sort(score_N[own_N]), np.sort(score_N[~own_N])
-
-        def below(sorted_M: np.ndarray, at_N: np.ndarray) -> np.ndarray:
-            return (np.searchsorted(sorted_M, at_N) + np.searchsorted(sorted_M, at_N, "right")) / (2 * len(sorted_M))
-
-        placed_N = np.where(own_N, below(others, score_N), 1 - below(own, score_N))
-        area = float(placed_N[own_N].mean())
-        return np.asarray(area + (placed_N - area) * len(own_N) / np.where(own_N, len(own), len(others)))
-
-    return _one_against_the_rest(of_class, logits_NK, labels_N)
-
-
-def _average_precision(logits_NK: np.ndarray, labels_N: np.ndarray) -> np.ndarray:
-    """The mean precision at each image of the class; an image counts at its own place and at all below it."""
-
-    def of_class(score_N: np.ndarray, own_N: np.ndarray) -> np.ndarray:
-        n, n_own = len(own_N), int(own_N.sum())
-        _, level_N, size_L = np.unique(-score_N, return_inverse=True, return_counts=True)  # best first, ties together
-        own_L = np.bincount(level_N, own_N, minlength=len(size_L))
-        ahead_L, right_L = np.cumsum(size_L), np.cumsum(own_L)
-        precision_L = right_L / ahead_L
-        mean = float(precision_L @ own_L) / n_own
-        below_L = np.cumsum((own_L / ahead_L)[::-1])[
-            ::-1
-        ]  # what one more that is right adds to the places at and below
-        wrong_L = np.cumsum((own_L * precision_L / ahead_L)[::-1])[::-1]
-        added_N = own_N * (precision_L[level_N] - mean + below_L[level_N]) - wrong_L[level_N]
-        return np.asarray(mean + added_N * n / n_own)
-
-    return _one_against_the_rest(of_class, logits_NK, labels_N)
-
-
-def _one_against_the_rest(
-    of_class: Callable[[np.ndarray, np.ndarray], np.ndarray], logits_NK: np.ndarray, labels_N: np.ndarray
-) -> np.ndarray:
-    """The mean over the classes that some images have and some have not; NaN where there is none."""
-    score_NK = log_softmax(logits_NK.astype(np.float64), axis=1)
-    score_NK -= np.log(-np.expm1(np.minimum(score_NK, -1e-300)))  # log odds: probabilities near 1 stay apart
-    counts_K = np.bincount(labels_N, minlength=logits_NK.shape[1])
-    present = np.flatnonzero((counts_K > 0) & (counts_K < len(labels_N)))
-    if not len(present):
-        return np.full(len(labels_N), np.nan)
-    return np.asarray(np.mean([of_class(score_NK[:, c], labels_N == c) for c in present], axis=0))
-
-
 def _area(name: str, title: str, values: Values) -> Metric:
     title += " (mean of each class against the rest)"
     return Metric(name, title, values, scale=1.0, unit="", steps="", digits=4, ranks=True)
@@ -187,8 +139,8 @@ METRICS = {
         Metric("macro_f1", "macro F1 (mean F1 of the classes)", _f1),
         Metric("top_2_accuracy", "top-2 accuracy", _top(2), least_classes=3),
         Metric("top_3_accuracy", "top-3 accuracy", _top(3), least_classes=4),
-        _area("roc_auc", "area under the ROC curve", _roc_auc),
-        _area("average_precision", "average precision", _average_precision),
+        _area("roc_auc", "area under the ROC curve", roc_auc),
+        _area("average_precision", "average precision", average_precision),
         Metric("log_loss", "log loss (mean cross-entropy)", _log_loss, unit=" nats", steps="nats", **_SMALLER),  # type: ignore[arg-type]
         Metric("brier", "Brier score (squared error of the probabilities)", _brier, unit="", steps="", **_SMALLER),  # type: ignore[arg-type]
     )

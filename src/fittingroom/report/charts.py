@@ -10,6 +10,7 @@ from typing import Any
 import altair as alt
 import numpy as np
 
+from fittingroom.metrics.areas import GRID, roc_curve
 from fittingroom.metrics.calibration import reliability as binned
 from fittingroom.metrics.intervals import wilson
 from fittingroom.metrics.metric import METRICS, Metric
@@ -52,7 +53,11 @@ def accuracy(story: Story) -> Chart:
         for r in story.comparison.rows
     ]
     dots = [
-        {"recipe": name, "score": f * metric.score(run.logits_NK, run.labels_N), "seed": run.seed}
+        {
+            "recipe": name,
+            "score": f * float(metric.values_by(run.design.folds_N, run.logits_NK, run.labels_N).mean()),
+            "seed": run.seed,
+        }
         for name, runs in story.runs.items()
         for run in runs
     ]
@@ -190,6 +195,38 @@ def reliability(story: Story) -> Chart:
     line = base.mark_line(strokeWidth=1.5).encode(y="accuracy:Q")
     points = base.mark_point(filled=True, size=60, opacity=1).encode(y="accuracy:Q", shape=_shape(story))
     return (honest.encode(x=alt.X("x:Q", scale=scale), y=alt.Y("x:Q", scale=scale)) + bars + line + points).properties(
+        width=WIDTH, height=260
+    )
+
+
+def roc(story: Story) -> Chart:
+    """Of two classes: the second found (up) for so many of the first taken for it (across), the mean and the range of seeds."""
+    first, second = story.data.classes
+    rows = []
+    for name, runs in story.runs.items():
+        found_SG = 100 * np.stack([roc_curve(run.logits_NK, run.labels_N) for run in runs])
+        rows += [
+            {"recipe": name, "false": 100 * false, "mean": mean, "low": low, "high": high}
+            for false, mean, low, high in zip(
+                GRID.tolist(),
+                found_SG.mean(0).tolist(),
+                found_SG.min(0).tolist(),
+                found_SG.max(0).tolist(),
+                strict=True,
+            )
+        ]
+    scale = alt.Scale(domain=[0, 100], nice=False)
+    base = alt.Chart(alt.Data(values=rows)).encode(
+        x=alt.X("false:Q", title=f"of “{first}” taken for “{second}” (%)", scale=scale),
+        color=_colour(_recipes(story)).legend(
+            alt.Legend(orient="bottom", columns=3, symbolType="stroke", symbolOpacity=1)
+        ),
+    )
+    title = f"of “{second}” found (%)"
+    chance = alt.Chart(alt.Data(values=[{"x": 0}, {"x": 100}])).mark_line(strokeDash=[4, 3], color="#8a8a8a")
+    band = base.mark_area(opacity=0.18).encode(y=alt.Y("low:Q", title=title, scale=scale), y2="high:Q")
+    line = base.mark_line(strokeWidth=2).encode(y=alt.Y("mean:Q", title=title, scale=scale))
+    return (chance.encode(x=alt.X("x:Q", scale=scale), y=alt.Y("x:Q", title=title, scale=scale)) + band + line).properties(
         width=WIDTH, height=260
     )
 

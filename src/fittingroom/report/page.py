@@ -79,6 +79,8 @@ def figures(story: Story) -> Iterator[tuple[str, theme.Draw]]:
     yield "accuracy_curves", same(charts.curves, epochs, "accuracy")
     yield "loss_curves", same(charts.curves, epochs, "loss")
     yield "reliability", same(charts.reliability, story)
+    if len(story.data.classes) == 2 and not story.any_run.design.folds:  # scores of several models are no ranking
+        yield "roc", same(charts.roc, story)
     for against, _ in costs(story):
         yield against, same(charts.cost, story, against)
     if story.robust:

@@ -19,7 +19,8 @@ from fittingroom.data.own.listing import Picture
 OPTIONAL = tuple(name for name, part in (("JPEG2000", "jpg_2000"), ("AVIF", "avif")) if features.check(part))
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", *OPTIONAL)  # MPO is opened as JPEG
 KINDS = "PNG, JPEG, WebP, BMP, GIF, TIFF, PPM, PGM, JPEG 2000 or AVIF"
-HEADS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"RIFF", b"\0\0\0\x0cjP")  # of the most usual
+TIFF = (b"II*\0", b"MM\0*")
+HEADS = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"BM", *TIFF, b"RIFF", b"\0\0\0\x0cjP")  # of the most usual
 MOST_PIXELS = 178_956_970  # a larger picture could be made to fill the memory; Pillow's own limit
 BACKGROUND = 255  # white, behind what is transparent
 WIDE = ("I", "I;16", "I;16B", "I;16L", "F")  # Pillow's modes of more than eight bits
@@ -41,11 +42,18 @@ def is_file(path: Path) -> bool:
 
 def begins_like_one(path: Path) -> bool:
     """Whether a file's first bytes are those of a picture; False for what cannot be read."""
+    return _head(path).startswith(HEADS)
+
+
+def _head(picture: Path | bytes) -> bytes:
+    """The first eight bytes; none of what cannot be read."""
+    if isinstance(picture, bytes):
+        return picture[:8]
     try:
-        with path.open("rb") as file:
-            return file.read(8).startswith(HEADS)
+        with picture.open("rb") as file:
+            return file.read(8)
     except OSError:
-        return False
+        return b""
 
 
 def opened(picture: Picture) -> Image.Image:
@@ -57,6 +65,10 @@ def opened(picture: Picture) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(picture) if isinstance(picture, bytes) else picture, formats=FORMATS)
     except UnidentifiedImageError:
+        if _head(picture).startswith(TIFF):
+            raise Unreadable(
+                "is a TIFF of a kind that is not read (of five bands and more, for example), or damaged"
+            ) from None
         raise Unreadable(f"is no {KINDS}") from None
     except Image.DecompressionBombError:
         raise Unreadable(f"has more than {MOST_PIXELS:,} pixels") from None
