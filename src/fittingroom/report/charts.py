@@ -226,9 +226,9 @@ def roc(story: Story) -> Chart:
     chance = alt.Chart(alt.Data(values=[{"x": 0}, {"x": 100}])).mark_line(strokeDash=[4, 3], color="#8a8a8a")
     band = base.mark_area(opacity=0.18).encode(y=alt.Y("low:Q", title=title, scale=scale), y2="high:Q")
     line = base.mark_line(strokeWidth=2).encode(y=alt.Y("mean:Q", title=title, scale=scale))
-    return (chance.encode(x=alt.X("x:Q", scale=scale), y=alt.Y("x:Q", title=title, scale=scale)) + band + line).properties(
-        width=WIDTH, height=260
-    )
+    return (
+        chance.encode(x=alt.X("x:Q", scale=scale), y=alt.Y("x:Q", title=title, scale=scale)) + band + line
+    ).properties(width=WIDTH, height=260)
 
 
 def cost(story: Story, against: str) -> Chart:
