@@ -30,11 +30,7 @@ def carve(
     """
     if fraction == 0:
         return images, None
-    rng, k = np.random.default_rng(seed), len(images.classes)
-    if images.groups_N is None:
-        in_val = draw(images.labels_N, k, fraction, rng, group_N)
-    else:
-        in_val = draw_groups(images.labels_N, k, fraction, rng, images.groups_N if group_N is None else group_N)
+    in_val = _held_out(images, slice(None), fraction, seed, images.groups_N if group_N is None else group_N)
     return images.take(np.flatnonzero(~in_val)), images.take(np.flatnonzero(in_val))
 
 
@@ -61,11 +57,9 @@ def prepare(data: Dataset, spec: DataSpec) -> tuple[Images, Images | None]:
         rows, group_N = rows[chosen], group_N[chosen] if group_N is not None else None
     held_out = np.zeros(len(rows), bool)
     if by_fold:
-        held_out = _parts(images.take(rows), spec, group_N) == spec.fold
+        held_out = _parts(images, rows, spec, group_N) == spec.fold
     elif val is None and spec.val_fraction:
-        assert group_N is not None
-        some = draw if images.groups_N is None else draw_groups
-        held_out = some(images.labels_N[rows], k, spec.val_fraction, np.random.default_rng(spec.split_seed), group_N)
+        held_out = _held_out(images, rows, spec.val_fraction, spec.split_seed, group_N)
     left_in = ~np.isin(rows, _excluded(spec))  # taken out last, so that both parts keep what they had
     train = _some(images, rows[~held_out & left_in])
     if val is None and held_out.any():
@@ -126,14 +120,27 @@ def fold_of(data: Dataset, spec: DataSpec) -> Dataset:
 def fold_numbers(data: Dataset, spec: DataSpec) -> np.ndarray:
     """The part (N,), 0 … `spec.folds` - 1, of each image of `not_test(data)`."""
     images = not_test(data)
-    return _parts(images, spec, undivided(images, data, spec.near))
+    return _parts(images, slice(None), spec, undivided(images, data, spec.near))
 
 
-def _parts(images: Images, spec: DataSpec, group_N: np.ndarray | None) -> np.ndarray:
+def _held_out(
+    images: Images, rows: np.ndarray | slice, fraction: float, seed: int, group_N: np.ndarray | None
+) -> np.ndarray:
+    """Which of these rows are held out (N,) bool; `group_N` numbers what belongs together, near copies and groups."""
+    labels_N, k, rng = images.labels_N[rows], len(images.classes), np.random.default_rng(seed)
     if images.groups_N is None:
-        return folds(images.labels_N, spec.folds, spec.split_seed, group_N)
+        return draw(labels_N, k, fraction, rng, group_N)
     assert group_N is not None
-    return deal_groups(images.labels_N, spec.folds, np.random.default_rng(spec.split_seed), group_N)
+    return draw_groups(labels_N, k, fraction, rng, group_N)
+
+
+def _parts(images: Images, rows: np.ndarray | slice, spec: DataSpec, group_N: np.ndarray | None) -> np.ndarray:
+    """The part (N,) of a cross-validation that each of these rows is in."""
+    labels_N = images.labels_N[rows]
+    if images.groups_N is None:
+        return folds(labels_N, spec.folds, spec.split_seed, group_N)
+    assert group_N is not None
+    return deal_groups(labels_N, spec.folds, np.random.default_rng(spec.split_seed), group_N)
 
 
 def undivided(images: Images, data: Dataset, near: float | None) -> np.ndarray:

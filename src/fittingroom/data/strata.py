@@ -79,9 +79,11 @@ def some_groups(labels_N: np.ndarray, k: int, wanted: int, rng: np.random.Genera
         if not counts_GK[kept][:, label].any():
             own = order[counts_GK[order, label] > 0]
             kept[own[counts_GK[own].sum(1).argmin()]] = True
-    for group in order:
-        if not kept[group] and counts_GK[kept].sum() + counts_GK[group].sum() / 2 <= wanted:
-            kept[group] = True
+    size_G = counts_GK.sum(1)
+    images = size_G[kept].sum()
+    for group in order[~kept[order]]:
+        if images + size_G[group] / 2 <= wanted:
+            kept[group], images = True, images + size_G[group]
     return np.asarray(kept[number_N])
 
 

@@ -70,7 +70,12 @@ class Estimate:
     @property
     def shared(self) -> float:
         """By how much the luck of a training set that the folds share swells the variance: see `_by_fold`."""
-        return 1 + self.folds / (self.folds - 1) if self.folds > 1 else 1.0
+        return _shared(self.folds) if self.folds > 1 else 1.0
+
+    @property
+    def knows_luck(self) -> bool:
+        """Whether it comes from several trainings, and so can tell their luck from merit."""
+        return self.seeds > 1 or self.folds > 1
 
     @property
     def error(self) -> float:
@@ -102,24 +107,31 @@ def estimate(x_SN: np.ndarray, design: Design = ALONE) -> Estimate:
     (3, True)
     """
     x_SN = np.asarray(x_SN, np.float64)
+    e = _estimate(x_SN, design)
+    if not e.groups:
+        return e
+    alone = _estimate(x_SN, Design(folds_N=design.folds_N))
+    return replace(e, design_effect=(e.error / alone.error) ** 2) if alone.error else e
+
+
+def _estimate(x_SN: np.ndarray, design: Design) -> Estimate:
     s, n = x_SN.shape
     mean = float(x_SN.mean())
-    y_SU, df, groups, alone, fold_U = x_SN, float(max(1, n - 1)), 0, None, design.folds_N
+    y_SU, df, groups, fold_U = x_SN, float(max(1, n - 1)), 0, design.folds_N
     if design.groups_N is not None and design.groups < n:
         y_SU, df = _by_group(x_SN, design.groups_N)
-        groups, alone = y_SU.shape[1], estimate(x_SN, Design(folds_N=design.folds_N))
+        groups = y_SU.shape[1]
         if fold_U is not None:  # a group is never divided
             fold_U = fold_U[np.unique(design.groups_N, return_index=True)[1]]
     u = y_SU.shape[1]
     if fold_U is not None and design.folds > 1:
-        e = _by_fold(y_SU.mean(0), fold_U, df, s, n)
-        e = replace(e, mean=mean, p=p_value(mean, e.shares), groups=groups)
-        return replace(e, design_effect=(e.error / alone.error) ** 2) if alone and alone.error else e
+        shares, within = _by_fold(y_SU.mean(0), fold_U, df)
+        p = p_value(mean, shares)
+        return Estimate(mean, shares, p, s, n, math.nan, within, math.nan, groups, df, folds=design.folds)
 
     def found(shares: Shares, var_seed: float, var_image: float, var_rest: float) -> Estimate:
         p = p_value(mean, shares) if u > 1 else 1.0  # one image or group says nothing of others
-        e = Estimate(mean, shares, p, s, n, var_seed, var_image, var_rest, groups, df)
-        return replace(e, design_effect=(e.error / alone.error) ** 2) if alone and alone.error else e
+        return Estimate(mean, shares, p, s, n, var_seed, var_image, var_rest, groups, df)
 
     if s == 1:
         spread = float(((y_SU - mean) ** 2).sum()) / (u - 1) if u > 1 else float(x_SN.var())
@@ -133,8 +145,12 @@ def estimate(x_SN: np.ndarray, design: Design = ALONE) -> Estimate:
     return found(shares, max(0.0, (ms_seed - ms_rest) / u), max(0.0, (ms_unit - ms_rest) / s), ms_rest)
 
 
-def _by_fold(y_U: np.ndarray, fold_U: np.ndarray, df: float, seeds: int, images: int) -> Estimate:
-    """The estimate of a cross-validation, whose every image was held out once, from the mean over its seeds of each unit (U,).
+def _shared(folds: int) -> float:
+    return 1 + folds / (folds - 1)
+
+
+def _by_fold(y_U: np.ndarray, fold_U: np.ndarray, df: float) -> tuple[Shares, float]:
+    """The variance of a cross-validation's mean, and a unit's own, from the mean over its seeds of each unit (U,).
 
     Images scatter within the parts; what the parts scatter beyond that is the luck of each part's trainings. Both are seen. What
     is not: the parts' training sets share most of their pictures, and so the luck of having just these. Nadeau & Bengio (2003,
@@ -146,12 +162,11 @@ def _by_fold(y_U: np.ndarray, fold_U: np.ndarray, df: float, seeds: int, images:
     mean_K = np.bincount(fold_U, y_U) / np.maximum(size_K, 1)
     within = float(((y_U - mean_K[fold_U]) ** 2).sum()) / max(1, u - k)
     between = float((size_K * (mean_K - y_U.mean()) ** 2).sum()) / (k - 1)
-    e = Estimate(0.0, (), 1.0, seeds, images, math.nan, within, math.nan, df=df, folds=k)
     if u < FEWEST_IN_FOLD * k:  # too few groups in a part to tell theirs from its own
         spread = float(((y_U - y_U.mean()) ** 2).sum()) / max(1, u - 1)
-        return replace(e, shares=((e.shared * spread / u, df),))
-    shares = ((e.shared * within / u, df * max(1, u - k) / max(1, u - 1)), (max(0.0, between - within) / u, k - 1))
-    return replace(e, shares=shares)
+        return ((_shared(k) * spread / u, df),), within
+    by_unit = _shared(k) * within / u, df * max(1, u - k) / max(1, u - 1)
+    return (by_unit, (max(0.0, between - within) / u, k - 1)), within
 
 
 def _by_group(x_SN: np.ndarray, groups_N: np.ndarray) -> tuple[np.ndarray, float]:

@@ -33,6 +33,9 @@ class Metric:
     steps: str = "points"  # what a difference is counted in
     digits: int = 2
     least_classes: int = 2  # with fewer it says the same of every model
+    has_yardstick: bool = (
+        False  # whether always naming the largest class, with whatever confidence, has a score of its own
+    )
     ranks: bool = False  # whether it holds images against one another, which only means something by the same model
 
     def score(self, logits_NK: np.ndarray, labels_N: np.ndarray) -> float:
@@ -62,7 +65,7 @@ class Metric:
         >>> METRICS["accuracy"].of_largest_class(np.array([0, 0, 1])), METRICS["log_loss"].of_largest_class(np.array([0, 1]))
         (0.6666666666666666, None)
         """
-        if self.name not in ("accuracy", "balanced_accuracy", "macro_f1", "roc_auc") or not len(labels_N):
+        if not self.has_yardstick or not len(labels_N):
             return None
         largest = np.eye(int(labels_N.max()) + 1)[[np.bincount(labels_N).argmax()]].repeat(len(labels_N), 0)
         return self.score(largest, labels_N)
@@ -125,21 +128,21 @@ def _brier(logits_NK: np.ndarray, labels_N: np.ndarray) -> np.ndarray:
     return np.asarray((miss_NK**2).sum(1))
 
 
-def _area(name: str, title: str, values: Values) -> Metric:
+def _area(name: str, title: str, values: Values, has_yardstick: bool = False) -> Metric:
     title += " (mean of each class against the rest)"
-    return Metric(name, title, values, scale=1.0, unit="", steps="", digits=4, ranks=True)
+    return Metric(name, title, values, scale=1.0, unit="", steps="", digits=4, ranks=True, has_yardstick=has_yardstick)
 
 
 _SMALLER = {"larger_is_better": False, "scale": 1.0, "digits": 4}
 METRICS = {
     metric.name: metric
     for metric in (
-        Metric("accuracy", "test accuracy", right),
-        Metric("balanced_accuracy", "balanced accuracy (mean recall of the classes)", _balanced),
-        Metric("macro_f1", "macro F1 (mean F1 of the classes)", _f1),
+        Metric("accuracy", "test accuracy", right, has_yardstick=True),
+        Metric("balanced_accuracy", "balanced accuracy (mean recall of the classes)", _balanced, has_yardstick=True),
+        Metric("macro_f1", "macro F1 (mean F1 of the classes)", _f1, has_yardstick=True),
         Metric("top_2_accuracy", "top-2 accuracy", _top(2), least_classes=3),
         Metric("top_3_accuracy", "top-3 accuracy", _top(3), least_classes=4),
-        _area("roc_auc", "area under the ROC curve", roc_auc),
+        _area("roc_auc", "area under the ROC curve", roc_auc, has_yardstick=True),
         _area("average_precision", "average precision", average_precision),
         Metric("log_loss", "log loss (mean cross-entropy)", _log_loss, unit=" nats", steps="nats", **_SMALLER),  # type: ignore[arg-type]
         Metric("brier", "Brier score (squared error of the probabilities)", _brier, unit="", steps="", **_SMALLER),  # type: ignore[arg-type]

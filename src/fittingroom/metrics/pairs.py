@@ -63,16 +63,6 @@ def judge_pairs(
         else:
             found.append((a, b, i, j, e))
     return [
-        Judged(
-            a,
-            b,
-            i,
-            j,
-            e,
-            *e.interval(level),
-            level,
-            p,
-            resolved=(e.seeds > 1 or e.folds > 1) and e.units > 1 and p < 0.05,
-        )
+        Judged(a, b, i, j, e, *e.interval(level), level, p, resolved=e.knows_luck and e.units > 1 and p < 0.05)
         for (a, b, i, j, e), (p, level) in zip(found, holm([e.p for *_, e in found]), strict=True)
     ]

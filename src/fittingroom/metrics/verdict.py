@@ -230,7 +230,7 @@ def _pair(judged: Judged, runs: Mapping[str, Sequence[Evidence]], effect: float)
     needed = None if resolved else seeds_needed(e, level)
     if needed is not None and needed <= e.seeds:  # the luck of this draw; the least honest answer is "a few more"
         needed = e.seeds + 1
-    known = e.seeds > 1 or e.folds > 1
+    known = e.knows_luck
     wanted_groups = groups_needed(e, level) if known and not resolved else None
     return Pair(
         better=judged.better,

@@ -48,8 +48,6 @@ RESIDENT_BYTES = 2 << 30  # a larger tensor file is mapped instead of read
 MOST_ALONE = 10  # pictures that may each be a class of their own
 IMBALANCED = 3.0  # times as many images in the largest class as in the smallest are told
 
-LATER = ("group", "near", "range", "path", "label", "images")  # fields of a shape that came after caches were made
-
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -202,8 +200,7 @@ def _stamp(path: Path, listing: Listing, spec: ShapeSpec) -> str:
     """Changes whenever a file's name, size or time does, or what it is to become."""
     facts = [file.stat() for file in listing.files]
     files = [(str(file), f.st_size, f.st_mtime_ns) for file, f in zip(listing.files, facts, strict=True)]
-    shape = {key: getattr(spec, key) for key in ShapeSpec.model_fields if key not in LATER}
-    shape |= {key: value for key in LATER if (value := getattr(spec, key)) is not None}
+    shape = {key: getattr(spec, key) for key in ShapeSpec.model_fields}
     text = digest(
         {"version": VERSION, "root": os.fsencode(path).hex(), "shape": shape, "splits": Counter(listing.splits)}
     )
@@ -222,13 +219,14 @@ def _indexed(index: Path, home_dir: Path) -> Own | None:
 
 def _make(path: Path, listing: Listing, spec: ShapeSpec, home_dir: Path, tick: Tick) -> Own:
     named = group_names(listing, spec.group) if spec.group else None  # before any picture is decoded
-    scale = spec.range or _range(listing)
+    wide = _any_wide(listing)
+    scale = spec.range or (_range(listing) if wide else None)
     target, remarks = _target(path, listing, spec, scale)
-    if scale:
+    if scale and wide:
         why = "as data.range says" if spec.range else "what occurs; data.range=[LOW,HIGH] sets another"
         remarks.append(f"pictures of more than eight bits: {scale[0]:g} becomes black and {scale[1]:g} white ({why})")
-    if spec.range and not _any_wide(listing):
-        remarks[-1] = (
+    elif scale:
+        remarks.append(
             "data.range is for pictures of more than eight bits, and none that was looked at has more: leave it away"
         )
     classes = listing.in_order()
@@ -246,8 +244,9 @@ def _make(path: Path, listing: Listing, spec: ShapeSpec, home_dir: Path, tick: T
             raise FittingroomError(f"{path}: the pictures that can be read are of fewer than two classes:\n{reasons}")
         images = Rows(np.load(here / "images.npy", mmap_mode="c"), np.arange(len(kept)))
         group_N = None if named is None else np.array(numbers([named[i] for i in kept]), np.int64)
+        prints = [hashlib.sha256(image.tobytes()).digest() for part in chunks(images) for image in part]
         rows, carved = _splits(
-            [listing.splits[i] for i in kept], labels_N, images, len(classes), path, group_N, spec.near
+            [listing.splits[i] for i in kept], labels_N, images, prints, len(classes), path, group_N, spec.near
         )
         counts = {s: tuple(np.bincount(labels_N[r], minlength=len(classes)).tolist()) for s, r in rows.items()}
         np.save(here / "labels.npy", labels_N)
@@ -271,7 +270,7 @@ def _make(path: Path, listing: Listing, spec: ShapeSpec, home_dir: Path, tick: T
                 *remarks,
                 *_about_classes(classes, counts),
                 *_about_copies(images, rows, carved),
-                *_about_contradictions(images, labels_N, [listing.names[i] for i in kept], classes),
+                *_about_contradictions(prints, labels_N, [listing.names[i] for i in kept], classes),
                 *_about_groups(listing, spec.group or "", rule, rows, group_N),
             ),
             faults=tuple((fault.where, fault.reason) for fault in bad),
@@ -297,10 +296,8 @@ def _any_wide(listing: Listing) -> bool:
     return any(map(values_of, islice(listing.pictures(), 0, None, step)))
 
 
-def _range(listing: Listing) -> Range | None:
-    """The least and the largest value of all pictures of more than eight bits; None where a sample of all shows none."""
-    if not _any_wide(listing):
-        return None
+def _range(listing: Listing) -> Range:
+    """The least and the largest value of all pictures of more than eight bits, of which there are some."""
     with ThreadPoolExecutor(cores()) as pool:
         found = [ends for ends in _in_order(pool, values_of, listing.pictures()) if ends]
     low, high = min(low for low, _ in found), max(high for _, high in found)
@@ -401,6 +398,7 @@ def _splits(
     splits: list[str],
     labels_N: np.ndarray,
     images: Pixels,
+    prints: Sequence[bytes],
     k: int,
     path: Path,
     group_N: np.ndarray | None,
@@ -418,10 +416,9 @@ def _splits(
         in_test = draw(labels_N[rest], k, TEST_FRACTION, rng, near_N)
     else:
         near_N = joined_groups(near_N, group_N[rest])
-        in_test = draw_groups(
-            labels_N[rest], k, TEST_FRACTION, rng, near_N, least=2
-        )  # of one group nothing could be said
-    torn_N = contradictory(mine, labels_N[rest])
+        # at least two: of one group nothing could be said
+        in_test = draw_groups(labels_N[rest], k, TEST_FRACTION, rng, near_N, least=2)
+    torn_N = contradictory([prints[i] for i in rest.tolist()], labels_N[rest])
     clear = in_test & ~np.isin(near_N, near_N[torn_N])  # what is labelled both ways can show nothing
     in_test = clear if clear.any() else in_test
     if group_N is not None and not (in_test.any() and not in_test.all()):
@@ -481,23 +478,20 @@ def _about_copies(images: Rows, rows: dict[str, np.ndarray], carved: bool) -> li
     ]
 
 
-def contradictory(images: Pixels, labels_N: np.ndarray) -> np.ndarray:
-    """The rows of pictures that are there under another label, too, pixel by pixel."""
+def contradictory(prints: Sequence[bytes], labels_N: np.ndarray) -> np.ndarray:
+    """The rows of pictures that are there under another label, too, by what each hashes to."""
     seen: dict[bytes, list[int]] = {}
-    row = 0
-    for part in chunks(images):
-        for image in part:
-            seen.setdefault(hashlib.sha256(image.tobytes()).digest(), []).append(row)
-            row += 1
+    for row, print_ in enumerate(prints):
+        seen.setdefault(print_, []).append(row)
     torn = [rows for rows in seen.values() if len(set(labels_N[rows])) > 1]
     return np.array(sorted(row for rows in torn for row in rows), np.int64)
 
 
 def _about_contradictions(
-    images: Rows, labels_N: np.ndarray, names: Sequence[str], classes: Sequence[str]
+    prints: Sequence[bytes], labels_N: np.ndarray, names: Sequence[str], classes: Sequence[str]
 ) -> list[str]:
     """Pictures under two labels, by name."""
-    torn_N = contradictory(images, labels_N)
+    torn_N = contradictory(prints, labels_N)
     if not len(torn_N):
         return []
     told = shown((f"{names[i]} ({classes[labels_N[i]]})" for i in torn_N.tolist()), 4)

@@ -157,7 +157,7 @@ def _eight_bit(image: Image.Image, scale: Range | None) -> Image.Image:
             if "transparency" in image.info:
                 grey.info["transparency"] = 255 if image.info["transparency"] else 0
             return _eight_bit(grey, scale)
-        case "I" | "I;16" | "I;16B" | "I;16L" | "F" if scale:
+        case mode if mode in WIDE and scale:
             eight = to_bytes(np.asarray(image), scale)
             if "transparency" in image.info:
                 eight[np.asarray(image) == image.info["transparency"]] = BACKGROUND

@@ -82,10 +82,10 @@ def _could_be(groups: Sequence[str], labels: Sequence[str]) -> bool:
 
 def _folders(listing: Listing) -> list[str]:
     """The folders of each path between that of its class and the file: "p01" of "train/cats/p01/a.png"."""
-    found = []
+    found, has_splits = [], any(listing.splits)
     for name, label in zip(listing.names, listing.labels, strict=True):
         parts = PurePosixPath(name.replace("\\", "/")).parts[:-1]
-        if any(listing.splits):
+        if has_splits:
             parts = tuple(part for part in parts if part == label or not split_of(part))
         found.append("/".join(parts[1:]) if parts and parts[0] == label else "")
     return found
