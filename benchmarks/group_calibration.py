@@ -22,11 +22,8 @@ from verdict_calibration import SEEDS, TRAIN, UNSEEN, rate, right_of
 from fittingroom.metrics.crossed import Estimate, detectable, estimate
 from fittingroom.spec.design import Design
 
-STUDIES, EACH, SEED_SD = (
-    2000,
-    20,
-    0.02,
-)  # simulated studies a row, images of a group, and what seeds do, where images do 1
+STUDIES, EACH = 2000, 20  # simulated studies a row, images of a group
+SEED_SD = 0.02  # what seeds do, where images do 1
 CLUSTERS = 300  # of unseen images
 
 

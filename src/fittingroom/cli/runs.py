@@ -119,7 +119,6 @@ def _print_run(run: RunFolder) -> None:
     from fittingroom.metrics.intervals import proportion
     from fittingroom.metrics.metric import right
     from fittingroom.metrics.words import human, percent
-    from fittingroom.spec.design import Design
 
     if not run.done:
         print(f"{run.name}: not finished, {len(run.epochs)} epochs are saved")
@@ -129,7 +128,7 @@ def _print_run(run: RunFolder) -> None:
         plus = f", averaged over views {percent(m.test_averaged.accuracy)} %" if m.test_averaged else ""
         said = run.predictions("test")
         assert said is not None
-        low, high = proportion(right(*said) > 0, Design(groups_N=run.test_groups()))
+        low, high = proportion(right(*said) > 0, run.design())
         others = f"images of other groups ({run.data.group})" if run.data.group else "other images"
         interval = f"95 % interval {percent(low)} to {percent(high)} for {others}, not for other seeds"
         print(

@@ -16,6 +16,7 @@ from fittingroom.data.idx import parse_idx
 from fittingroom.data.pixels import Pixels, take
 from fittingroom.spec.errors import FittingroomError, unknown
 from fittingroom.spec.framing import Framing, Subject
+from fittingroom.spec.printable import called
 from fittingroom.spec.recipe import ShapeSpec
 
 AS_THEY_CAME = ShapeSpec()
@@ -62,7 +63,7 @@ class Images:
 
     def called(self, row: int) -> str:
         """What an image is called: its file's name, or its number."""
-        return f"#{row}" if self.names_N is None else str(self.names_N[row])
+        return called(self.names_N, row)
 
 
 class LockedTest:
@@ -267,10 +268,10 @@ def _own(about: own.Own, where: Path, name: str = "") -> Dataset:
         return Images(mine[:] if small else mine, brought.labels_N[own_N], about.classes, together, names_N)
 
     c, h, w = about.shape
-    called = name or (f"own-{about.name}" if about.name in catalog(where) else about.name)
+    title = name or (f"own-{about.name}" if about.name in catalog(where) else about.name)
     return Dataset(
-        name=called,
-        title=called,
+        name=title,
+        title=title,
         digest=about.digest,
         classes=about.classes,
         may_flip=True,  # assumption: most pictures show the same thing mirrored; `fittingroom new` says so

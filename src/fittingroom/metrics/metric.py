@@ -33,9 +33,7 @@ class Metric:
     steps: str = "points"  # what a difference is counted in
     digits: int = 2
     least_classes: int = 2  # with fewer it says the same of every model
-    has_yardstick: bool = (
-        False  # whether always naming the largest class, with whatever confidence, has a score of its own
-    )
+    has_yardstick: bool = False  # whether always naming the largest class has one score, however sure
     ranks: bool = False  # whether it holds images against one another, which only means something by the same model
 
     def score(self, logits_NK: np.ndarray, labels_N: np.ndarray) -> float:

@@ -14,6 +14,7 @@ from fittingroom.metrics.folds import pooled
 from fittingroom.metrics.robustness import Robustness, robustness
 from fittingroom.metrics.verdict import Comparison, Question, compare
 from fittingroom.spec.errors import FittingroomError
+from fittingroom.spec.printable import called
 from fittingroom.spec.records import DataFacts
 from fittingroom.store import LoadedRun, RunFolder, Runs, load_run
 
@@ -42,7 +43,7 @@ class Story:
 
     def called(self, row: int) -> str:
         """What an image is called: its file's name, or its number."""
-        return f"#{row}" if self.names_N is None else str(self.names_N[row])
+        return called(self.names_N, row)
 
     def predicted(self, recipe: str) -> np.ndarray:
         """The predicted classes (S,N) of a recipe's seeds."""

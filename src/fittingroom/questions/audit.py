@@ -38,10 +38,8 @@ from fittingroom.study.workplace import Workplace
 from fittingroom.training import choose_device, predict, prepare_process
 from fittingroom.training.rebuild import rebuild
 
-AUDITORS = {
-    "mnist": "fast-mnist",
-    "fashion-mnist": "fast-fashion",
-}  # the recipe whose models audit a data set, unless another is named
+# the recipe whose models audit a data set, unless another is named
+AUDITORS = {"mnist": "fast-mnist", "fashion-mnist": "fast-fashion"}
 OTHER_AUDITOR = "fast-fashion"
 
 

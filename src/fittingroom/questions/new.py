@@ -37,6 +37,6 @@ def new(name: str, data: str, place: Workplace, *, changes: Sequence[str] = (), 
     if not is_printable(source):
         raise FittingroomError(f"the path {data!r} is not UTF-8 and cannot be written into a recipe; rename it")
     by_class = dict(zip(found.classes, counts, strict=True))
-    shape, read = found.train.shape, found.shape.model_copy(update=dict(asked.model_dump(exclude_none=True)))
+    shape, read = found.train.shape, found.shape.model_copy(update=asked.model_dump(exclude_none=True))
     write(path, first_recipe(name, source, shape, read, by_class, found.own, found.may_flip, found.suspected_group))
     return path

@@ -24,14 +24,8 @@ from fittingroom.study.workplace import Workplace
 SIZES = (10, 100, 1000)  # training images a class; all of them come last
 LEAST_STEPS = 300  # of any training here: ten images a class would else be a handful of steps, and nothing learned
 ONLY_TUNED = ("model.freeze", "optimizer.layer_decay", "model.init")  # what means nothing from scratch
-OF_THEIRS = (
-    "group",
-    "near",
-    "range",
-    "path",
-    "label",
-    "images",
-)  # what a data set says of itself, and no other is read by
+# what is said of one source, and no other is read by
+OF_THEIRS = ("group", "near", "range", "path", "label", "images")
 SCRATCH = "from scratch"
 
 

@@ -188,15 +188,12 @@ def reliability(story: Story) -> Chart:
         x=alt.X("confidence:Q", title="how sure (mean confidence, %)", scale=scale),
         color=_colour(_recipes(story)).legend(alt.Legend(orient="bottom", columns=3)),
     )
-    honest = alt.Chart(alt.Data(values=[{"x": x} for x in domain])).mark_line(strokeDash=[4, 3], color="#8a8a8a")
     bars = base.mark_rule(strokeWidth=1.5).encode(
         y=alt.Y("low:Q", title="how often right (%)", scale=scale), y2="high:Q"
     )
     line = base.mark_line(strokeWidth=1.5).encode(y="accuracy:Q")
     points = base.mark_point(filled=True, size=60, opacity=1).encode(y="accuracy:Q", shape=_shape(story))
-    return (honest.encode(x=alt.X("x:Q", scale=scale), y=alt.Y("x:Q", scale=scale)) + bars + line + points).properties(
-        width=WIDTH, height=260
-    )
+    return (_diagonal(domain, scale) + bars + line + points).properties(width=WIDTH, height=260)
 
 
 def roc(story: Story) -> Chart:
@@ -215,7 +212,8 @@ def roc(story: Story) -> Chart:
                 strict=True,
             )
         ]
-    scale = alt.Scale(domain=[0, 100], nice=False)
+    domain = [0.0, 100.0]
+    scale = alt.Scale(domain=domain, nice=False)
     base = alt.Chart(alt.Data(values=rows)).encode(
         x=alt.X("false:Q", title=f"of “{first}” taken for “{second}” (%)", scale=scale),
         color=_colour(_recipes(story)).legend(
@@ -223,12 +221,15 @@ def roc(story: Story) -> Chart:
         ),
     )
     title = f"of “{second}” found (%)"
-    chance = alt.Chart(alt.Data(values=[{"x": 0}, {"x": 100}])).mark_line(strokeDash=[4, 3], color="#8a8a8a")
     band = base.mark_area(opacity=0.18).encode(y=alt.Y("low:Q", title=title, scale=scale), y2="high:Q")
     line = base.mark_line(strokeWidth=2).encode(y=alt.Y("mean:Q", title=title, scale=scale))
-    return (
-        chance.encode(x=alt.X("x:Q", scale=scale), y=alt.Y("x:Q", title=title, scale=scale)) + band + line
-    ).properties(width=WIDTH, height=260)
+    return (_diagonal(domain, scale, title) + band + line).properties(width=WIDTH, height=260)
+
+
+def _diagonal(domain: Sequence[float], scale: alt.Scale, title: Any = alt.Undefined) -> Chart:
+    """The dashed line on which both axes say the same."""
+    line = alt.Chart(alt.Data(values=[{"x": x} for x in domain])).mark_line(strokeDash=[4, 3], color="#8a8a8a")
+    return line.encode(x=alt.X("x:Q", scale=scale), y=alt.Y("x:Q", title=title, scale=scale))
 
 
 def cost(story: Story, against: str) -> Chart:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
 
 def printable(name: str) -> str:
     """A name with a question mark for what is no UTF-8.
@@ -19,3 +24,12 @@ def is_printable(name: str) -> bool:
     (True, False)
     """
     return name == printable(name)
+
+
+def called(names_N: np.ndarray | None, row: int) -> str:
+    """What an image is called: its file's name, or its number where there are no names.
+
+    >>> called(["kitten.png"], 0), called(None, 7)
+    ('kitten.png', '#7')
+    """
+    return f"#{row}" if names_N is None else str(names_N[row])

@@ -58,5 +58,5 @@ def load_run(folder: RunFolder) -> LoadedRun:
         val_logits_NK=val[0] if val else None,
         val_labels_N=val[1] if val else None,
         cost=folder.cost,
-        design=Design(groups_N=folder.test_groups()),
+        design=folder.design(),
     )

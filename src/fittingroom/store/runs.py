@@ -21,6 +21,7 @@ from safetensors.numpy import load_file
 from safetensors.numpy import save as tensors_to_bytes
 
 from fittingroom.spec.changes import told_apart
+from fittingroom.spec.design import Design
 from fittingroom.spec.errors import FittingroomError, NotFree, unknown
 from fittingroom.spec.read import parse_recipe, read_toml
 from fittingroom.spec.recipe import Recipe
@@ -139,9 +140,9 @@ class RunFolder:
         found = load_npz(self._present("predictions.npz"), wanted)
         return (found[wanted[0]], found[wanted[1]]) if len(found) == 2 else None
 
-    def test_groups(self) -> np.ndarray | None:
-        """The number (N,) of each test image's group; None where each is alone."""
-        return load_npz(self._present("predictions.npz"), ("test_groups",)).get("test_groups")
+    def design(self) -> Design:
+        """What the test images share: their groups, where some belong together."""
+        return Design(load_npz(self._present("predictions.npz"), ("test_groups",)).get("test_groups"))
 
     def stressed(self) -> dict[str, np.ndarray] | None:
         """What `fittingroom stress` found: `version`, `kinds` (C,), `said` (C,S,N) and `labels` (N,); None if it was not run."""

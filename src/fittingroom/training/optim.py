@@ -84,8 +84,8 @@ class Optimizer:
             tensor = torch.from_numpy(value.copy())
             if tensor.shape == p.shape:
                 tensor = torch.empty_like(p, dtype=tensor.dtype).copy_(tensor)
-            elif optimizer.defaults.get("fused") or optimizer.defaults.get(
-                "capturable"
+            elif any(
+                optimizer.defaults.get(key) for key in ("fused", "capturable")
             ):  # it counts its steps on the device
                 tensor = tensor.to(p.device)
             optimizer.state[p][name] = tensor

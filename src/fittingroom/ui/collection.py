@@ -20,6 +20,7 @@ from fittingroom.data.own import Own, known
 from fittingroom.metrics.audit import Audit
 from fittingroom.report.pictures import data_uri, png_bytes
 from fittingroom.spec.errors import FittingroomError
+from fittingroom.spec.printable import called
 from fittingroom.spec.recipe import ShapeSpec
 from fittingroom.store import Runs
 from fittingroom.ui.opaque import opaque
@@ -130,17 +131,17 @@ class Collection:
             write_decisions(self.runs.decisions_file(data.name), data.digest, decided)
 
     def _picture(self, data: Dataset, split: str, row: int) -> dict[str, Any]:
-        uri, name, called = "", "", f"#{row}"
+        uri, name, names_N = "", "", None
         if split == "train":
             images = not_test(data)
             if row < len(images):
-                uri, called = data_uri(png_bytes(images.images_NCHW[row : row + 1][0])), images.called(row)
+                uri, names_N = data_uri(png_bytes(images.images_NCHW[row : row + 1][0])), images.names_N
                 name = data.classes[images.labels_N[row]]
         else:
-            kept, names_N = self.runs.thumbnails(data.digest), self.runs.test_names(data.digest)
+            kept = self.runs.thumbnails(data.digest)
             if kept is not None and row < len(kept):
-                uri, called = data_uri(png_bytes(kept[row])), called if names_N is None else str(names_N[row])
-        return {"row": row, "called": called, "split": split, "image": uri, "class": name}
+                uri, names_N = data_uri(png_bytes(kept[row])), self.runs.test_names(data.digest)
+        return {"row": row, "called": called(names_N, row), "split": split, "image": uri, "class": name}
 
 
 def _in_shape(about: Own) -> str:

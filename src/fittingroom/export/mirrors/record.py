@@ -14,7 +14,6 @@ from fittingroom.metrics.intervals import proportion
 from fittingroom.metrics.metric import LOG_LOSS, right
 from fittingroom.report import charts, theme
 from fittingroom.spec.changes import PROSE, inline, plain
-from fittingroom.spec.design import Design
 from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.records import DataFacts, Environment, Epoch, Metrics
 from fittingroom.store import RunFolder
@@ -140,7 +139,7 @@ def _end(m: Metrics, run: RunFolder, recipe: Recipe) -> Iterator[tuple[str, floa
     on = "held_out" if recipe.data.folds and recipe.data.fold_is == "test" else "test"  # a fold is no test set
     said = run.predictions("test") if m.test else None
     if m.test and said:
-        design = Design(groups_N=run.test_groups())
+        design = run.design()
         low, high = proportion(right(*said) > 0, design)
         yield from ((f"{on}/accuracy", m.test.accuracy), (f"{on}/accuracy_low", low), (f"{on}/accuracy_high", high))
         low, high = estimate(LOG_LOSS.values(*said)[None], design).interval()
