@@ -210,15 +210,19 @@ def compare(
     *changes: str,
     data: DataLike | list[DataLike] | None = None,
     seeds: int | Sequence[int] | None = None,
-    metric: str = "accuracy",
+    metric: str = "",
     effect: float | None = None,
+    at: str = "",
+    positive: str = "",
     name: str = "",
     **place: Unpack[Place],
 ) -> Compared:
     """Which is best, by how much ± what, is that real? Trains what is missing of recipes × data sets × seeds (3).
 
-    `recipes`: names, files, recipes, networks of your own, {"name": any of these}, or one study file. `metric` decides (see
-    `fittingroom.metrics.metric.METRICS`); `effect` is the difference you care about, in its size. Raises `FittingroomError`.
+    `recipes`: names, files, recipes, networks of your own, {"name": any of these}, or one study file. `metric` decides ("":
+    accuracy; see `fittingroom.metrics.metric.METRICS`); `effect` is the difference you care about, in its size. `at` chooses
+    thresholds on validation ("sensitivity=0.95", "costs=10:1") for the class `positive` (of two, the second), and what that
+    leaves open decides. Raises `FittingroomError`.
 
     >>> c = compare(["readme-004-mlp"], "train.epochs=1", "data.limit=2000", seeds=2, at_once=1, quiet=True)
     >>> c.rows[0].seeds
@@ -228,7 +232,7 @@ def compare(
     from fittingroom.metrics.verdict import Question
     from fittingroom.questions import compare as room
 
-    here, question = _workplace(place), Question(metric, effect)
+    here, question = _workplace(place), Question(metric, effect, at=at, positive=positive)
     sets = [_data(one, here) for one in (data if isinstance(data, list) else [data]) if one is not None]
     chosen = None if seeds is None else _seeds(seeds)
     if isinstance(recipes, str | Path) and is_study(str(recipes)):
@@ -246,8 +250,10 @@ def ablate(
     drop: Sequence[str] = (),
     data: DataLike | None = None,
     seeds: int | Sequence[int] = 3,
-    metric: str = "accuracy",
+    metric: str = "",
     effect: float | None = None,
+    at: str = "",
+    positive: str = "",
     **place: Unpack[Place],
 ) -> Ablated:
     """What does each part of a recipe do? The recipe against itself without the part (`drop`; default: each it has).
@@ -262,7 +268,7 @@ def ablate(
     from fittingroom.metrics.verdict import Question
     from fittingroom.questions.ablate import ablate as ask
 
-    here, question = _workplace(place), Question(metric, effect)
+    here, question = _workplace(place), Question(metric, effect, at=at, positive=positive)
     return ask(read(recipe, changes), here, drop=drop, data=_data(data, here), seeds=_seeds(seeds), question=question)
 
 
@@ -273,8 +279,10 @@ def cv(
     folds: int = 5,
     data: DataLike | None = None,
     seeds: int | Sequence[int] = 3,
-    metric: str = "accuracy",
+    metric: str = "",
     effect: float | None = None,
+    at: str = "",
+    positive: str = "",
     **place: Unpack[Place],
 ) -> Compared:
     """Cross-validate: each training image is held out once, near duplicates are never divided. The test set stays locked.
@@ -287,7 +295,7 @@ def cv(
     from fittingroom.metrics.verdict import Question
     from fittingroom.questions.crossval import cv as ask
 
-    here, question = _workplace(place), Question(metric, effect)
+    here, question = _workplace(place), Question(metric, effect, at=at, positive=positive)
     read_ones, images = read_all(recipes, changes), _data(data, here)
     return ask(read_ones, here, folds=folds, data=images, seeds=_seeds(seeds), question=question, changes=changes)
 
@@ -335,7 +343,7 @@ def transfer(
     data: DataLike,
     per_class: Sequence[int] = (10, 100, 1000),
     seeds: int | Sequence[int] = 3,
-    metric: str = "accuracy",
+    metric: str = "",
     **place: Unpack[Place],
 ) -> Transferred:
     """Is it worth starting from a run's weights? The same recipe from them and from scratch, on more and more images.

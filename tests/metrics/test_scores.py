@@ -12,7 +12,7 @@ import torchmetrics.functional.classification as tm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fittingroom.metrics.areas import GRID, roc_curve
+from fittingroom.metrics.areas import GRID, precision_curve, roc_curve
 from fittingroom.metrics.calibration import calibration_error, reliability, temperature
 from fittingroom.metrics.classes import mean_confusion
 from fittingroom.metrics.metric import METRICS, metric
@@ -26,8 +26,9 @@ def case(seed: int, n: int, k: int, scale: float) -> tuple[np.ndarray, np.ndarra
 
 
 def _macro(of_class: Callable[..., float], labels: np.ndarray, p: np.ndarray) -> float:
-    """The mean over the classes that some images have and some have not."""
-    found = [of_class(labels == c, p[:, c]) for c in np.unique(labels) if (labels != c).any()]
+    """The mean over the classes that some images have and some have not; of two classes, that of the second."""
+    classes = [1] if p.shape[1] == 2 else range(p.shape[1])
+    found = [of_class(labels == c, p[:, c]) for c in classes if 0 < (labels == c).sum() < len(labels)]
     return float(np.mean(found)) if found else float("nan")
 
 
@@ -39,12 +40,19 @@ def test_against_the_oracles(seed: int, n: int, k: int, scale: float) -> None:
     logits, labels = case(seed, n, k, scale)
     predicted = logits.argmax(1)
     p = torch.softmax(torch.from_numpy(logits).double(), 1).numpy()
+    said = predicted[:, None] == np.arange(k)
     oracle = {
         "accuracy": sklearn.metrics.accuracy_score(labels, predicted),
         "balanced_accuracy": np.mean([(predicted[labels == c] == c).mean() for c in np.unique(labels)]),
         "macro_f1": sklearn.metrics.f1_score(labels, predicted, average="macro"),
         "roc_auc": _macro(sklearn.metrics.roc_auc_score, labels, p),
         "average_precision": _macro(sklearn.metrics.average_precision_score, labels, p),
+        "sensitivity": _macro(sklearn.metrics.recall_score, labels, said),
+        "specificity": _macro(lambda own, found: sklearn.metrics.recall_score(~own, ~found), labels, said),
+        "precision": _macro(
+            lambda own, found: sklearn.metrics.precision_score(own, found, zero_division=0), labels, said
+        ),
+        "cost": _macro(sklearn.metrics.zero_one_loss, labels, said),
         "log_loss": -np.log(np.maximum(p[np.arange(n), labels], 1e-300)).mean(),
         "brier": ((p - np.eye(k)[labels]) ** 2).sum(1).mean(),
         **{
@@ -74,7 +82,7 @@ def test_per_image_values_carry_the_metrics_own_uncertainty() -> None:
     n, k = 2000, 5
     labels = rng.choice(k, n, p=[0.5, 0.3, 0.1, 0.07, 0.03])
     logits = (rng.normal(size=(n, k)) + 1.5 * np.eye(k)[labels]).astype(np.float32)
-    for name in ("accuracy", "balanced_accuracy", "macro_f1", "roc_auc", "average_precision", "log_loss"):
+    for name in set(METRICS) - {"cost", "brier"}:
         by = metric(name)
         values = by.values(logits, labels)
         within = sum(((values[labels == c] - values[labels == c].mean()) ** 2).sum() for c in range(k))
@@ -111,11 +119,15 @@ def test_the_roc_curve_is_scikit_learns(seed: int, n: int) -> None:
     labels = np.append([0, 1], rng.integers(0, 2, n))
     logits = np.stack([np.zeros(n + 2), rng.integers(0, 8, n + 2)], 1).astype(np.float32)  # with ties
     false, found, _ = sklearn.metrics.roc_curve(labels, logits[:, 1], drop_intermediate=False)
-    ours = roc_curve(logits, labels)
+    ours = roc_curve(logits[:, 1], labels == 1)
     for at, value in zip(GRID, ours, strict=True):
         below, above = found[false <= at].max(), found[false >= at].min()
         assert below - 1e-9 <= value <= max(above, below) + 1e-9
     assert np.trapezoid(ours, GRID) == pytest.approx(sklearn.metrics.roc_auc_score(labels, logits[:, 1]), abs=0.03)
+    precision, recall, _ = sklearn.metrics.precision_recall_curve(labels, logits[:, 1])
+    for at, value in zip(GRID, precision_curve(logits[:, 1], labels == 1), strict=True):
+        if at > 0:  # the highest of the thresholds that find so many
+            assert value == pytest.approx(precision[recall >= at - 1e-9][-1])
 
 
 def test_ties_count_half_and_parts_of_a_cross_validation_apart() -> None:

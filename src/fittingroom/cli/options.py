@@ -43,8 +43,21 @@ MetricName = Annotated[
     str,
     typer.Option(
         "--metric",
-        help="What decides: accuracy, balanced_accuracy, macro_f1, roc_auc, log_loss, brier, top_2_accuracy …",
+        help="What decides: accuracy (default), balanced_accuracy, macro_f1, sensitivity, specificity, precision, roc_auc, "
+        "average_precision, log_loss, brier, top_2_accuracy …",
     ),
+]
+At = Annotated[
+    str,
+    typer.Option(
+        "--at",
+        metavar="AIM",
+        help="Choose thresholds on validation: sensitivity=0.95, specificity=0.9, precision=0.9, or costs=10:1 "
+        "(a miss, a false alarm). What that leaves open decides, unless --metric says otherwise.",
+    ),
+]
+Positive = Annotated[
+    str, typer.Option("--positive", metavar="CLASS", help="The class that is looked for (default: of two, the second).")
 ]
 Effect = Annotated[
     float | None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fittingroom.cli.options import Data, Effect, MetricName, Overrides, Seeds, Which
+from fittingroom.cli.options import At, Data, Effect, MetricName, Overrides, Positive, Seeds, Which
 from fittingroom.cli.shell import ALL, works
 from fittingroom.spec.overrides import names_and_changes
 
@@ -34,14 +34,16 @@ def compare(
         list[str] | None, typer.Option(help="A data set's name, or a path of pictures; may be given several times.")
     ] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Seeds 0 … N-1 for each recipe (default 3).")] = None,
-    metric: MetricName = "accuracy",
+    metric: MetricName = "",
     effect: Effect = None,
+    at: At = "",
+    positive: Positive = "",
 ) -> Any:
     """Train what is missing of recipes × data × seeds, then say which is better, by how much ± what, at what cost."""
     from fittingroom.metrics.verdict import Question
     from fittingroom.questions.compare import compare, planned
 
-    question = Question(metric, effect)
+    question = Question(metric, effect, at=at, positive=positive)
     asked = planned(*names_and_changes(recipes), data or [], range(seeds) if seeds else None)
     return compare(asked.recipes, place, data=asked.data, seeds=asked.seeds, question=question, name=asked.name)
 
@@ -63,12 +65,19 @@ def demo(place: Workplace, seeds: Seeds = 3) -> Any:
 
 
 @works("runs", report="--out", png=True, listed=True)
-def report(place: Workplace, which: Which, metric: MetricName = "accuracy", effect: Effect = None) -> Any:
+def report(
+    place: Workplace,
+    which: Which,
+    metric: MetricName = "",
+    effect: Effect = None,
+    at: At = "",
+    positive: Positive = "",
+) -> Any:
     """Write one HTML file about finished runs, or about a study, whatever it asked. Needs neither torch nor the data."""
     from fittingroom.metrics.verdict import Question
     from fittingroom.questions.report import report
 
-    return report(which, place.runs, Question(metric, effect))
+    return report(which, place.runs, Question(metric, effect, at=at, positive=positive))
 
 
 @works(*ALL, "costs", report="--report")
@@ -85,8 +94,10 @@ def ablate(
     ] = None,
     data: Data = "",
     seeds: Seeds = 3,
-    metric: MetricName = "accuracy",
+    metric: MetricName = "",
     effect: Effect = None,
+    at: At = "",
+    positive: Positive = "",
 ) -> Any:
     """Measure what each part of a recipe does: the recipe against itself without the part, on the same seeds."""
     from fittingroom.metrics.verdict import Question
@@ -94,7 +105,7 @@ def ablate(
     from fittingroom.spec.read import read_recipe
 
     read = read_recipe(recipe, overrides or [])
-    question = Question(metric, effect)
+    question = Question(metric, effect, at=at, positive=positive)
     return ablate(read, place, drop=drop or [], data=data, seeds=range(seeds), question=question)
 
 
@@ -105,8 +116,10 @@ def cv(
     folds: Annotated[int, typer.Option(min=2, max=100, help="Parts; each image is held out once.")] = 5,
     data: Data = "",
     seeds: Seeds = 3,
-    metric: MetricName = "accuracy",
+    metric: MetricName = "",
     effect: Effect = None,
+    at: At = "",
+    positive: Positive = "",
 ) -> Any:
     """Cross-validate recipes: stratified parts, near duplicates undivided, the same verdict. The test set stays locked."""
     from fittingroom.metrics.verdict import Question
@@ -114,7 +127,7 @@ def cv(
     from fittingroom.spec.read import read_recipe
 
     names, changes = names_and_changes(recipes)
-    read, question = [read_recipe(name, changes) for name in names], Question(metric, effect)
+    read, question = [read_recipe(name, changes) for name in names], Question(metric, effect, at=at, positive=positive)
     return cv(read, place, folds=folds, data=data, seeds=range(seeds), question=question, changes=changes)
 
 
@@ -129,7 +142,7 @@ def transfer(
         typer.Option(min=1, help="Training images a class; several times (default: 10, 100, 1000; then all)."),
     ] = None,
     seeds: Seeds = 3,
-    metric: MetricName = "accuracy",
+    metric: MetricName = "",
 ) -> Any:
     """Is it worth starting from a run's weights? The same recipe from them and from scratch, on more and more images.
 

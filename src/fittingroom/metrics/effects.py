@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fittingroom.metrics.intervals import welch
-from fittingroom.metrics.metric import METRICS
 from fittingroom.metrics.rows import Row
 from fittingroom.metrics.statistic import STATISTICS
 from fittingroom.metrics.verdict import Comparison, Evidence
@@ -101,13 +100,11 @@ _CURVE_WORDS = {  # what it means if the statistic is larger, or smaller, with t
 
 
 def _words(effect: Effect, comparison: Comparison, whole: Row) -> str:
-    by = METRICS[comparison.metric]
+    by = comparison.by
     interval = f"[{by.signed(effect.low)}, {by.signed(effect.high)}]"
     gain = f"{by.signed(effect.gain)} {by.steps}".rstrip() + f" {interval}"
     if not effect.resolved:
-        verdict = (
-            f"{effect.part}: no effect on {by.name.replace('_', ' ')} is established ({gain}, {len(whole.seeds)} seeds)"
-        )
+        verdict = f"{effect.part}: no effect on {by.short} is established ({gain}, {len(whole.seeds)} seeds)"
     else:
         verdict = f"{effect.part} {'helps' if effect.gain > 0 else 'harms'}: {gain}"
     real = [_curve_words(c) for c in effect.curves if c.real]

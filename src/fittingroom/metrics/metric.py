@@ -9,15 +9,18 @@ are not among them: they are biased upwards, by an amount that depends on the nu
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from scipy.special import log_softmax, softmax
 
+from fittingroom.metrics.against_rest import cost, lead, log_odds, precision, sensitivity, specificity
 from fittingroom.metrics.areas import average_precision, roc_auc
 from fittingroom.spec.errors import unknown
 
 Values = Callable[[np.ndarray, np.ndarray], np.ndarray]  # logits (N,K), labels (N,) → values (N,)
+OfClass = Callable[[np.ndarray, np.ndarray], np.ndarray]  # scores (N,), which are of the class (N,) bool → values (N,)
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,10 @@ class Metric:
     least_classes: int = 2  # with fewer it says the same of every model
     has_yardstick: bool = False  # whether always naming the largest class has one score, however sure
     ranks: bool = False  # whether it holds images against one another, which only means something by the same model
+    decides: bool = True  # whether it looks at answers, which another threshold changes, and not at probabilities
+    of_a_class: bool = (
+        False  # whether it is of one class against the rest, and else the mean over them (of two: the second's)
+    )
 
     def score(self, logits_NK: np.ndarray, labels_N: np.ndarray) -> float:
         """The score of one model; NaN for no images.
@@ -67,6 +74,28 @@ class Metric:
             return None
         largest = np.eye(int(labels_N.max()) + 1)[[np.bincount(labels_N).argmax()]].repeat(len(labels_N), 0)
         return self.score(largest, labels_N)
+
+    @property
+    def short(self) -> str:
+        """Its name in a table's head.
+
+        >>> METRICS["roc_auc"].short
+        'ROC AUC'
+        """
+        return self.name.replace("_", " ").replace("roc auc", "ROC AUC")
+
+    def of(self, positive: str = "", costs: tuple[float, float] | None = None) -> Metric:
+        """The same, of the class `positive` against the rest; `costs` are those of a miss and of a false alarm.
+
+        >>> METRICS["sensitivity"].of("cat").title
+        'sensitivity for “cat”'
+        """
+        found = self
+        if positive:
+            found = replace(found, title=f"{self.title.split(' (')[0]} for “{positive}”")
+        if costs and self.name == "cost":
+            found = replace(found, values=_each(partial(cost, miss=costs[0], false_alarm=costs[1]), lead))
+        return found
 
     def show(self, value: float | None) -> str:
         """A value as text, without its unit; a dash for None.
@@ -126,35 +155,62 @@ def _brier(logits_NK: np.ndarray, labels_N: np.ndarray) -> np.ndarray:
     return np.asarray((miss_NK**2).sum(1))
 
 
-def _area(name: str, title: str, values: Values, has_yardstick: bool = False) -> Metric:
-    title += " (mean of each class against the rest)"
-    return Metric(name, title, values, scale=1.0, unit="", steps="", digits=4, ranks=True, has_yardstick=has_yardstick)
+def _each(of_class: OfClass, score: Callable[[np.ndarray, int], np.ndarray]) -> Values:
+    """A metric of one class as the mean over the classes that some images have and some have not, each against the rest.
+
+    Of two classes it is that of the second. NaN where there is none.
+    """
+
+    def values(logits_NK: np.ndarray, labels_N: np.ndarray) -> np.ndarray:
+        k, count_K = logits_NK.shape[1], np.bincount(labels_N, minlength=logits_NK.shape[1])
+        present = [c for c in ([1] if k == 2 else range(k)) if 0 < count_K[c] < len(labels_N)]
+        if not present:
+            return np.full(len(labels_N), np.nan)
+        return np.asarray(np.mean([of_class(score(logits_NK, c), labels_N == c) for c in present], axis=0))
+
+    return values
 
 
-_SMALLER = {"larger_is_better": False, "scale": 1.0, "digits": 4}
+EACH = " (mean of each class against the rest)"
+
+
+def _area(name: str, title: str, of_class: OfClass, has_yardstick: bool = False) -> Metric:
+    return Metric(
+        name, title + EACH, _each(of_class, log_odds),
+        scale=1.0, unit="", steps="", digits=4, ranks=True, has_yardstick=has_yardstick, decides=False, of_a_class=True,
+    )  # fmt: skip
+
+
+_SMALLER = {"larger_is_better": False, "scale": 1.0, "digits": 4, "unit": "", "steps": ""}
+_NATS = _SMALLER | {"unit": " nats", "steps": "nats"}
 METRICS = {
     metric.name: metric
     for metric in (
         Metric("accuracy", "test accuracy", right, has_yardstick=True),
         Metric("balanced_accuracy", "balanced accuracy (mean recall of the classes)", _balanced, has_yardstick=True),
         Metric("macro_f1", "macro F1 (mean F1 of the classes)", _f1, has_yardstick=True),
-        Metric("top_2_accuracy", "top-2 accuracy", _top(2), least_classes=3),
-        Metric("top_3_accuracy", "top-3 accuracy", _top(3), least_classes=4),
+        Metric("top_2_accuracy", "top-2 accuracy", _top(2), least_classes=3, decides=False),
+        Metric("top_3_accuracy", "top-3 accuracy", _top(3), least_classes=4, decides=False),
         _area("roc_auc", "area under the ROC curve", roc_auc, has_yardstick=True),
         _area("average_precision", "average precision", average_precision),
-        Metric("log_loss", "log loss (mean cross-entropy)", _log_loss, unit=" nats", steps="nats", **_SMALLER),  # type: ignore[arg-type]
-        Metric("brier", "Brier score (squared error of the probabilities)", _brier, unit="", steps="", **_SMALLER),  # type: ignore[arg-type]
+        Metric("sensitivity", "sensitivity" + EACH, _each(sensitivity, lead), of_a_class=True),
+        Metric("specificity", "specificity" + EACH, _each(specificity, lead), of_a_class=True),
+        Metric("precision", "precision" + EACH, _each(precision, lead), of_a_class=True),
+        Metric("cost", "cost of an image" + EACH, _each(cost, lead), of_a_class=True, **_SMALLER),  # type: ignore[arg-type]
+        Metric("log_loss", "log loss (mean cross-entropy)", _log_loss, decides=False, **_NATS),  # type: ignore[arg-type]
+        Metric("brier", "Brier score (squared error of the probabilities)", _brier, decides=False, **_SMALLER),  # type: ignore[arg-type]
     )
 }
 ACCURACY, LOG_LOSS = METRICS["accuracy"], METRICS["log_loss"]
 
 
 def metric(name: str) -> Metric:
-    """The metric of this name; `FittingroomError` with the nearest right one otherwise.
+    """The metric of this name ("recall" is sensitivity); `FittingroomError` with the nearest right one otherwise.
 
     >>> metric("log_loss").larger_is_better
     False
     """
+    name = {"recall": "sensitivity"}.get(name, name)
     if name not in METRICS:
         raise unknown("metric", name, list(METRICS), ", ".join(METRICS))
     return METRICS[name]

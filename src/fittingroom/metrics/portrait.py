@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from scipy import stats
@@ -23,15 +22,6 @@ from fittingroom.metrics.verdict import Evidence
 from fittingroom.metrics.words import human
 
 MATTERS = 0.005  # half a point: a smaller difference in overfitting can be real and is still none that anybody has
-
-
-class Tested(Evidence, Protocol):
-    """A finished run whose validation logits are known, too (None where nothing was held out)."""
-
-    @property
-    def val_logits_NK(self) -> np.ndarray | None: ...
-    @property
-    def val_labels_N(self) -> np.ndarray | None: ...
 
 
 @dataclass(frozen=True)
@@ -58,7 +48,7 @@ class Calibrated:
     ece_scaled: float | None
 
 
-def calibrated(runs: Sequence[Tested]) -> Calibrated:
+def calibrated(runs: Sequence[Evidence]) -> Calibrated:
     """How far a recipe's confidence can be trusted; the temperature of each run comes from its validation part."""
     ts = [
         temperature(r.val_logits_NK, r.val_labels_N)
@@ -108,7 +98,7 @@ class Side:
     """One of two recipes that are compared."""
 
     name: str
-    runs: Sequence[Tested]
+    runs: Sequence[Evidence]
     row: Row
 
 

@@ -6,12 +6,30 @@ from fittingroom.metrics.mcnemar import McNemar
 from fittingroom.spec.records import Cost, Record
 
 
+class Share(Record):
+    """A fraction, and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Finding(Record):
+    """What a recipe finds of the class that is looked for (of several, means over each against the rest), mean over seeds."""
+
+    sensitivity: Share  # of the class's images, how many are taken for it
+    specificity: Share  # of the others, how many are not
+    precision: Share  # of those taken for it, how many are of it
+    threshold: float | None  # log odds from which on an image is taken for it; None: where no other class is likelier
+
+
 class Row(Record):
     """One recipe on one data set. Accuracies are fractions, intervals 95 %; None where there is nothing to say."""
 
     recipe: str
     seeds: tuple[int, ...]
     score: float  # mean over the seeds, of the metric that was asked for
+    scores: tuple[float, ...] = ()  # of each seed
     score_sd: float | None  # between seeds; None with one
     score_low: float
     score_high: float
@@ -21,6 +39,7 @@ class Row(Record):
     train: float
     val: float | None
     ece: float
+    finding: Finding | None = None  # where one class is looked for
     test_averaged: float | None
     parameters: int
     flops: int

@@ -89,7 +89,7 @@ def stories(loaded: Sequence[LoadedRun], runs: Runs, question: Question = Questi
     for digest in dict.fromkeys(run.data.digest for run in loaded):
         mine = [run for run in loaded if run.data.digest == digest]
         _refuse_mixtures(mine)
-        comparison = compare(mine[0].data.name, mine, question, on)
+        comparison = compare(mine[0].data.name, mine, question, on, mine[0].data.classes)
         by_recipe = {
             row.recipe: sorted((r for r in mine if r.name == row.recipe), key=lambda r: r.seed)
             for row in comparison.rows

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fittingroom.metrics.metric import METRICS
 from fittingroom.metrics.rows import Row
 from fittingroom.metrics.verdict import Comparison
 from fittingroom.metrics.words import pair_sentence
@@ -29,12 +28,12 @@ def step(images: int, label: str, scratch: str, comparison: Comparison) -> Step:
 
 def sentences(steps: Sequence[Step]) -> list[str]:
     """Each step in words, the fewest images first."""
-    return [f"{s.label}: {pair_sentence(s.comparison.pairs[0], METRICS[s.comparison.metric])}" for s in steps]
+    return [f"{s.label}: {pair_sentence(s.comparison.pairs[0], s.comparison.by)}" for s in steps]
 
 
 def cells(steps: Sequence[Step]) -> list[list[str]]:
     """The steps as a table of text, its head first."""
-    by = METRICS[steps[0].comparison.metric]
+    by = steps[0].comparison.by
     lines = [
         ["training images", f"from scratch{by.unit}", "± sd", f"from trained weights{by.unit}", "± sd", "gain", "real?"]
     ]

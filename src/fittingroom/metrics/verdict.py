@@ -13,17 +13,18 @@ from pydantic import computed_field
 from fittingroom.metrics.crossed import detectable, estimate, groups_needed, images_needed, seeds_needed
 from fittingroom.metrics.intervals import proportion
 from fittingroom.metrics.mcnemar import mcnemar
-from fittingroom.metrics.metric import ACCURACY, METRICS, Metric, metric
+from fittingroom.metrics.metric import ACCURACY, METRICS, Metric
+from fittingroom.metrics.operating import Point, Scored, decided_by, point
 from fittingroom.metrics.pairs import Judged, judge_pairs
-from fittingroom.metrics.rows import Pair, Row
+from fittingroom.metrics.rows import Finding, Pair, Row, Share
 from fittingroom.metrics.statistic import Trained
-from fittingroom.metrics.words import no_better, sentences, table
-from fittingroom.spec.design import Design
+from fittingroom.metrics.words import no_better, sentences, table, thresholds
 from fittingroom.spec.errors import FittingroomError, unknown
 from fittingroom.spec.records import Cost, Environment, Record
 
 FEW_IMAGES = 200  # with fewer for test, a cross-validation is proposed
 FEW_GROUPS = 10  # with fewer in what is scored, it is said how little that can show
+FOUND = ("sensitivity", "specificity", "precision")
 UNEVEN = 1.5  # times as many test images in the largest class as in the smallest: balanced accuracy is told, too
 
 
@@ -32,6 +33,9 @@ class Comparison(Record):
 
     dataset: str
     metric: str
+    positive: str = ""  # the class that the score is of; "": of all
+    looked_for: str = ""  # the class that was named, or the second of two
+    at: str = ""  # what the thresholds were chosen for, on validation, in words; "": the likeliest class is the answer
     images: int
     groups: int = 0  # that the images belong to; 0: each is alone
     rows: tuple[Row, ...]
@@ -47,9 +51,14 @@ class Comparison(Record):
         return " ".join(self.sentences)
 
     @property
+    def by(self) -> Metric:
+        """The metric that decided, of the class that was looked for."""
+        return METRICS[self.metric].of(self.positive)
+
+    @property
     def table(self) -> list[list[str]]:
         """The rows as text cells, header first; columns of which nothing is known are left out."""
-        return table(self.rows, METRICS[self.metric], self.on)
+        return table(self.rows, self.by, self.on)
 
     def _repr_html_(self) -> str:
         from html import escape
@@ -60,19 +69,13 @@ class Comparison(Record):
         return f"<p><b>{escape(self.verdict)}</b></p><table><tr>{header}</tr>{cells}</table>"
 
 
-class Evidence(Trained, Protocol):
-    """All that the verdict needs of one finished run: its test images' logits and labels, and its facts."""
+class Evidence(Trained, Scored, Protocol):
+    """All that the verdict needs of one finished run: logits and labels of its images, and its facts."""
 
     @property
     def name(self) -> str: ...
     @property
     def seed(self) -> int: ...
-    @property
-    def logits_NK(self) -> np.ndarray: ...
-    @property
-    def labels_N(self) -> np.ndarray: ...
-    @property
-    def design(self) -> Design: ...
     @property
     def environment(self) -> Environment: ...
     @property
@@ -86,52 +89,60 @@ EFFECT = 0.005  # half a point: the difference that people ask about unless they
 class Question:
     """What decides a comparison, and for which difference (in the metric's own size) needed seeds are given."""
 
-    metric: str = ACCURACY.name
+    metric: str = ""  # "": accuracy, or at an operating point what that leaves open
     effect: float | None = None  # None: EFFECT
     against: str = ""  # only pairs with this recipe are judged, which leaves Holm fewer to correct for
+    at: str = ""  # what thresholds are chosen for, on validation: "sensitivity=0.95", "costs=10:1"
+    positive: str = ""  # the class that is looked for; "": of two the second, of several each against the rest
 
     def __post_init__(self) -> None:
-        metric(self.metric)  # an unknown one is told before anything is trained
+        object.__setattr__(self, "metric", decided_by(self.metric, self.at))  # a wrong one is told before training
         if self.effect is not None and self.effect <= 0:
             raise FittingroomError(f"effect: got {self.effect:g}; give a difference above 0 (0.005 = half a point)")
 
-    def refuse_few(self, classes: int) -> None:
-        """Raise `FittingroomError` if the metric says the same of every model of so few `classes`."""
-        by = metric(self.metric)
-        if classes < by.least_classes:
+    def point(self, classes: Sequence[str]) -> Point:
+        """Where it is asked. Raises `FittingroomError` if the metric says the same of every model of so few classes, or for
+        a `positive` that is none of them.
+        """
+        by, n = METRICS[self.metric], 2 if self.positive else len(classes)
+        if n < by.least_classes:
             raise FittingroomError(
-                f"{by.name} of {classes} classes is the same for every model; it takes {by.least_classes} classes: "
+                f"{by.name} of {n} classes is the same for every model; it takes {by.least_classes} classes: "
                 "leave --metric away"
             )
+        return point(classes, self.positive, self.at)
 
 
 def compare(
-    dataset: str, evidence: Sequence[Evidence], question: Question = Question(), on: str = "test"
+    dataset: str,
+    evidence: Sequence[Evidence],
+    question: Question = Question(),
+    on: str = "test",
+    classes: Sequence[str] = (),
 ) -> Comparison:
     """Judge the recipes of `evidence`, which were all scored on the same images (`on`: test or held-out) of `dataset`.
 
-    Raises `FittingroomError` if there is nothing to judge.
+    `classes` are their names (default: numbers). Raises `FittingroomError` if there is nothing to judge.
     """
-    by, effect = metric(question.metric), question.effect
     names = list(dict.fromkeys(e.name for e in evidence))
     if question.against and question.against not in names:
         raise unknown("recipe", question.against, names, "the recipes that are compared")
     if not names:
         raise FittingroomError(f"no finished run with a test score on {dataset}; see: fittingroom runs")
-    question.refuse_few(evidence[0].logits_NK.shape[1])
+    where = question.point(classes or [str(c) for c in range(evidence[0].logits_NK.shape[1])])
+    positive, effect = where.subject(METRICS[question.metric]), question.effect
+    by = METRICS[question.metric].of(positive, where.aim.costs if where.aim else None)
     by_name = {name: sorted((e for e in evidence if e.name == name), key=lambda e: e.seed) for name in names}
     sign, design = 1 if by.larger_is_better else -1, evidence[0].design
-    values = {
-        name: np.stack([by.values_by(design.folds_N, e.logits_NK, e.labels_N) for e in runs])
-        for name, runs in by_name.items()
-    }
+    values = {name: np.stack([where.values(by, e) for e in runs]) for name, runs in by_name.items()}
     if np.isnan(next(iter(values.values()))).any():
         raise FittingroomError(
             f"{by.name} holds classes against one another, and some of what was scored together is of one class only"
         )
-    rows = sorted((_row(name, by_name[name], values[name], by) for name in names), key=lambda r: -sign * r.score)
+    rows = sorted((_row(by_name[name], values[name], by, where) for name in names), key=lambda r: -sign * r.score)
     ranked = [pair for pair in combinations((r.recipe for r in rows), 2) if question.against in ("", *pair)]
-    yardstick = by.of_largest_class(evidence[0].labels_N)
+    plain = where.positive is None and where.aim is None
+    yardstick = by.of_largest_class(evidence[0].labels_N) if plain else None
     judged = judge_pairs(
         ranked,
         {name: sign * of_name for name, of_name in values.items()},
@@ -142,12 +153,16 @@ def compare(
     return Comparison(
         dataset=dataset,
         metric=by.name,
+        positive=positive,
+        looked_for=where.classes[where.looked_for[0]] if len(where.looked_for) == 1 else "",
+        at=where.aim.words if where.aim else "",
         images=len(evidence[0].labels_N),
         groups=design.groups,
         rows=tuple(rows),
         pairs=pairs,
         sentences=(
             *sentences(dataset, rows, pairs, by, question.against, on),
+            *(thresholds(rows, where.aim, on) if where.aim else ()),
             *_few_groups(design.groups, on),
             *_few_images(len(evidence[0].labels_N), design.groups, on),
             *no_better(rows, by, yardstick),
@@ -174,13 +189,42 @@ def _few_images(n: int, groups: int, on: str) -> tuple[str, ...]:
     return (f"{n} test images are few: cross-validation (fittingroom cv) scores every picture once, and knows more.",)
 
 
-def _row(name: str, runs: Sequence[Evidence], values_SN: np.ndarray, metric: Metric) -> Row:
+def _finding(runs: Sequence[Evidence], where: Point) -> Finding | None:
+    """What the runs of a recipe find of the class that is looked for; None where there is nothing to find or to leave alone."""
+    first, c = runs[0], where.looked_for[0]
+    one = len(where.looked_for) == 1
+
+    def share(name: str) -> Share:
+        values_SN = np.stack([where.values(METRICS[name], run) for run in runs])
+        whole = estimate(values_SN, first.design)
+        low, high = whole.interval()
+        if one and (values_SN == values_SN[0]).all():  # a share of single images: Wilson's interval stays inside 0 … 1
+            own_N, taken_N = first.labels_N == c, where.scores(first, c) >= 0
+            of_N = {"sensitivity": own_N, "specificity": ~own_N, "precision": taken_N}[name]
+            right_N = own_N if name == "precision" else taken_N == own_N
+            low, high = proportion(right_N[of_N], first.design.of(of_N))
+        return Share(value=whole.mean, low=max(0.0, low), high=min(1.0, high))
+
+    if len(np.unique(first.labels_N)) < 2 or (one and c not in first.labels_N):
+        return None
+    known = where.aim is not None and one and not first.design.folds
+    return Finding(
+        **{name: share(name) for name in FOUND},
+        threshold=float(np.mean([where.threshold(run, c) for run in runs])) if known else None,
+    )
+
+
+def _row(runs: Sequence[Evidence], values_SN: np.ndarray, metric: Metric, where: Point) -> Row:
     design = runs[0].design
     whole = estimate(values_SN, design)
     low, high = whole.interval()
-    if len(runs) == 1 and metric.name == ACCURACY.name:
+    finding = _finding(runs, where) if metric.of_a_class or where.aim or len(where.looked_for) == 1 else None
+    if len(runs) == 1 and metric.name == ACCURACY.name and set(np.unique(values_SN)) <= {0.0, 1.0}:
         low, high = proportion(values_SN[0] > 0, design)
-    if metric.scale == 100.0:  # a fraction
+    if finding and metric.name in FOUND:
+        share = getattr(finding, metric.name)
+        low, high = share.low, share.high
+    if metric.scale == 100.0 or metric.ranks:  # a fraction
         low, high = max(0.0, low), min(1.0, high)
 
     def mean(found: Sequence[float | None]) -> float | None:
@@ -191,15 +235,17 @@ def _row(name: str, runs: Sequence[Evidence], values_SN: np.ndarray, metric: Met
     train, ece = mean([m.train.accuracy for m in metrics]), mean([m.test.ece if m.test else None for m in metrics])
     assert train is not None and ece is not None
     return Row(
-        recipe=name,
+        recipe=runs[0].name,
         seeds=tuple(e.seed for e in runs),
         score=whole.mean,
+        scores=tuple(values_SN.mean(1).tolist()),
         score_sd=float(values_SN.mean(1).std(ddof=1)) if len(runs) > 1 else None,
         score_low=low,
         score_high=high,
         design_effect=whole.design_effect if whole.groups else None,
         test=float(np.mean([ACCURACY.score(e.logits_NK, e.labels_N) for e in runs])),
         balanced=_balanced(runs),
+        finding=finding,
         train=train,
         val=mean([m.val_accuracy for m in metrics]),
         ece=ece,

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 from fittingroom.metrics.crossed import MOST_SEEDS
 from fittingroom.metrics.metric import ACCURACY, Metric
-from fittingroom.metrics.rows import Pair, Row
+from fittingroom.metrics.operating import Aim
+from fittingroom.metrics.rows import Pair, Row, Share
 from fittingroom.spec.records import Cost
 
 LUCK = "one seed cannot tell luck from merit"
@@ -21,7 +22,7 @@ def in_words(row: Row, metric: Metric, on: str = "test") -> str:
     """A row's score: "93.61 ± 0.11 % of the test images right"."""
     spread = f" ± {metric.show(row.score_sd)}" if row.score_sd is not None else ""
     score = f"{metric.show(row.score)}{spread}{metric.unit}"
-    if metric.name == ACCURACY.name:
+    if metric.title == ACCURACY.title:
         return f"{score} of the {on} images right"
     return f"{'an' if metric.title[0] in 'aeiou' else 'a'} {metric.title} of {score}"
 
@@ -50,6 +51,25 @@ def sentences(
     else:
         opening = f"{best.recipe} leads on {dataset} with {score}, but not every other is clearly behind."
     return (opening, *(pair_sentence(pair, metric, on) for pair in with_best))
+
+
+def thresholds(rows: Sequence[Row], aim: Aim, on: str = "test") -> tuple[str, ...]:
+    """What the thresholds were chosen for, and what came of it on images that had no part in that."""
+    opening = f"The thresholds were chosen on validation for {aim.words}"
+    if aim.costs:
+        return (f"{opening}.",)
+    found = [
+        f"{share_words(share)} with {row.recipe}"
+        for row in rows
+        if row.finding
+        for share in [getattr(row.finding, aim.of)]
+    ]
+    return (f"{opening}; on the {on} images it is {', '.join(found)}." if found else f"{opening}.",)
+
+
+def share_words(share: Share, digits: int = 1) -> str:
+    """A share with its interval: "94.2 % [91.0, 96.4]"."""
+    return f"{percent(share.value, digits)} % [{percent(share.low, digits)}, {percent(share.high, digits)}]"
 
 
 def no_better(rows: Sequence[Row], metric: Metric, yardstick: float | None) -> tuple[str, ...]:
@@ -151,10 +171,11 @@ def _seeds(n: int) -> str:
 
 def table(rows: Sequence[Row], metric: Metric, on: str = "test") -> list[list[str]]:
     """The rows of a comparison as text cells, header first; columns of which nothing is known are left out."""
-    plain = metric.name == ACCURACY.name
+    plain = metric.title == ACCURACY.title
     head = [
-        "recipe", f"{metric.name.replace('_', ' ') if not plain else on}{metric.unit}", "± sd", "95 % interval", "design effect",
-        *([] if plain else [f"{on} %"]), "balanced %", "train %", "val %", "gap", "parameters", "FLOPs/image",
+        "recipe", f"{on if plain else metric.short}{metric.unit}", "± sd", "95 % interval", "design effect",
+        *([] if plain else [f"{on} %"]), "sensitivity %", "specificity %", "precision %",
+        "balanced %", "train %", "val %", "gap", "parameters", "FLOPs/image",
         "train s", "images/s", "1 image ms", "250 images ms", "memory MB", "ECE %",
     ]  # fmt: skip
     lines = [head]
@@ -167,6 +188,7 @@ def table(rows: Sequence[Row], metric: Metric, on: str = "test") -> list[list[st
             f"{metric.show(r.score_low)} – {metric.show(r.score_high)}",
             "–" if r.design_effect is None else f"{r.design_effect:.1f}",
             *([] if plain else [percent(r.test)]),
+            *_finding_cells(r, metric),
             percent(None if metric.name == "balanced_accuracy" else r.balanced),
             percent(r.train),
             percent(r.val),
@@ -179,6 +201,12 @@ def table(rows: Sequence[Row], metric: Metric, on: str = "test") -> list[list[st
         ])  # fmt: skip
     told = [i for i, cells in enumerate(zip(*lines[1:], strict=True)) if set(cells) != {"–"}]
     return [[line[i] for i in told] for line in lines]
+
+
+def _finding_cells(row: Row, metric: Metric) -> list[str]:
+    """Sensitivity, specificity, precision; a dash for the one that is the score, and for all where no class is looked for."""
+    names = ("sensitivity", "specificity", "precision")
+    return ["–" if row.finding is None or metric.name == n else percent(getattr(row.finding, n).value) for n in names]
 
 
 def _cost_cells(cost: Cost | None) -> list[str]:

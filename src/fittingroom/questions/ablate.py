@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from fittingroom.data import Dataset
 from fittingroom.metrics.effects import effects
 from fittingroom.metrics.story import Story, gather, of_study
 from fittingroom.metrics.verdict import Question
-from fittingroom.questions.compare import names, page_of, refuse_few, remember
+from fittingroom.questions.compare import names, page_of, refuse_unfit, remember
 from fittingroom.report.page import Ablated
 from fittingroom.spec.ablation import parts, without
 from fittingroom.spec.errors import FittingroomError
@@ -42,7 +43,7 @@ def ablate(
     variants = {part: without(recipe, part) for part in dropped}
     name = f"ablate-{recipe.name}"
     experiments = crossed([recipe, *variants.values()], [data] if data else [], seeds)
-    refuse_few(question, experiments, place)
+    refuse_unfit(question, experiments, place)
     finished = list(chain.from_iterable(train(experiments, place, name)))
     settings = {"recipe": recipe.name, "parts": {variant.name: part for part, variant in variants.items()}}
     remember(place, name, Study(question="ablate", runs=names(finished), settings=settings))
@@ -57,7 +58,7 @@ def reported(study: Study, name: str, runs: Runs, question: Question) -> Ablated
 
 
 def _against(question: Question, recipe: str) -> Question:
-    return Question(question.metric, question.effect, against=recipe)
+    return replace(question, against=recipe)
 
 
 def _judged(settings: Mapping[str, Any], story: Story, runs: Runs, page: Path, name: str) -> Ablated:

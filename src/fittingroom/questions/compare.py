@@ -8,8 +8,11 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fittingroom.data import Dataset
-from fittingroom.metrics.metric import metric
+import numpy as np
+
+from fittingroom.data import Dataset, prepare
+from fittingroom.data.split import fold_of
+from fittingroom.metrics.metric import METRICS
 from fittingroom.metrics.story import gather
 from fittingroom.metrics.verdict import Question
 from fittingroom.report.page import Compared
@@ -46,17 +49,24 @@ def compare(
         raise FittingroomError("name at least one recipe; see: fittingroom recipes")
     name = name or study_name([r.name for r in recipes], data or [r.data.name for r in recipes], len(seeds))
     experiments = crossed(recipes, data, seeds)
-    refuse_few(question, experiments, place)
+    refuse_unfit(question, experiments, place)
     finished = list(chain.from_iterable(train(experiments, place, name)))
     remember(place, name, Study(runs=names(finished)))
     return Compared(gather(finished, place.runs, question), place.runs, page_of(place.runs, name), name)
 
 
-def refuse_few(question: Question, experiments: Iterable[Experiment], place: Workplace) -> None:
-    """Raise `FittingroomError` before anything is trained where some data have too few classes for the metric."""
-    if metric(question.metric).least_classes > 2:  # what data always have
-        for experiment in experiments:
-            question.refuse_few(len(place.load(*experiment.pictures).classes))
+def refuse_unfit(question: Question, experiments: Iterable[Experiment], place: Workplace) -> None:
+    """Raise `FittingroomError` before anything is trained where some data cannot answer: for want of classes, or of validation
+    images to choose a threshold on.
+    """
+    if METRICS[question.metric].least_classes == 2 and not question.positive and not question.at:
+        return  # any data can
+    for experiment in experiments:
+        images = place.load(*experiment.pictures)
+        where = question.point(images.classes)
+        if where.aim:
+            _, val = prepare(fold_of(images, experiment.recipe.data), experiment.recipe.data)
+            where.refuse_few(np.empty(0) if val is None else val.labels_N)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from fittingroom.data import Dataset, fold_numbers, not_test
 from fittingroom.data.pixels import shrunk
 from fittingroom.metrics.story import of_study
 from fittingroom.metrics.verdict import Question
-from fittingroom.questions.compare import names, page_of, remember, study_name
+from fittingroom.questions.compare import names, page_of, refuse_unfit, remember, study_name
 from fittingroom.report.page import Compared
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import Recipe
@@ -55,7 +55,7 @@ def cv(
     if len({(job.data_digest, job.recipe.data.split_seed, job.recipe.data.near) for job in jobs}) > 1:
         raise FittingroomError("the recipes make other pictures or parts of these data; cross-validate them apart")
     images = planned.loaded[0]
-    question.refuse_few(len(images.classes))
+    refuse_unfit(question, chain.from_iterable(trainings), place)
     finished = iter(run(planned, place))
     runs = {
         recipe.name: list(chain.from_iterable(next(finished) for _ in mine))

@@ -52,7 +52,7 @@ def transfer(
     run.refuse_unfinished()
     scratch, tuned = both(run, changes)
     images = place.load(data, scratch.data)
-    question.refuse_few(len(images.classes))
+    question.point(images.classes)
     name = f"transfer-{run.recipe.name}-{images.name}"
     steps = sized([scratch, tuned], images, per_class)
     experiments = [

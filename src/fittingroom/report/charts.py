@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import altair as alt
 import numpy as np
 
-from fittingroom.metrics.areas import GRID, roc_curve
+from fittingroom.metrics.against_rest import log_odds
+from fittingroom.metrics.areas import GRID, precision_curve, roc_curve
 from fittingroom.metrics.calibration import reliability as binned
 from fittingroom.metrics.intervals import wilson
-from fittingroom.metrics.metric import METRICS, Metric
+from fittingroom.metrics.metric import Metric
 from fittingroom.metrics.rows import Row
 from fittingroom.metrics.statistic import FEWEST_EPOCHS
 from fittingroom.metrics.story import Story
@@ -21,6 +22,9 @@ from fittingroom.metrics.transfer import Step
 from fittingroom.metrics.words import human
 from fittingroom.report.theme import COLOURS, WIDTH, Chart
 from fittingroom.spec.records import DataFacts, Epoch, Structure
+from fittingroom.store import LoadedRun
+
+Curve = Callable[[np.ndarray, np.ndarray], np.ndarray]  # scores (N,), which are of the class (N,) → values on `GRID`
 
 
 def _recipes(story: Story) -> list[str]:
@@ -46,20 +50,16 @@ def _title(metric: Metric) -> str:
 
 def accuracy(story: Story) -> Chart:
     """The score of each run as a dot, the recipe's mean and 95 % interval as a bar."""
-    metric = METRICS[story.comparison.metric]
+    metric = story.comparison.by
     f = metric.scale
     rows = [
         {"recipe": r.recipe, "mean": f * r.score, "low": f * r.score_low, "high": f * r.score_high}
         for r in story.comparison.rows
     ]
     dots = [
-        {
-            "recipe": name,
-            "score": f * float(metric.values_by(run.design.folds_N, run.logits_NK, run.labels_N).mean()),
-            "seed": run.seed,
-        }
-        for name, runs in story.runs.items()
-        for run in runs
+        {"recipe": row.recipe, "score": f * score, "seed": seed}
+        for row in story.comparison.rows
+        for seed, score in zip(row.seeds, row.scores, strict=True)
     ]
     y = alt.Y("recipe:N", sort=_recipes(story), title=None, axis=alt.Axis(labelLimit=300))
     colour = _colour(_recipes(story)).legend(None)
@@ -73,7 +73,7 @@ def accuracy(story: Story) -> Chart:
 
 def differences(story: Story) -> Chart:
     """How much better the first of each pair is, with its interval, beside zero."""
-    metric, verdicts = METRICS[story.comparison.metric], ["real difference", "not resolved"]
+    metric, verdicts = story.comparison.by, ["real difference", "not resolved"]
     rows = [
         {
             "pair": f"{p.better}\n− {p.worse}",
@@ -96,7 +96,7 @@ def differences(story: Story) -> Chart:
     interval = base.mark_rule(strokeWidth=3).encode(
         x=alt.X(
             "low:Q",
-            title=f"better by, in {metric.name.replace('_', ' ')}" + (f" ({metric.steps})" if metric.steps else ""),
+            title=f"better by, in {metric.short}" + (f" ({metric.steps})" if metric.steps else ""),
         ),
         x2="high:Q",
     )
@@ -197,33 +197,84 @@ def reliability(story: Story) -> Chart:
 
 
 def roc(story: Story) -> Chart:
-    """Of two classes: the second found (up) for so many of the first taken for it (across), the mean and the range of seeds."""
-    first, second = story.data.classes
-    rows = []
+    """Of the class that is looked for, what is found (up) for so many of the others taken for it (across)."""
+    called = f"“{story.comparison.looked_for}”"
+    across = (
+        f"of the others taken for {called} (%)"
+        if len(story.data.classes) > 2
+        else f"of “{_other(story)}” taken for {called} (%)"
+    )
+    return _curve(story, roc_curve, ("specificity", "sensitivity"), across, f"of {called} found (%)")
+
+
+def precision_recall(story: Story) -> Chart:
+    """Of the class that is looked for, how many of those taken for it are of it (up) where so many are found (across)."""
+    called = f"“{story.comparison.looked_for}”"
+    return _curve(
+        story,
+        precision_curve,
+        ("sensitivity", "precision"),
+        f"of {called} found (%)",
+        f"of those taken for {called}, right (%)",
+    )
+
+
+def _other(story: Story) -> str:
+    return next(c for c in story.data.classes if c != story.comparison.looked_for)
+
+
+def _curve(story: Story, curve: Curve, at: tuple[str, str], across: str, up: str) -> Chart:
+    """A curve over `GRID` of each recipe: the mean of its seeds and their range, and the points (`at`) where it decides."""
+    c = story.data.classes.index(story.comparison.looked_for)
+    is_roc = curve is roc_curve
+    rows: list[dict[str, Any]] = []
     for name, runs in story.runs.items():
-        found_SG = 100 * np.stack([roc_curve(run.logits_NK, run.labels_N) for run in runs])
+        curves_SG = 100 * np.stack([_mean_curve(curve, run, c) for run in runs])
         rows += [
-            {"recipe": name, "false": 100 * false, "mean": mean, "low": low, "high": high}
-            for false, mean, low, high in zip(
+            {"recipe": name, "x": 100 * x, "mean": mean, "low": low, "high": high}
+            for x, mean, low, high in zip(
                 GRID.tolist(),
-                found_SG.mean(0).tolist(),
-                found_SG.min(0).tolist(),
-                found_SG.max(0).tolist(),
+                curves_SG.mean(0).tolist(),
+                curves_SG.min(0).tolist(),
+                curves_SG.max(0).tolist(),
                 strict=True,
             )
         ]
+    points = []
+    for row in story.comparison.rows:
+        if row.finding:
+            x, y = (100 * getattr(row.finding, name).value for name in at)
+            points.append({"recipe": row.recipe, "x": 100 - x if is_roc else x, "y": y})
     domain = [0.0, 100.0]
     scale = alt.Scale(domain=domain, nice=False)
     base = alt.Chart(alt.Data(values=rows)).encode(
-        x=alt.X("false:Q", title=f"of “{first}” taken for “{second}” (%)", scale=scale),
+        x=alt.X("x:Q", title=across, scale=scale),
         color=_colour(_recipes(story)).legend(
             alt.Legend(orient="bottom", columns=3, symbolType="stroke", symbolOpacity=1)
         ),
     )
-    title = f"of “{second}” found (%)"
-    band = base.mark_area(opacity=0.18).encode(y=alt.Y("low:Q", title=title, scale=scale), y2="high:Q")
-    line = base.mark_line(strokeWidth=2).encode(y=alt.Y("mean:Q", title=title, scale=scale))
-    return (_diagonal(domain, scale, title) + band + line).properties(width=WIDTH, height=260)
+    band = base.mark_area(opacity=0.18).encode(y=alt.Y("low:Q", title=up, scale=scale), y2="high:Q")
+    line = base.mark_line(strokeWidth=2).encode(y=alt.Y("mean:Q", title=up, scale=scale))
+    dots = alt.Chart(alt.Data(values=points)).mark_point(filled=True, size=70, opacity=1)
+    decided = dots.encode(
+        x=alt.X("x:Q", scale=scale), y=alt.Y("y:Q", title=up, scale=scale), color=_colour(_recipes(story))
+    )
+    chance = _diagonal(domain, scale, up) if is_roc else _level(100 * float((story.labels_N == c).mean()), scale, up)
+    return (chance + band + line + decided).properties(width=WIDTH, height=260)
+
+
+def _mean_curve(curve: Curve, run: LoadedRun, c: int) -> np.ndarray:
+    """Of one run; of a cross-validation the mean over its parts, for scores of several models are no ranking."""
+    score_N, own_N, folds_N = log_odds(run.logits_NK, c), run.labels_N == c, run.design.folds_N
+    parts = [slice(None)] if folds_N is None else [folds_N == fold for fold in np.unique(folds_N)]
+    known = [curve(score_N[part], own_N[part]) for part in parts if 0 < own_N[part].sum() < len(own_N[part])]
+    return np.asarray(np.mean(known, axis=0))
+
+
+def _level(value: float, scale: alt.Scale, title: Any) -> Chart:
+    """A dashed line at the height that needs no skill."""
+    line = alt.Chart(alt.Data(values=[{"y": value}])).mark_rule(strokeDash=[4, 3], color="#8a8a8a")
+    return line.encode(y=alt.Y("y:Q", title=title, scale=scale))
 
 
 def _diagonal(domain: Sequence[float], scale: alt.Scale, title: Any = alt.Undefined) -> Chart:
@@ -234,7 +285,7 @@ def _diagonal(domain: Sequence[float], scale: alt.Scale, title: Any = alt.Undefi
 
 def cost(story: Story, against: str) -> Chart:
     """The score (with its interval) over a cost: "flops", "train_s", "latency_1_s" or "peak_memory_bytes". Logarithmic."""
-    metric = METRICS[story.comparison.metric]
+    metric = story.comparison.by
     titles = {
         "flops": ("FLOPs of one prediction", 1),
         "train_s": ("training seconds of one run", 1),
@@ -351,7 +402,7 @@ def robustness(story: Story) -> Chart:
 
 def transfer(steps: Sequence[Step]) -> Chart:
     """The score (with its interval) over the number of training images, from scratch and from trained weights."""
-    metric = METRICS[steps[0].comparison.metric]
+    metric = steps[0].comparison.by
     names = ["from scratch", "from trained weights"]
     rows = [
         {

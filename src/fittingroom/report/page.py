@@ -10,7 +10,6 @@ from typing import Any
 
 from fittingroom.metrics.diagnosis import diagnose
 from fittingroom.metrics.effects import Effect
-from fittingroom.metrics.metric import METRICS
 from fittingroom.metrics.portrait import Calibrated, Sentence, Side, calibrated, portrait
 from fittingroom.metrics.portrait import against as compared
 from fittingroom.metrics.rows import Pair, Row
@@ -30,7 +29,14 @@ from fittingroom.report.mistakes import (
 from fittingroom.report.pictures import data_uri, png_bytes, sheet
 from fittingroom.report.render import assets, both_modes, render, script_hash
 from fittingroom.report.repeat import commands, run_cells
-from fittingroom.report.tables import deletion_words, effect_cells, part_table, robust_tables, weakest_words
+from fittingroom.report.tables import (
+    deletion_words,
+    effect_cells,
+    finding_table,
+    part_table,
+    robust_tables,
+    weakest_words,
+)
 from fittingroom.report.theme import Draw, Figure
 from fittingroom.spec.changes import told_apart
 from fittingroom.store import LoadedRun, Runs
@@ -59,7 +65,7 @@ def report_context(
         "title": "fittingroom: " + ", ".join(story.data.title for story in stories),
         "about": "report " + " ".join(story.data.name for story in stories),
         "stories": [_context(story, runs, folder) for story in stories],
-        "effects": [effect_cells(e, METRICS[stories[0].comparison.metric]) for e in effects],
+        "effects": [effect_cells(e, stories[0].comparison.by) for e in effects],
     }
 
 
@@ -79,8 +85,9 @@ def figures(story: Story) -> Iterator[tuple[str, theme.Draw]]:
     yield "accuracy_curves", same(charts.curves, epochs, "accuracy")
     yield "loss_curves", same(charts.curves, epochs, "loss")
     yield "reliability", same(charts.reliability, story)
-    if len(story.data.classes) == 2 and not story.any_run.design.folds:  # scores of several models are no ranking
+    if story.comparison.rows[0].finding and story.comparison.looked_for:
         yield "roc", same(charts.roc, story)
+        yield "precision_recall", same(charts.precision_recall, story)
     for against, _ in costs(story):
         yield against, same(charts.cost, story, against)
     if story.robust:
@@ -119,7 +126,7 @@ def _context(story: Story, runs: Runs, folder: Path) -> dict[str, Any]:
         "data": story.data,
         "verdict": story.comparison.sentences,
         "on": story.comparison.on,
-        "metric": METRICS[story.comparison.metric].title.capitalize(),
+        "metric": story.comparison.by.title.capitalize(),
         "answers": _answers(story),
         "who": [{"recipe": recipe, "words": _who(r[0])} for recipe, r in story.runs.items()],
         "charts": {"differences": None, "robustness": None, **drawn},
@@ -134,6 +141,7 @@ def _context(story: Story, runs: Runs, folder: Path) -> dict[str, Any]:
         "class_parts": part_table(
             "class", {part["title"]: s.parts for part in told for s in part["sentences"] if s.parts}
         ),
+        "finding": finding_table(story),
         "calibration": [_calibration(recipe, c) for recipe, c in calibration.items()],
         "robust": robust_tables(*story.robust) if story.robust else None,
         "mistakes": [mistakes(story, recipe, drawn) for recipe in story.runs],
@@ -154,7 +162,7 @@ def _context(story: Story, runs: Runs, folder: Path) -> dict[str, Any]:
 def _answers(story: Story) -> list[dict[str, str]]:
     """The questions that a person came with."""
     rows, pairs = story.comparison.rows, story.comparison.pairs
-    by, best = METRICS[story.comparison.metric], rows[0]
+    by, best = story.comparison.by, rows[0]
     seeds = f"{len(best.seeds)} seed{'s' if len(best.seeds) > 1 else ''}"
     clear = all(p.resolved and p.better == best.recipe for p in pairs if best.recipe in (p.better, p.worse))
     answers = [
@@ -262,7 +270,7 @@ def _yardstick(story: Story) -> str:
     comparison = story.comparison
     if comparison.yardstick is None:
         return ""
-    metric = METRICS[comparison.metric]
+    metric = comparison.by
     return f" To be beaten: always naming the largest class gets {metric.show(comparison.yardstick)}{metric.unit}."
 
 
@@ -443,7 +451,7 @@ class Ablated(Answer):
 
     @property
     def table(self) -> Table:
-        metric = METRICS[self.story.comparison.metric]
+        metric = self.story.comparison.by
         head = ["part", f"with{metric.unit}", f"without{metric.unit}", "gain [interval]", "real?"]
         return [head, *(effect_cells(e, metric)[:5] for e in self.effects)]
 

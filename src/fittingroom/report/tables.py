@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,8 @@ from fittingroom.metrics.effects import Effect
 from fittingroom.metrics.metric import Metric
 from fittingroom.metrics.parts import Part
 from fittingroom.metrics.robustness import Robust, RobustPair, weakest
-from fittingroom.metrics.words import percent
+from fittingroom.metrics.story import Story
+from fittingroom.metrics.words import percent, share_words
 
 
 def robust_tables(rows: Sequence[Robust], pairs: Sequence[RobustPair]) -> dict[str, Any]:
@@ -31,6 +33,49 @@ def robust_tables(rows: Sequence[Robust], pairs: Sequence[RobustPair]) -> dict[s
         "sentences": [pair.text for pair in pairs],
         "parts": part_table("corruption", {f"{p.better} − {p.worse}": p.kinds for p in pairs if p.better == rows[0].recipe}),
     }  # fmt: skip
+
+
+def finding_table(story: Story) -> dict[str, Any] | None:
+    """What is found of the class that is looked for; None where none is, and none was asked for."""
+    c = story.comparison
+    if not c.rows[0].finding:
+        return None
+    head = ["recipe", "threshold", "sensitivity", "specificity", "precision"]
+    lines = []
+    for row in c.rows:
+        found = row.finding
+        assert found
+        threshold = "–" if found.threshold is None else f"{100 / (1 + math.exp(-found.threshold)):.3g} %"
+        lines.append(
+            [row.recipe, threshold, *map(share_words, (found.sensitivity, found.specificity, found.precision))]
+        )
+    if all(line[1] == "–" for line in lines):
+        head, lines = [head[0], *head[2:]], [[line[0], *line[2:]] for line in lines]
+    title = f"Finding “{c.looked_for}”" if c.looked_for else "Each class against the rest"
+    return {"title": title, "short": "Finding", "table": [head, *lines], "note": _finding_note(story)}
+
+
+def _finding_note(story: Story) -> str:
+    c = story.comparison
+    what = f"of “{c.looked_for}”" if c.looked_for else "of a class"
+    note = (
+        f"Sensitivity (recall): how many {what} are found. Specificity: how many of the others are not taken for it. Precision: "
+        "how many of those taken for it are right."
+    )
+    if c.looked_for:
+        n = int((story.labels_N == story.data.classes.index(c.looked_for)).sum())
+        note += f" {n:,} of the {c.images:,} {c.on} images are {what}; where fewer are, the precision is lower. "
+    else:
+        note += " Means over the classes. "
+    if c.at:
+        return note + (
+            f"Each run has a threshold of its own, chosen on its validation images for {c.at} (shown: the mean, as the "
+            "probability that the network gives). Intervals cover other images and, with several, other seeds."
+        )
+    return note + (
+        "The likeliest class is the answer; another threshold finds more, or raises fewer false alarms: --at sensitivity=0.95 "
+        "chooses one on validation."
+    )
 
 
 def part_table(what: str, columns: Mapping[str, Sequence[Part]]) -> dict[str, Any] | None:

@@ -31,6 +31,9 @@ class LoadedRun:
     val_labels_N: np.ndarray | None
     cost: Cost | None
     design: Design = ALONE  # what the test images share
+    val_folds_N: np.ndarray | None = (
+        None  # of a cross-validation: by the model of which part validation images were scored
+    )
 
     @property
     def name(self) -> str:
