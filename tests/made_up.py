@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from fittingroom.spec.bundle import Operating
 from fittingroom.spec.design import ALONE, Design
-from fittingroom.spec.records import Cost, Environment, Epoch, Metrics, Scores, Structure
+from fittingroom.spec.records import Cost, Environment, Epoch, Finding, Metrics, Scores, Share, Structure
 
 ENVIRONMENT = Environment(
     fittingroom="0", python="3", torch="2", platform="x", cpu="x", cores=2,
@@ -56,6 +57,15 @@ class Run:
         return Metrics(
             train=s, val=s, test=s, test_averaged=None, epochs=epochs, selected_epoch=epochs, train_s=2.0, eval_s=1.0
         )
+
+
+def operating(positive: str, threshold: float) -> Operating:
+    """An operating point that nobody chose."""
+    share = Share(value=0.9, low=0.8, high=1.0)
+    found = Finding(sensitivity=share, specificity=share, precision=share, threshold=threshold)
+    return Operating(
+        positive=positive, aim="nothing", threshold=threshold, probability=None, chosen_on=1, chosen_on_class=1, found=found
+    )  # fmt: skip
 
 
 def two_classes(right_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

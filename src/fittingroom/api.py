@@ -454,10 +454,13 @@ def export(
     out: str | Path | None = None,
     quantize: Literal["no", "int8"] = "no",
     web: str | Path | None = None,
+    at: str = "",
+    positive: str = "",
     **place: Unpack[Place],
 ) -> BundleFolder:
     """A run's model as a bundle: an ONNX graph, weights, a model card, and proof that nothing changed. `web`: a site, too.
 
+    `at` ("sensitivity=0.95") has it answer by a threshold for the class `positive` (of two, the second), chosen on validation.
     Needs the extra `export`.
 
     >>> run = train("readme-004-mlp", "train.epochs=1", "data.limit=10000", quiet=True)
@@ -469,7 +472,7 @@ def export(
 
     here = _workplace(place)
     places = [Path(p) if p else None for p in (out, web)]
-    return ship(_folder(run, here), here, out=places[0], quantize=quantize, web=places[1])
+    return ship(_folder(run, here), here, out=places[0], quantize=quantize, web=places[1], at=at, positive=positive)
 
 
 @_placed
@@ -478,7 +481,7 @@ def predict(
 ) -> Rows:
     """What do pictures show? Files and folders, answered by a bundle, or by a run, which is exported once. Needs no torch.
 
-    A row for each: `file`, `answer`, `p` (of the likeliest class), `top` (classes with probabilities), `fault` where it could
+    A row for each: `file`, `answer`, `p` (of the answer, sure or not), `top` (classes with probabilities), `fault` where it could
     not be read.
     """
     from fittingroom.export.find import find_bundle
@@ -491,7 +494,7 @@ def predict(
     classifier = Classifier(find_bundle(word, here))
     found = [result for batch in classify(classifier, named, top=top) for result in batch]
     rows: list[dict[str, Any]] = [
-        {"file": r.name, "answer": r.answer.says, "p": r.answer.top[0][1], "top": dict(r.answer.top), "fault": ""}
+        {"file": r.name, "answer": r.answer.says, "p": r.answer.p, "top": dict(r.answer.top), "fault": ""}
         if r.answer
         else {"file": r.name, "answer": None, "p": None, "top": {}, "fault": r.fault}
         for r in found

@@ -10,13 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from browsing import chromium, draw, hand, needs_browser, offered, opened
+from made_up import operating
 from PIL import Image
 from playwright.sync_api import Browser, Page
+from scipy.special import softmax
 from trained import MadeOnce, exported
 from waiting import until
 
 from fittingroom.data import load
 from fittingroom.data.framing import Unreadable, frame, read_framed
+from fittingroom.data.own.decode import Range
 from fittingroom.export import web as site_of
 from fittingroom.export.web import export_web
 from fittingroom.inference import Classifier
@@ -206,8 +209,9 @@ def test_framing_is_the_same_in_the_browser(page: Page) -> None:
         assert found == wanted, (picture.size, framing)
 
 
-@pytest.mark.parametrize("kind", ["png", "palette", "transparent", "jpeg", "webp", "rotated"])
-def test_files_are_decoded_alike(page: Page, bundle: BundleFolder, kind: str) -> None:
+@pytest.mark.parametrize("kind", ["png", "palette", "transparent", "jpeg", "webp", "rotated", "deep", "deep and clear"])
+@pytest.mark.parametrize("scale", [None, (300.0, 3900.0)])
+def test_files_are_decoded_alike(page: Page, bundle: BundleFolder, kind: str, scale: Range | None) -> None:
     """Whole files through the browser's decoder and Pillow's: the same pixels, or nearly where decoders may round."""
     digit = Image.fromarray(load("mnist").train.images_NCHW[3, 0]).resize((200, 200), Image.Resampling.BICUBIC)
     page_ = Image.new("RGB", (300, 240), (235, 230, 225))
@@ -228,18 +232,49 @@ def test_files_are_decoded_alike(page: Page, bundle: BundleFolder, kind: str) ->
             exif = Image.Exif()
             exif[0x0112] = 6
             page_.rotate(90, expand=True).save(content, "JPEG", quality=95, exif=exif)
-    wanted = read_framed(content.getvalue(), bundle.facts.framing)
+        case _:  # of twelve or of sixteen bits, with noise, so that all filters of PNG come up
+            depth = 16 if scale else 256
+            values = np.asarray(page_.convert("L")).astype(np.uint16) * depth + np.random.default_rng(0).integers(
+                0, 30, (240, 300)
+            )
+            clear = {"transparency": int(values[0, 0])} if kind == "deep and clear" else {}
+            Image.fromarray(values.astype(np.uint16)).save(content, "PNG", **clear)
+    framing = bundle.facts.framing.model_copy(update={"range": scale})
+    wanted = read_framed(content.getvalue(), framing)
     found = page.evaluate(
         """async ([uri, framing]) => {
             const { frame } = await import("./framing.js");
             const { fromFile } = await import("./picture.js");
             const bytes = Uint8Array.from(atob(uri), c => c.charCodeAt(0));
-            return [...frame(await fromFile(new Blob([bytes])), framing)];
+            return [...frame(await fromFile(new Blob([bytes]), framing.range), framing)];
         }""",
-        [base64.b64encode(content.getvalue()).decode(), bundle.facts.framing.model_dump()],
+        [base64.b64encode(content.getvalue()).decode(), framing.model_dump()],
     )
     off = np.abs(np.array(found) - wanted.ravel().astype(int))
-    assert off.max() == 0 if kind in ("png", "palette", "transparent") else off.max() <= 12 and off.mean() < 0.5
+    assert off.max() == 0 if kind not in ("jpeg", "webp", "rotated") else off.max() <= 12 and off.mean() < 0.5
+
+
+def test_an_operating_point_decides_alike_in_the_browser(page: Page, bundle: BundleFolder) -> None:
+    """Answers of random logits, with a point for one class and without, of two classes and of four."""
+    rng = np.random.default_rng(0)
+    classifier = Classifier(bundle)
+    for k in (2, 4):
+        logits = rng.normal(size=(300, k)).astype(np.float32) * 3
+        for c in (None, 0, 1):
+            facts = bundle.facts.model_copy(
+                update={"classes": tuple("abcd"[:k]), "operating": None if c is None else operating("abcd"[c], -0.7)}
+            )
+            classifier.facts = facts
+            p = softmax(logits, axis=1)
+            wanted = [[facts.classes.index(a.name), a.sure] for a in classifier.answers(logits, p)]
+            found = page.evaluate(
+                """async ([facts, logits, p]) => {
+                    const { answered } = await import("./model.js");
+                    return logits.map((row, i) => answered(facts, row, p[i])).map(({ best, sure }) => [best, sure]);
+                }""",
+                [facts.model_dump(mode="json"), logits.tolist(), p.tolist()],
+            )
+            assert found == wanted
 
 
 def test_the_heat_map_is_the_same_in_the_browser(page: Page, bundle: BundleFolder) -> None:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fittingroom.cli.options import AllowHost, Home, Host, Json
+from fittingroom.cli.options import AllowHost, Home, Host, Json, Positive
 from fittingroom.cli.shell import works
 from fittingroom.spec.printable import printable
 
 if TYPE_CHECKING:
     from fittingroom.inference.pictures import Result
+    from fittingroom.spec.bundle import Operating
     from fittingroom.study.workplace import Workplace
 
 Model = Annotated[str, typer.Argument(help="A bundle's folder, or a run (its name, or the beginning of it).")]
@@ -34,6 +35,15 @@ def export(
         Path | None,
         typer.Option(help="Also write this folder: a site on which the model runs in the visitor's browser."),
     ] = None,
+    at: Annotated[
+        str,
+        typer.Option(
+            metavar="AIM",
+            help="Answer by a threshold that is chosen on validation: sensitivity=0.95, specificity=0.9, precision=0.9, "
+            "or costs=10:1 (a miss, a false alarm).",
+        ),
+    ] = "",
+    positive: Positive = "",
     as_json: Json = False,
 ) -> None:
     """Write a run's model as a bundle: ONNX and weights, classes, a model card, and proof that nothing changed."""
@@ -43,7 +53,7 @@ def export(
     from fittingroom.store.events import Answered
 
     found = place.runs.find(run)
-    bundle = export(found, place, out=out, quantize=quantize, web=web)
+    bundle = export(found, place, out=out, quantize=quantize, web=web, at=at, positive=positive)
     where = bundle.path
     place.progress.event(Answered(question="export", subject=found.name, sentences=(), files=(str(where),)))
     parity, facts = bundle.parity, bundle.facts
@@ -60,7 +70,8 @@ def export(
         f"{facts.name} on {facts.data_title}: {percent(m.accuracy)} % of {m.n:,} "
         f"test images{small}; model.onnx {size:.1f} MB\n"
         f"parity: {parity.changed_predictions} predictions changed, largest difference of a logit "
-        f"{parity.max_logit_difference:.1g}\nbundle: {where}\nto ask it:    fittingroom predict {where} PICTURE"
+        f"{parity.max_logit_difference:.1g}\n{_decides(facts.operating)}"
+        f"bundle: {where}\nto ask it:    fittingroom predict {where} PICTURE"
     )
     if web:
         print(f"site: {web}\nto see it:    python3 -m http.server --bind 127.0.0.1 --directory {web}")
@@ -127,6 +138,7 @@ def predict(
                 "model": classifier.facts.name,
                 "classes": list(classifier.classes),
                 "sure_at": classifier.facts.confidence.sure_at if sure is None else sure,
+                "operating": point.model_dump(mode="json") if (point := classifier.facts.operating) else None,
                 "predictions": [
                     {"file": printable(r.name), "answer": r.answer.says, "sure": r.answer.sure}
                     | {"top": [{"class": name, "p": p} for name, p in r.answer.top]}
@@ -200,12 +212,24 @@ def ui(
     )
 
 
+def _decides(point: Operating | None) -> str:
+    """What an operating point decides and finds, as a line; "" for none."""
+    from fittingroom.metrics.finding import FOUND
+    from fittingroom.metrics.words import point_words, share_words
+
+    if not point:
+        return ""
+    found = ", ".join(f"{name} {share_words(getattr(point.found, name))}" for name in FOUND)
+    return f"{point_words(point)}; on test: {found}\n"
+
+
 def _in_words(result: Result) -> str:
     assert result.answer
     cells = [f"{name} {100 * p:.1f} %" for name, p in result.answer.top]
     if not result.answer.sure:
         return f"not sure ({', '.join(cells)})"
-    return cells[0] + (f" ({', '.join(cells[1:])})" if cells[1:] else "")
+    others = [cell for cell, (name, _) in zip(cells, result.answer.top, strict=True) if name != result.answer.name]
+    return f"{result.answer.name} {100 * result.answer.p:.1f} %" + (f" ({', '.join(others)})" if others else "")
 
 
 def _csv_row(result: Result, places: int) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.numpy import save
-from scipy.special import softmax
+from scipy.special import expit, softmax
 
 from fittingroom.data import Dataset, prepare, reload
 from fittingroom.export.graph import onnx_graph
@@ -19,12 +19,14 @@ from fittingroom.export.web import FILES as SITE
 from fittingroom.export.web import MARK, export_web
 from fittingroom.inference.classifier import Graph
 from fittingroom.metrics.calibration import FEWEST_TO_FIT, calibration_error, temperature
+from fittingroom.metrics.finding import finding
 from fittingroom.metrics.intervals import proportion
 from fittingroom.metrics.metric import ACCURACY
+from fittingroom.metrics.operating import WAYS, Point, point
 from fittingroom.metrics.scores import scores
 from fittingroom.metrics.words import percent
 from fittingroom.report.model_card import model_card
-from fittingroom.spec.bundle import FORMAT, BundleFacts, Confidence, Measured, Parity, TensorFacts
+from fittingroom.spec.bundle import FORMAT, BundleFacts, Confidence, Measured, Operating, Parity, TensorFacts
 from fittingroom.spec.errors import FittingroomError, need
 from fittingroom.store import LoadedRun, RunFolder, load_run
 from fittingroom.store.bundles import FACTS, FILES, GRAPH, BundleFolder, refuse_strange, sha256, write_folder
@@ -39,13 +41,22 @@ INT8_MAY_LOSE = 0.003  # of accuracy
 
 
 def export(
-    run: RunFolder, place: Workplace, *, out: Path | None = None, quantize: str = "no", web: Path | None = None
+    run: RunFolder,
+    place: Workplace,
+    *,
+    out: Path | None = None,
+    quantize: str = "no",
+    web: Path | None = None,
+    at: str = "",
+    positive: str = "",
 ) -> BundleFolder:
     """Write the bundle of a finished run into the folder `out` (default: in the run's), and give it back.
 
-    `web`: a folder for a site, too, on which the model runs in the visitor's browser. All test images that it was scored on go
-    through both the network and the graph. Raises `FittingroomError`, with nothing written, if one of their predictions
-    changes, or if `quantize="int8"` loses more than 0.3 points of accuracy; or for a run that is not finished and scored.
+    `web`: a folder for a site, too, on which the model runs in the visitor's browser. `at`: the bundle answers by a threshold
+    for the class `positive` (of two, the second), chosen on the run's validation images ("sensitivity=0.95"). All test images
+    that it was scored on go through both the network and the graph. Raises `FittingroomError`, with nothing written, if one of
+    their predictions changes, or if `quantize="int8"` loses more than 0.3 points of accuracy; or for a run that is not finished
+    and scored.
     """
     for module in ("onnx", "onnxscript", "onnxruntime"):
         need(module, "export", "export")
@@ -56,6 +67,7 @@ def export(
     run.refuse_held_out("export")
     loaded = load_run(run)
     refuse_strange(out, FACTS, FILES)
+    where = _point(loaded, at, positive)
     data = reload(loaded.data.name, loaded.data.digest, place.home)
     test = scored_images(run, runs, data)
     weights = run.arrays("weights")
@@ -76,14 +88,21 @@ def export(
         "weights.safetensors": save({name: np.asarray(value, order="C") for name, value in weights.items()}),
         "recipe.toml": recipe_toml(loaded.recipe).encode(),
     }
+    said = replace(loaded, logits_NK=logits_NK)  # what the graph says, which may be quantized
+    operating = _operating(said, where, t) if where else None
     facts = _facts(loaded, data, t, fitted_on, logits_NK, test.labels_N).model_copy(
-        update={"quantized": quantize, "sha256": {name: sha256(content) for name, content in stored.items()}}
+        update={
+            "format": FORMAT if operating else 1,
+            "operating": operating,
+            "quantized": quantize,
+            "sha256": {name: sha256(content) for name, content in stored.items()},
+        }
     )
     about = {
         FACTS: facts.model_dump_json(indent=2) + "\n",
         "parity.json": parity.model_dump_json(indent=2) + "\n",
         "README.md": model_card(
-            replace(loaded, logits_NK=logits_NK),  # what the graph says, which may be quantized
+            said,
             facts,
             parity,
             about=data.about,
@@ -111,6 +130,45 @@ def _temperature(run: LoadedRun) -> tuple[float, int]:
     return temperature(run.val_logits_NK, run.val_labels_N), len(run.val_labels_N)
 
 
+def _point(run: LoadedRun, at: str, positive: str) -> Point | None:
+    """The operating point that is asked for. Raises `FittingroomError` where the run's validation images cannot give it."""
+    if not at:
+        if positive:
+            raise FittingroomError(
+                f'--positive "{positive}" says for which class a threshold is; say --at, too: {WAYS}'
+            )
+        return None
+    where = point(run.data.classes, positive, at)
+    if len(where.looked_for) > 1:
+        raise FittingroomError(
+            f"{run.name} tells {len(run.data.classes)} classes apart; say which is looked for: --positive CLASS "
+            f"({', '.join(run.data.classes[:5])}{' …' if len(run.data.classes) > 5 else ''})"
+        )
+    where.threshold(run, where.looked_for[0])
+    return where
+
+
+def _operating(run: LoadedRun, where: Point, t: float) -> Operating:
+    """What the bundle says of its operating point, measured on what its graph said; `t` is its temperature."""
+    [c] = where.looked_for
+    threshold, found = where.threshold(run, c), finding([run], where)
+    assert where.aim and run.val_labels_N is not None
+    if found is None:
+        raise FittingroomError(
+            f"the test images are not both of “{where.classes[c]}” and of others; nothing was written"
+        )
+    two = len(where.classes) == 2
+    return Operating(
+        positive=where.classes[c],
+        aim=where.aim.words,
+        threshold=threshold,
+        probability=float(expit(threshold / t)) if two else None,
+        chosen_on=len(run.val_labels_N),
+        chosen_on_class=int((run.val_labels_N == c).sum()),
+        found=found,
+    )
+
+
 def _facts(
     run: LoadedRun, data: Dataset, t: float, fitted_on: int, logits_NK: np.ndarray, labels_N: np.ndarray
 ) -> BundleFacts:
@@ -120,7 +178,7 @@ def _facts(
     low, high = proportion(right, run.design)
     said = scores(logits_NK, labels_N).model_dump()
     return BundleFacts(
-        format=FORMAT,
+        format=1,
         name=run.name,
         run=run.folder.name,
         run_digest=str(run.folder.identity["digest"]),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fittingroom.data.acquire import Say, fetch, read_payload
 from fittingroom.data.catalog import FileEntry, NpmSource, home
-from fittingroom.metrics.words import percent
+from fittingroom.metrics.words import percent, point_words
 from fittingroom.report.model_card import framing_words
 from fittingroom.report.render import assets, render
 from fittingroom.store import BundleFolder
@@ -27,7 +27,8 @@ RUNTIME_FILES = (
     ),
 )
 SCRIPTS = (
-    "site.js", "latest.js", "framing.js", "resize.js", "picture.js", "pad.js", "shown.js", "occlusion.js", "model.js", "try.css",
+    "site.js", "latest.js", "framing.js", "resize.js", "picture.js", "deep.js", "pad.js", "shown.js", "occlusion.js", "model.js",
+    "try.css",
 )  # fmt: skip
 MARK = "facts.json"  # by which we know a site of ours
 FILES = (
@@ -59,6 +60,7 @@ def export_web(bundle: BundleFolder, out: Path, *, home_dir: Path | None = None,
         interval=f" (95 % interval {percent(m.low)} to {percent(m.high)} %)",
         framing=framing_words(facts.framing),
         sure_at=percent(facts.confidence.sure_at, 0),
+        operating=point_words(facts.operating) if facts.operating else "",
     )
     files: dict[str, str | bytes | Path] = {
         "index.html": page,

@@ -63,7 +63,7 @@ def classify(
             images = [image for image in found if isinstance(image, np.ndarray)]
             said: Iterator[Prediction] = iter(())
             if images:
-                said = iter(classifier.answers(classifier.graph.run(np.stack(images))[1], top, sure_at))
+                said = iter(classifier.answers(*classifier.graph.run(np.stack(images)), top, sure_at))
             yield [
                 Result(named.name, None, image) if isinstance(image, str) else Result(named.name, next(said))
                 for named, image in zip(batch, found, strict=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import logsumexp
 
 
 def log_odds(logits_NK: np.ndarray, c: int) -> np.ndarray:
@@ -13,7 +12,7 @@ def log_odds(logits_NK: np.ndarray, c: int) -> np.ndarray:
     [2.0]
     """
     logits_NK = logits_NK.astype(np.float64)
-    return np.asarray(logits_NK[:, c] - logsumexp(np.delete(logits_NK, c, axis=1), axis=1))
+    return np.asarray(logits_NK[:, c] - np.logaddexp.reduce(np.delete(logits_NK, c, axis=1), axis=1))
 
 
 def lead(logits_NK: np.ndarray, c: int) -> np.ndarray:
@@ -24,7 +23,7 @@ def lead(logits_NK: np.ndarray, c: int) -> np.ndarray:
     """
     logits_NK = logits_NK.astype(np.float64)
     score_N = logits_NK[:, c] - np.delete(logits_NK, c, axis=1).max(1)
-    return np.where(logits_NK.argmax(1) == c, score_N, np.minimum(score_N, -np.finfo(np.float64).tiny))
+    return np.asarray(np.where(logits_NK.argmax(1) == c, score_N, np.minimum(score_N, -np.finfo(np.float64).tiny)))
 
 
 def sensitivity(score_N: np.ndarray, own_N: np.ndarray) -> np.ndarray:

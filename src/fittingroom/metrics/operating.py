@@ -181,6 +181,13 @@ class Point:
                 found.append(by.values_by(run.design.folds_N, two_N2, own_N.astype(np.int64)))
         return np.asarray(np.mean(found, axis=0)) if found else np.full(len(run.labels_N), np.nan)
 
+    def right(self, run: Scored) -> np.ndarray:
+        """Which images (N,) bool are answered rightly: where one class is looked for by a threshold, whether they are of it."""
+        if self.aim is None or len(self.looked_for) > 1:
+            return np.asarray(run.logits_NK.argmax(1) == run.labels_N)
+        [c] = self.looked_for
+        return np.asarray((self.scores(run, c) >= 0) == (run.labels_N == c))
+
     def scores(self, run: Scored, c: int) -> np.ndarray:
         """How far (N,) each image is beyond the threshold of class `c`: at 0 and above it is taken for it."""
         if self.aim is None:

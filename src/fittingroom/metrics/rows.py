@@ -3,24 +3,7 @@
 from __future__ import annotations
 
 from fittingroom.metrics.mcnemar import McNemar
-from fittingroom.spec.records import Cost, Record
-
-
-class Share(Record):
-    """A fraction, and its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-class Finding(Record):
-    """What a recipe finds of the class that is looked for (of several, means over each against the rest), mean over seeds."""
-
-    sensitivity: Share  # of the class's images, how many are taken for it
-    specificity: Share  # of the others, how many are not
-    precision: Share  # of those taken for it, how many are of it
-    threshold: float | None  # log odds from which on an image is taken for it; None: where no other class is likelier
+from fittingroom.spec.records import Cost, Finding, Record
 
 
 class Row(Record):

@@ -11,12 +11,14 @@ import numpy as np
 from pydantic import computed_field
 
 from fittingroom.metrics.crossed import detectable, estimate, groups_needed, images_needed, seeds_needed
+from fittingroom.metrics.finding import FOUND
+from fittingroom.metrics.finding import finding as found_by
 from fittingroom.metrics.intervals import proportion
 from fittingroom.metrics.mcnemar import mcnemar
 from fittingroom.metrics.metric import ACCURACY, METRICS, Metric
 from fittingroom.metrics.operating import Point, Scored, decided_by, point
 from fittingroom.metrics.pairs import Judged, judge_pairs
-from fittingroom.metrics.rows import Finding, Pair, Row, Share
+from fittingroom.metrics.rows import Pair, Row
 from fittingroom.metrics.statistic import Trained
 from fittingroom.metrics.words import no_better, sentences, table, thresholds
 from fittingroom.spec.errors import FittingroomError, unknown
@@ -24,7 +26,6 @@ from fittingroom.spec.records import Cost, Environment, Record
 
 FEW_IMAGES = 200  # with fewer for test, a cross-validation is proposed
 FEW_GROUPS = 10  # with fewer in what is scored, it is said how little that can show
-FOUND = ("sensitivity", "specificity", "precision")
 UNEVEN = 1.5  # times as many test images in the largest class as in the smallest: balanced accuracy is told, too
 
 
@@ -149,7 +150,7 @@ def compare(
         {name: [e.seed for e in runs] for name, runs in by_name.items()},
         design,
     )
-    pairs = tuple(_pair(j, by_name, EFFECT if effect is None else effect) for j in judged)
+    pairs = tuple(_pair(j, by_name, EFFECT if effect is None else effect, where) for j in judged)
     return Comparison(
         dataset=dataset,
         metric=by.name,
@@ -189,36 +190,11 @@ def _few_images(n: int, groups: int, on: str) -> tuple[str, ...]:
     return (f"{n} test images are few: cross-validation (fittingroom cv) scores every picture once, and knows more.",)
 
 
-def _finding(runs: Sequence[Evidence], where: Point) -> Finding | None:
-    """What the runs of a recipe find of the class that is looked for; None where there is nothing to find or to leave alone."""
-    first, c = runs[0], where.looked_for[0]
-    one = len(where.looked_for) == 1
-
-    def share(name: str) -> Share:
-        values_SN = np.stack([where.values(METRICS[name], run) for run in runs])
-        whole = estimate(values_SN, first.design)
-        low, high = whole.interval()
-        if one and (values_SN == values_SN[0]).all():  # a share of single images: Wilson's interval stays inside 0 … 1
-            own_N, taken_N = first.labels_N == c, where.scores(first, c) >= 0
-            of_N = {"sensitivity": own_N, "specificity": ~own_N, "precision": taken_N}[name]
-            right_N = own_N if name == "precision" else taken_N == own_N
-            low, high = proportion(right_N[of_N], first.design.of(of_N))
-        return Share(value=whole.mean, low=max(0.0, low), high=min(1.0, high))
-
-    if len(np.unique(first.labels_N)) < 2 or (one and c not in first.labels_N):
-        return None
-    known = where.aim is not None and one and not first.design.folds
-    return Finding(
-        **{name: share(name) for name in FOUND},
-        threshold=float(np.mean([where.threshold(run, c) for run in runs])) if known else None,
-    )
-
-
 def _row(runs: Sequence[Evidence], values_SN: np.ndarray, metric: Metric, where: Point) -> Row:
     design = runs[0].design
     whole = estimate(values_SN, design)
     low, high = whole.interval()
-    finding = _finding(runs, where) if metric.of_a_class or where.aim or len(where.looked_for) == 1 else None
+    finding = found_by(runs, where) if metric.of_a_class or where.aim or len(where.looked_for) == 1 else None
     if len(runs) == 1 and metric.name == ACCURACY.name and set(np.unique(values_SN)) <= {0.0, 1.0}:
         low, high = proportion(values_SN[0] > 0, design)
     if finding and metric.name in FOUND:
@@ -267,10 +243,10 @@ def _balanced(runs: Sequence[Evidence]) -> float | None:
     return float(np.mean([METRICS["balanced_accuracy"].score(e.logits_NK, e.labels_N) for e in runs]))
 
 
-def _pair(judged: Judged, runs: Mapping[str, Sequence[Evidence]], effect: float) -> Pair:
+def _pair(judged: Judged, runs: Mapping[str, Sequence[Evidence]], effect: float, where: Point) -> Pair:
     e, level, resolved = judged.estimate, judged.level, judged.resolved
     right_better, right_worse = (
-        np.stack([runs[name][k].logits_NK.argmax(1) == runs[name][k].labels_N for k in which])
+        np.stack([where.right(runs[name][k]) for k in which])
         for name, which in ((judged.better, judged.better_runs), (judged.worse, judged.worse_runs))
     )
     needed = None if resolved else seeds_needed(e, level)

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from fittingroom.metrics.crossed import MOST_SEEDS
 from fittingroom.metrics.metric import ACCURACY, Metric
 from fittingroom.metrics.operating import Aim
-from fittingroom.metrics.rows import Pair, Row, Share
-from fittingroom.spec.records import Cost
+from fittingroom.metrics.rows import Pair, Row
+from fittingroom.spec.bundle import Operating
+from fittingroom.spec.records import Cost, Share
 
 LUCK = "one seed cannot tell luck from merit"
 
@@ -70,6 +71,13 @@ def thresholds(rows: Sequence[Row], aim: Aim, on: str = "test") -> tuple[str, ..
 def share_words(share: Share, digits: int = 1) -> str:
     """A share with its interval: "94.2 % [91.0, 96.4]"."""
     return f"{percent(share.value, digits)} % [{percent(share.low, digits)}, {percent(share.high, digits)}]"
+
+
+def point_words(point: Operating) -> str:
+    """What a bundle's operating point decides: "says “ill” from a probability of 14.9 % on, chosen …"."""
+    at = "log odds of {:.3f}" if point.probability is None else "a probability of {:.3g} %"
+    value = point.threshold if point.probability is None else 100 * point.probability
+    return f"says “{point.positive}” from {at.format(value)} on, chosen on {point.chosen_on:,} validation images for {point.aim}"
 
 
 def no_better(rows: Sequence[Row], metric: Metric, yardstick: float | None) -> tuple[str, ...]:

@@ -248,7 +248,7 @@ def _curve(story: Story, curve: Curve, at: tuple[str, str], across: str, up: str
     domain = [0.0, 100.0]
     scale = alt.Scale(domain=domain, nice=False)
     base = alt.Chart(alt.Data(values=rows)).encode(
-        x=alt.X("x:Q", title=across, scale=scale),
+        x=alt.X("x:Q", title=across, scale=scale, axis=alt.Axis(tickCount=5)),
         color=_colour(_recipes(story)).legend(
             alt.Legend(orient="bottom", columns=3, symbolType="stroke", symbolOpacity=1)
         ),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from fittingroom.metrics.classes import most_confused
+from fittingroom.metrics.finding import finding
 from fittingroom.metrics.intervals import proportion
 from fittingroom.metrics.metric import ACCURACY
+from fittingroom.metrics.operating import Point
 from fittingroom.metrics.robustness import robustness
 from fittingroom.metrics.robustness import weakest as weakest_kinds
-from fittingroom.metrics.words import human, percent
+from fittingroom.metrics.words import human, percent, share_words
 from fittingroom.report.render import render
 from fittingroom.spec.bundle import BundleFacts, Parity
 from fittingroom.spec.framing import Framing
@@ -38,8 +40,14 @@ def model_card(run: LoadedRun, facts: BundleFacts, parity: Parity, *, about: str
     robust = stood[0][0] if stood else None
     c, h, w = facts.framing.shape
     machine = run.environment
+    where = Point(facts.classes)
+    found = facts.operating.found if facts.operating else finding([run], where) if len(facts.classes) == 2 else None
     return render(
         "model_card.md",
+        operating=facts.operating,
+        looked_for=facts.operating.positive if facts.operating else facts.classes[where.looked_for[0]],
+        found=found,
+        share=share_words,
         facts=facts,
         m=facts.measured,
         confidence=facts.confidence,

@@ -57,14 +57,16 @@ def finding_table(story: Story) -> dict[str, Any] | None:
 
 def _finding_note(story: Story) -> str:
     c = story.comparison
-    what = f"of “{c.looked_for}”" if c.looked_for else "of a class"
+    what = f"the “{c.looked_for}” images" if c.looked_for else "a class's images"
     note = (
-        f"Sensitivity (recall): how many {what} are found. Specificity: how many of the others are not taken for it. Precision: "
-        "how many of those taken for it are right."
+        f"Sensitivity (recall): how many of {what} are found. Specificity: how many of the others are not taken for it. "
+        "Precision: how many of those taken for it are right."
     )
     if c.looked_for:
         n = int((story.labels_N == story.data.classes.index(c.looked_for)).sum())
-        note += f" {n:,} of the {c.images:,} {c.on} images are {what}; where fewer are, the precision is lower. "
+        note += (
+            f" {n:,} of the {c.images:,} {c.on} images are “{c.looked_for}”; where it is rarer, precision is lower. "
+        )
     else:
         note += " Means over the classes. "
     if c.at:

@@ -215,8 +215,8 @@ def create_app(settings: Settings) -> App:
                 raise Refused(
                     400, "; ".join(f"{name} {why}" for (name, _), why in list(zip(files, images, strict=True))[:5])
                 )
-            _, probabilities = await _unless_gone(request, served.classify(np.stack(good)))
-        answers = iter(served.classifier.answers(probabilities, top, sure))
+            logits, probabilities = await _unless_gone(request, served.classify(np.stack(good)))
+        answers = iter(served.classifier.answers(logits, probabilities, top, sure))
         told: list[dict[str, Any]] = []
         for (name, _), image in zip(files, images, strict=True):
             if isinstance(image, str):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fittingroom.metrics.words import percent
+from fittingroom.metrics.words import percent, point_words
 from fittingroom.report.model_card import framing_words
 from fittingroom.report.render import render
 from fittingroom.serve.models import Models
@@ -26,6 +26,7 @@ def docs_page(models: Models, api: dict[str, Any], base: str) -> str:
                 "score": f"{percent(m.accuracy)} % of {m.n:,} test images, 95 % interval {percent(m.low)} to {percent(m.high)} %",
                 "classes": facts.classes,
                 "shape": facts.framing.shape,
+                "decides": point_words(facts.operating) if facts.operating else "",
                 "framing": framing_words(facts.framing),
             }
         )

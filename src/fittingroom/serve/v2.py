@@ -118,7 +118,7 @@ def write_response(
     outputs: list[dict[str, Any]] = []
     for wanted, as_binary in asked.outputs:
         if wanted == "answer":
-            words = [answer.says for answer in classifier.answers(probabilities_NK, top=1)]
+            words = [answer.says for answer in classifier.answers(logits_NK, probabilities_NK, top=1)]
             tensor: dict[str, Any] = {"name": wanted, "datatype": "BYTES", "shape": [len(words)]}
             raw = b"".join(struct.pack("<I", len(w)) + w for w in (word.encode() for word in words))
             plain: Any = words

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from fittingroom.spec.framing import Framing
-from fittingroom.spec.records import Record, Scores
+from fittingroom.spec.records import Finding, Record, Scores
 
-FORMAT = 1  # raised when older readers would misread a bundle
+FORMAT = 2  # raised when older readers would misread a bundle: before 2 none had an operating point
 
 
 class TensorFacts(Record):
@@ -35,6 +35,18 @@ class Confidence(Record):
     sure_accuracy: float  # … and how many of the others were right
 
 
+class Operating(Record):
+    """From which score on a picture is taken for the class that is looked for, whether or not it is the likeliest."""
+
+    positive: str  # the class
+    aim: str  # what the threshold was chosen for, in words
+    threshold: float  # log odds of the class by the logits; from here on a picture is taken for it
+    probability: float | None  # the same as the bundle's probability; None for more than two classes, where it is none
+    chosen_on: int  # validation images …
+    chosen_on_class: int  # … and those of them that are of the class
+    found: Finding  # of the test images
+
+
 class BundleFacts(Record):
     """`bundle.json`: all that a server, a page or a command needs beside the graph."""
 
@@ -52,6 +64,7 @@ class BundleFacts(Record):
     outputs: tuple[TensorFacts, ...]
     measured: Measured
     confidence: Confidence
+    operating: Operating | None = None  # None: the likeliest class is the answer
     quantized: str  # "no" or "int8"
     sha256: dict[str, str]  # of the files that decide what the bundle says
     made_with: str  # fittingroom's version

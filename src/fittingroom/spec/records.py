@@ -113,6 +113,23 @@ class Scores(Record):
     ece: float
 
 
+class Share(Record):
+    """A fraction, and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Finding(Record):
+    """What a recipe finds of the class that is looked for (of several, means over each against the rest), mean over seeds."""
+
+    sensitivity: Share  # of the class's images, how many are taken for it
+    specificity: Share  # of the others, how many are not
+    precision: Share  # of those taken for it, how many are of it
+    threshold: float | None  # log odds from which on an image is taken for it; None: where no other class is likelier
+
+
 class Metrics(Record):
     """The end of a run. `test` is None after `--no-test`, `val` where nothing was held out."""
 

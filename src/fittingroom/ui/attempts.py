@@ -47,9 +47,8 @@ class Attempts:
         with self._lock:
             classifier = self._classifier(run.path, _stamp(run.bundle.path / "bundle.json"))
         image_CHW = read_framed(picture, classifier.facts.framing, Limits().pixels)
-        _, p_NK = classifier.graph.run(image_CHW[None])
-        [answer] = classifier.answers(p_NK, top=5)
-        best = int(p_NK[0].argmax())
+        [answer] = classifier.answers(*classifier.graph.run(image_CHW[None]), top=5)
+        best = classifier.classes.index(answer.name)
         told: dict[str, Any] = {
             "answer": answer.says,
             "sure": answer.sure,

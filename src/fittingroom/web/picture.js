@@ -1,23 +1,17 @@
 // From a file or a canvas to pixels: upright, on white where it is transparent, as the camera or the pen left it.
 
+import { fromDeep } from "./deep.js";
 import { Unreadable } from "./framing.js";
 
 const MOST_PIXELS = 40_000_000;
 
-/** Whether a file is a PNG of sixteen bits, of which a browser gives the upper eight. */
-async function isDeep(file) {
-  const head = new Uint8Array(await file.slice(0, 25).arrayBuffer());
-  return head.length === 25 && head[1] === 0x50 && head[2] === 0x4e && head[3] === 0x47 && head[24] === 16;
-}
-
 /**
- * A picture file as { data, width, height }, four bytes a pixel. Throws `Unreadable`, also for one of sixteen bits where the
- * model brings those to eight by a `range` of its own.
+ * A picture file as { data, width, height }, four bytes a pixel. `range` are the values that become black and white in pictures of
+ * more than eight bits, where the model has such. Throws `Unreadable`.
  */
 export async function fromFile(file, range = null) {
-  if (range && (await isDeep(file))) {
-    throw new Unreadable(`${file.name || "this"} has sixteen bits, of which a browser shows eight; use fittingroom predict`);
-  }
+  const deep = await fromDeep(file, range, MOST_PIXELS);
+  if (deep) return deep;
   let bitmap;
   try {
     bitmap = await createImageBitmap(file, { colorSpaceConversion: "none", imageOrientation: "from-image" });
@@ -26,7 +20,7 @@ export async function fromFile(file, range = null) {
   }
   try {
     const { width, height } = bitmap;
-    if (width * height > MOST_PIXELS) throw new Unreadable(`has ${width} × ${height} pixels, more than ${MOST_PIXELS}`);
+    if (width * height > MOST_PIXELS) throw new Unreadable(`${file.name || "this"} has ${width} × ${height} pixels, more than ${MOST_PIXELS}`);
     const canvas = new OffscreenCanvas(width, height);
     const pen = canvas.getContext("2d", { willReadFrequently: true });
     pen.fillStyle = "#fff";

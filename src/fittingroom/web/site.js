@@ -2,7 +2,7 @@
 
 import { frame, Unreadable } from "./framing.js";
 import { latest } from "./latest.js";
-import { Model } from "./model.js";
+import { answered, Model } from "./model.js";
 import { occlusion } from "./occlusion.js";
 import { Pad } from "./pad.js";
 import { fromFile, pictureOf } from "./picture.js";
@@ -10,8 +10,8 @@ import { bars, heated, pixels } from "./shown.js";
 
 const $ = id => document.getElementById(id);
 const facts = await (await fetch("./facts.json")).json();
-const { framing, classes, confidence } = facts;
-let model, image = null, probabilities = null;
+const { framing, classes } = facts;
+let model, image = null, answer = null;
 
 const pad = new Pad($("pad"), look);
 
@@ -25,20 +25,19 @@ const once = latest(async () => {
     const picture = pad.untouched ?? (pad.empty ? null : pad.drawn());
     if (!picture) return nothing("");
     image = frame(picture, framing);
-    [probabilities] = (await model.run(image, 1, framing)).probabilities;
+    const { logits, probabilities } = await model.run(image, 1, framing);
+    answer = { probabilities: probabilities[0], ...answered(facts, logits[0], probabilities[0]) };
   } catch (error) {
     return nothing(error instanceof Unreadable ? `This ${error.message}.` : `That failed: ${error.message}`);
   }
   pixels($("seen"), image, framing);
-  bars($("bars"), classes, probabilities);
-  const best = probabilities.indexOf(Math.max(...probabilities));
-  const sure = probabilities[best] >= confidence.sure_at;
-  $("answer").textContent = sure ? classes[best] : `not sure (${classes[best]}?)`;
+  bars($("bars"), classes, answer.probabilities);
+  $("answer").textContent = answer.sure ? classes[answer.best] : `not sure (${classes[answer.best]}?)`;
   $("why").disabled = false;
 });
 
 function nothing(words) {
-  image = probabilities = null;
+  image = answer = null;
   pixels($("seen"), new Uint8Array(framing.channels * framing.height * framing.width), framing);
   bars($("bars"), classes, classes.map(() => 0));
   $("answer").textContent = words || "…";
@@ -47,7 +46,7 @@ function nothing(words) {
 
 async function why() {
   if (!image) return;
-  const best = probabilities.indexOf(Math.max(...probabilities)), of = image;
+  const { best } = answer, of = image;
   const ask = async (images, n) => (await model.run(images, n, framing)).probabilities;
   const heat = await occlusion(of, framing, best, ask);
   if (of === image) heated($("seen"), of, framing, heat);

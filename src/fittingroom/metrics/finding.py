@@ -1,0 +1,40 @@
+"""What models find of a class that is looked for, and what they take for it wrongly: shares with their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fittingroom.metrics.crossed import estimate
+from fittingroom.metrics.intervals import proportion
+from fittingroom.metrics.metric import METRICS
+from fittingroom.metrics.operating import Point, Scored
+from fittingroom.spec.records import Finding, Share
+
+FOUND = ("sensitivity", "specificity", "precision")
+
+
+def finding(runs: Sequence[Scored], where: Point) -> Finding | None:
+    """What the runs of a recipe find of the class that is looked for; None where there is nothing to find or to leave alone."""
+    first, c = runs[0], where.looked_for[0]
+    one = len(where.looked_for) == 1
+
+    def share(name: str) -> Share:
+        values_SN = np.stack([where.values(METRICS[name], run) for run in runs])
+        whole = estimate(values_SN, first.design)
+        low, high = whole.interval()
+        if one and (values_SN == values_SN[0]).all():  # a share of single images: Wilson's interval stays inside 0 … 1
+            own_N, taken_N = first.labels_N == c, where.scores(first, c) >= 0
+            of_N = {"sensitivity": own_N, "specificity": ~own_N, "precision": taken_N}[name]
+            right_N = own_N if name == "precision" else taken_N == own_N
+            low, high = proportion(right_N[of_N], first.design.of(of_N))
+        return Share(value=whole.mean, low=max(0.0, low), high=min(1.0, high))
+
+    if len(np.unique(first.labels_N)) < 2 or (one and c not in first.labels_N):
+        return None
+    known = where.aim is not None and one and not first.design.folds
+    return Finding(
+        **{name: share(name) for name in FOUND},
+        threshold=float(np.mean([where.threshold(run, c) for run in runs])) if known else None,
+    )
