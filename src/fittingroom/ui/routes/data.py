@@ -10,8 +10,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from fittingroom.data.decisions import DECISIONS
+from fittingroom.data.own.decode import Unreadable
 from fittingroom.ui.collection import SAMPLES
 from fittingroom.ui.frame import First, page
+from fittingroom.ui.originals import Originals
 from fittingroom.ui.rooms import Rooms
 
 
@@ -21,6 +23,15 @@ def add(app: FastAPI, rooms: Rooms) -> None:
     @app.get("/data")
     def sets() -> HTMLResponse:
         return page("data_list.html", "data", sets=rooms.data.all())
+
+    @app.get("/original")
+    def original(data: str, called: str) -> Response:
+        """A picture of one's own at its own size."""
+        try:
+            content, kind = Originals(rooms.home_dir).read(data, called)
+        except (Unreadable, OSError) as reason:
+            raise HTTPException(404, f"this picture {reason}") from None
+        return Response(content, media_type=kind, headers={"cache-control": "no-store"})
 
     @app.get("/data/{wanted}")
     def one(wanted: str, show: str = "samples", c: int = -1, first: First = 0, split: str = "train") -> HTMLResponse:
@@ -42,7 +53,7 @@ def add(app: FastAPI, rooms: Rooms) -> None:
         decided = rooms.data.decided(data)
         return page(
             "data.html", "data", about=about, data=data, show=show, c=c, decided=len(decided),
-            file=rooms.runs.decisions_file(data.name), **context,
+            file=rooms.runs.decisions_file(data.name), original=Originals(rooms.home_dir).address, **context,
         )  # fmt: skip
 
     @app.post("/data/{wanted}/decide")
