@@ -42,8 +42,8 @@ class Run:
         return self.labels_N[::2] if self.held_out else None
 
     @property
-    def val_folds_N(self) -> np.ndarray | None:
-        return None if self.design.folds_N is None else self.design.folds_N[::2]
+    def val_design(self) -> Design:
+        return self.design.of(np.arange(0, len(self.labels_N), 2))
 
     @property
     def structure(self) -> Structure:

@@ -85,9 +85,7 @@ def test_what_cannot_be_promised_is_refused() -> None:
         FittingroomError, match="28 validation images not of “x” can promise a specificity of at most 96.6 %, not 99"
     ):
         Aim("specificity", 0.99).threshold(np.arange(40.0), own_N, "x")
-    with pytest.raises(
-        FittingroomError, match="no threshold gives “x” a precision of 90 % on the 40 .* at most 30.0 %"
-    ):
+    with pytest.raises(FittingroomError, match="no threshold gives “x” a precision of 90 % on the 40 .* about 3[0-9]"):
         Aim("precision", 0.9).threshold(np.arange(40.0), own_N, "x")
     with pytest.raises(FittingroomError, match="of it and of others; there are 0 and 40"):
         Aim("precision", 0.9).threshold(np.arange(40.0), own_N & False, "x")

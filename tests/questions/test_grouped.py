@@ -9,9 +9,11 @@ import pytest
 from patients import patients
 
 from fittingroom.data import Dataset
+from fittingroom.metrics.story import of_study
 from fittingroom.metrics.verdict import Question
 from fittingroom.questions.compare import compare
 from fittingroom.questions.crossval import cv
+from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.read import read_recipe
 from fittingroom.store import Runs
 from fittingroom.study.workplace import Workplace
@@ -55,5 +57,15 @@ def test_cross_validation_holds_out_whole_groups(clinic: Path, tmp_path: Path) -
     assert "roc" in found.figures and "area under the ROC curve for “ill”" in found.comparisons[0].verdict
     [run] = found.stories[0].runs["readme-004-mlp"]
     assert run.design.groups_N is not None and found.comparisons[0].groups == len(set(run.design.groups_N)) == 32
+    val = run.val_design
+    assert val.groups_N is not None and val.folds_N is not None and set(val.folds_N) == {0, 1, 2}
+    assert run.val_labels_N is not None and len(run.val_labels_N) == len(val.groups_N) == len(val.folds_N)
+    again = of_study(found.study, place.runs, Question(at="sensitivity=0.6", positive="ill"))[0].comparison
+    assert again.at == "a sensitivity of 60 %" and again.rows[0].finding and again.rows[0].finding.threshold is None
+    with pytest.raises(FittingroomError, match="validation images of “ill” can promise a sensitivity of at most"):
+        of_study(found.study, place.runs, Question(at="sensitivity=0.99", positive="ill"))
+    with pytest.raises(FittingroomError, match="validation images of “ill” can promise"):
+        cv([recipe], place, folds=3, data=str(clinic), seeds=(7,), question=Question(at="sensitivity=0.99"))
+    assert not any("s7" in run.name for run in place.runs.list())  # told before anything was trained
     fold_N = place.runs.study_arrays(found.study)["fold_N"]
     assert all(len(set(fold_N[run.design.groups_N == group])) == 1 for group in np.unique(run.design.groups_N))

@@ -61,6 +61,17 @@ class Estimate:
     df: float = math.nan  # degrees of freedom of what the images (or groups) do
     design_effect: float = 1.0  # how many times the variance that as many independent images would have
     folds: int = 0  # of a cross-validation; 0: all images were scored by the same models
+    fixed: Shares = ()  # those of the shares that neither more seeds nor more images would make smaller
+
+    def beside(self, variance: float, df: float) -> Estimate:
+        """The same with one more source of luck, which neither these seeds nor these images show.
+
+        >>> estimate(np.array([[1, 0, 1, 1]])).beside(0.01, 30).error > estimate(np.array([[1, 0, 1, 1]])).error
+        True
+        """
+        fixed = ((variance, df),) if variance > 0 else ()
+        shares = (*self.shares, *fixed)
+        return replace(self, shares=shares, fixed=fixed, p=p_value(self.mean, shares) if self.units > 1 else 1.0)
 
     @property
     def units(self) -> int:
@@ -270,14 +281,14 @@ def power(e: Estimate, difference: float, seeds: int, level: float = 0.95, units
         return math.nan
     n, rest, df = units or e.units, e.var_rest, e.df if units is None else e.df * (units - 1) / (e.units - 1)
     seed, image = n * e.var_seed + rest, seeds * e.var_image + rest
-    variance = sum(share for share, _ in _shares(seed, image, rest, seeds, n, df))
+    variance = sum(share for share, _ in (*_shares(seed, image, rest, seeds, n, df), *e.fixed))
     if variance == 0:
         return float(difference != 0)
     chances = (np.arange(NODES) + 0.5) / NODES
     seed_Q = seed * stats.chi2.ppf(chances, seeds - 1)[:, None] / (seeds - 1)
     few = (np.arange(FEW_NODES) + 0.5) / FEW_NODES
     image_Q = image * stats.chi2.ppf(few, df)[None, :] / df
-    least_QQ = half_width(_shares(seed_Q, image_Q, rest, seeds, n, df), level)
+    least_QQ = half_width((*_shares(seed_Q, image_Q, rest, seeds, n, df), *e.fixed), level)
     return float(stats.norm.sf((least_QQ - abs(difference)) / math.sqrt(variance)).mean())
 
 
@@ -290,7 +301,7 @@ def seeds_needed(e: Estimate, level: float = 0.95, difference: float | None = No
     wanted = abs(e.mean if difference is None else difference)
     if math.isnan(e.var_seed) or wanted == 0:
         return None
-    floor = math.sqrt(e.var_image / e.units)
+    floor = math.sqrt(e.var_image / e.units + sum(variance for variance, _ in e.fixed))
     z = -special.stdtrit(e.df, (1 - level) / 2) if e.groups else stats.norm.ppf((1 + level) / 2)
     if (z + stats.norm.ppf(POWER)) * floor >= wanted:
         return None

@@ -67,7 +67,12 @@ def _together(recipe: str, folds: Sequence[LoadedRun], fold_N: np.ndarray) -> Lo
         labels_N=labels_N,
         val_logits_NK=None if first.val_logits_NK is None else np.concatenate([r.val_logits_NK for r in folds]),
         val_labels_N=None if first.val_labels_N is None else np.concatenate([r.val_labels_N for r in folds]),
-        val_folds_N=np.concatenate([np.full(r.data.n_val, r.recipe.data.fold) for r in folds]),
+        val_design=Design(
+            None
+            if any(r.val_design.groups_N is None for r in folds)
+            else np.concatenate([r.val_design.groups_N for r in folds]),
+            np.concatenate([np.full(r.data.n_val, r.recipe.data.fold) for r in folds]),
+        ),
         cost=next((run.cost for run in folds if run.cost), None),
         design=Design(groups_N, fold_N),
     )

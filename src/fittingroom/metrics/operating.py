@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from fittingroom.spec.design import Design
 from fittingroom.spec.errors import FittingroomError, unknown
 
 WAYS = "sensitivity=0.95, specificity=0.9, precision=0.9, or costs=10:1 (of a miss, of a false alarm)"
+DRAWS = 200  # of validation images, for what their luck does to a threshold
 LEFT_OPEN = {"sensitivity": "specificity", "specificity": "sensitivity", "precision": "sensitivity", "costs": "cost"}
 
 
@@ -36,7 +37,7 @@ class Scored(Protocol):
     @property
     def val_labels_N(self) -> np.ndarray | None: ...
     @property
-    def val_folds_N(self) -> np.ndarray | None: ...
+    def val_design(self) -> Design: ...
 
 
 @dataclass(frozen=True)
@@ -69,30 +70,49 @@ class Aim:
         >>> Aim("sensitivity", 0.5).threshold(np.array([1.0, 2.0, 3.0, 0.0]), np.array([True, True, True, False]))
         2.0
         """
-        own, others = np.sort(score_N[own_N])[::-1], np.sort(score_N[~own_N])
-        self.refuse_few(len(own), len(others), called)
-        if self.of == "sensitivity":
-            return float(own[self._place(len(own)) - 1])
-        if self.of == "specificity":
-            return float(np.nextafter(others[self._place(len(others)) - 1], np.inf))
-        levels = np.unique(score_N)  # each can be the lowest that is taken
-        found_L, false_L = (len(x) - np.searchsorted(np.sort(x), levels) for x in (own, others))
-        if self.costs:
-            miss, false_alarm = self.costs
-            cost_L = np.append(
-                miss * (len(own) - found_L) + false_alarm * false_L, miss * len(own)
-            )  # the last: nothing is taken
-            least = np.flatnonzero(np.isclose(cost_L, cost_L.min()))
-            at = int(least[len(least) // 2])
-            return _between(levels, at)
-        precise = np.flatnonzero(found_L / (found_L + false_L) >= self.least)
-        if not len(precise):
-            best = (found_L / (found_L + false_L)).max()
+        n = int(own_N.sum())
+        self.refuse_few(n, len(own_N) - n, called)
+        [found] = self.thresholds(score_N, own_N, np.ones((1, len(own_N)), np.int64))
+        if math.isnan(found):
+            best = (np.cumsum(own_N[np.argsort(-score_N)]) / np.arange(1, len(own_N) + 1)).max()
             raise FittingroomError(
-                f"no threshold gives “{called}” a precision of {100 * self.least:g} % on the {len(score_N):,} validation images: "
-                f"at most {100 * best:.1f} %; ask for less"
+                f"no threshold gives “{called}” a precision of {100 * self.least:g} % on the {len(score_N):,} validation images, "
+                f"the best about {100 * best:.1f} %; ask for less"
             )
-        return float(levels[precise[0]])
+        return float(found)
+
+    def thresholds(self, score_N: np.ndarray, own_N: np.ndarray, times_BN: np.ndarray) -> np.ndarray:
+        """The threshold (B,) where each image counts so many times, for every row of `times_BN`; NaN where there is none."""
+        order = np.argsort(-score_N, kind="stable")
+        last = np.append(np.diff(score_N[order]) != 0, True)  # of the images that are alike to the model
+        level_L = score_N[order][last]  # the highest first
+        found_BL, false_BL = (  # where all down to a level are taken
+            np.cumsum(times_BN[:, order] * mine[order], axis=1)[:, last] for mine in (own_N, ~own_N)
+        )
+        n_B1, others_B1 = found_BL[:, -1:], false_BL[:, -1:]
+        match self.of:
+            case "sensitivity":
+                enough_BL = found_BL >= self._place(n_B1)
+                may_BL = enough_BL & (np.cumsum(enough_BL, axis=1) == 1)  # the highest that is low enough
+            case "specificity":
+                may_BL = others_B1 - false_BL >= self._place(others_B1)
+            case "precision":
+                may_BL = (found_BL >= self.least * (found_BL + false_BL)) & (found_BL > 0)
+            case _:
+                miss, false_alarm = self.costs or (1.0, 1.0)
+                paid_BL = miss * (n_B1 - found_BL) + false_alarm * false_BL
+                may_BL = paid_BL <= np.minimum(paid_BL.min(1, keepdims=True), miss * n_B1)
+        none_B = ~may_BL.any(1)
+        at_B = len(level_L) - 1 - may_BL[:, ::-1].argmax(1)  # the lowest level that may be taken
+        taken_B, left_B = level_L[at_B], np.append(level_L, -np.inf)[np.where(none_B, 0, at_B + 1)]  # and the next
+        if self.of == "specificity":  # as low as it may be: just above the first that may not
+            lowest_B = np.where(np.isinf(left_B), taken_B, np.nextafter(left_B, np.inf))
+            return np.asarray(np.where(self._place(others_B1[:, 0]) <= others_B1[:, 0], lowest_B, np.nan))
+        if self.of == "costs":  # halfway, where there is a number between
+            middle_B = np.where(np.isinf(left_B), taken_B, (taken_B + left_B) / 2)
+            taken_B = np.where(middle_B > left_B, middle_B, taken_B)
+            return np.asarray(np.where(none_B, np.nextafter(level_L[0], np.inf), taken_B))
+        return np.asarray(np.where(none_B, np.nan, taken_B))
 
     def refuse_few(self, n: int, others: int, called: str) -> None:
         """Raise `FittingroomError` where `n` validation images of a class and so many `others` cannot promise it."""
@@ -108,9 +128,9 @@ class Aim:
                 f"{100 * self.least:g}; ask for less, or hold out more (data.val_fraction)"
             )
 
-    def _place(self, n: int) -> int:
-        """The place k of `threshold`, among n images; none is beyond it where no share is asked for."""
-        return math.ceil(self.least * (n + 1) - 1e-9) if self.of in ("sensitivity", "specificity") else n
+    def _place(self, n: Any) -> Any:
+        """The place k of `threshold` among n images (a number or an array); where no share is asked for, any will do."""
+        return np.ceil(self.least * (n + 1) - 1e-9) if self.of in ("sensitivity", "specificity") else n
 
 
 def read_aim(text: str) -> Aim:
@@ -175,10 +195,7 @@ class Point:
         for c in self.looked_for:
             if 0 < (own_N := run.labels_N == c).sum() < len(own_N):
                 score_N = self.scores(run, c) if by.decides else log_odds(run.logits_NK, c)
-                if by.decides:  # at the threshold itself it is taken, which two equal logits would not say
-                    score_N = np.where(score_N >= 0, np.maximum(score_N, np.finfo(np.float64).tiny), score_N)
-                two_N2 = np.stack([np.zeros(len(score_N)), score_N], 1)
-                found.append(by.values_by(run.design.folds_N, two_N2, own_N.astype(np.int64)))
+                found.append(_values(by, score_N, own_N, run.design.folds_N))
         return np.asarray(np.mean(found, axis=0)) if found else np.full(len(run.labels_N), np.nan)
 
     def right(self, run: Scored) -> np.ndarray:
@@ -193,10 +210,8 @@ class Point:
         if self.aim is None:
             return lead(run.logits_NK, c)
         score_N, folds_N = log_odds(run.logits_NK, c), run.design.folds_N
-        if folds_N is None:
-            return score_N - self.threshold(run, c)
-        for fold in np.unique(folds_N):
-            score_N[folds_N == fold] -= self.threshold(run, c, fold)
+        for fold in [None] if folds_N is None else np.unique(folds_N):
+            score_N[slice(None) if fold is None else folds_N == fold] -= self.threshold(run, c, fold)
         return score_N
 
     def threshold(self, run: Scored, c: int, fold: int | None = None) -> float:
@@ -205,15 +220,33 @@ class Point:
         Raises `FittingroomError` without validation images, or with too few for what is asked.
         """
         assert self.aim
-        logits_NK, labels_N = run.val_logits_NK, run.val_labels_N
-        if logits_NK is None or labels_N is None:
-            raise FittingroomError(
-                "--at chooses a threshold on validation images, and there are none; set data.val_fraction"
-            )
-        if fold is not None and run.val_folds_N is not None:
-            mine = run.val_folds_N == fold
-            logits_NK, labels_N = logits_NK[mine], labels_N[mine]
-        return self.aim.threshold(log_odds(logits_NK, c), labels_N == c, self.classes[c])
+        score_V, own_V, _ = _validation(run, c, fold)
+        return self.aim.threshold(score_V, own_V, self.classes[c])
+
+    def redrawn(self, metrics: Sequence[Metric], run: Scored) -> tuple[list[np.ndarray], float]:
+        """The scores (B,), by each metric, that a run would have with thresholds from other draws of its validation images (of
+        their groups, where they belong together), NaN where a draw allows none; and the degrees of freedom that these show.
+
+        A bootstrap (Efron 1979), with the same draws for all runs that have as many validation images: they share this luck.
+        """
+        assert self.aim
+        rng, folds_N = np.random.default_rng(0), run.design.folds_N
+        folds = [None] if folds_N is None else list(np.unique(folds_N))
+        fold_N = np.zeros(len(run.labels_N), int) if folds_N is None else np.unique(folds_N, return_inverse=True)[1]
+        found_CMB, df = [], math.inf
+        for c in self.looked_for:
+            if not 0 < (own_N := run.labels_N == c).sum() < len(own_N):
+                continue
+            score_N, shift_FB = log_odds(run.logits_NK, c), []
+            for fold in folds:
+                score_V, own_V, group_V = _validation(run, c, fold)
+                df = min(df, _shown(own_V, group_V, self.aim.of))
+                shift_FB.append(self.aim.thresholds(score_V, own_V, _drawn(rng, len(own_V), group_V)))
+            seen_FU, number_B = np.unique(shift_FB, axis=1, return_inverse=True)  # many draws give the same
+            shifted = [score_N - shift_F[fold_N] for shift_F in seen_FU.T]
+            scores_MU = [[_score(by, one, own_N, folds_N) for one in shifted] for by in metrics]
+            found_CMB.append(np.array(scores_MU)[:, number_B.reshape(-1)])
+        return list(np.mean(found_CMB, axis=0)) if found_CMB else [np.zeros(DRAWS)] * len(metrics), df
 
 
 def point(classes: Sequence[str], positive: str = "", at: str = "") -> Point:
@@ -245,11 +278,38 @@ def decided_by(name: str, at: str) -> str:
     return by.name
 
 
-def _between(levels: np.ndarray, at: int) -> float:
-    """A threshold between the levels before and at `at`, so that a score a little off falls on its own side."""
-    if at == len(levels):
-        return float(np.nextafter(levels[-1], np.inf))
-    middle = levels[at] if at == 0 else (levels[at - 1] + levels[at]) / 2
-    return float(
-        middle if at and middle > levels[at - 1] else levels[at]
-    )  # between neighbours among numbers there is none
+def _values(by: Metric, score_N: np.ndarray, own_N: np.ndarray, folds_N: np.ndarray | None) -> np.ndarray:
+    """A metric's values of one class against the rest, by how far each image is beyond the threshold."""
+    if by.decides:  # at the threshold itself it is taken, which two equal logits would not say
+        score_N = np.where(score_N >= 0, np.maximum(score_N, np.finfo(np.float64).tiny), score_N)
+    return by.values_by(folds_N, np.stack([np.zeros(len(score_N)), score_N], 1), own_N.astype(np.int64))
+
+
+def _score(by: Metric, score_N: np.ndarray, own_N: np.ndarray, folds_N: np.ndarray | None) -> float:
+    return float(_values(by, score_N, own_N, folds_N).mean()) if np.isfinite(score_N).all() else math.nan
+
+
+def _validation(run: Scored, c: int, fold: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Of the validation images of a run (or of one fold's): log odds of class `c`, which are of it, and their groups."""
+    logits_VK, labels_V, design = run.val_logits_NK, run.val_labels_N, run.val_design
+    if logits_VK is None or labels_V is None:
+        raise FittingroomError(
+            "--at chooses a threshold on validation images, and there are none; set data.val_fraction"
+        )
+    mine = slice(None) if fold is None or design.folds_N is None else design.folds_N == fold
+    return log_odds(logits_VK[mine], c), labels_V[mine] == c, None if design.groups_N is None else design.groups_N[mine]
+
+
+def _drawn(rng: np.random.Generator, n: int, group_V: np.ndarray | None) -> np.ndarray:
+    """How often each of n images is drawn (B,V), with replacement: n of them, or all of as many groups as there are."""
+    number_V = np.arange(n) if group_V is None else np.unique(group_V, return_inverse=True)[1]
+    g = int(number_V.max()) + 1
+    times_BG = np.stack([np.bincount(rng.integers(0, g, g), minlength=g) for _ in range(DRAWS)])
+    return times_BG[:, number_V]
+
+
+def _shown(own_V: np.ndarray, group_V: np.ndarray | None, of: str) -> float:
+    """The degrees of freedom of what so many images (or groups) of a class, and of the others, show about a threshold."""
+    counts = {"sensitivity": [own_V], "specificity": [~own_V]}.get(of, [own_V, ~own_V])
+    few = min(int(c.sum()) if group_V is None else len(np.unique(group_V[c])) for c in counts)
+    return float(max(1, few - 1))

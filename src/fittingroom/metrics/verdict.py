@@ -11,13 +11,13 @@ import numpy as np
 from pydantic import computed_field
 
 from fittingroom.metrics.crossed import detectable, estimate, groups_needed, images_needed, seeds_needed
-from fittingroom.metrics.finding import FOUND
+from fittingroom.metrics.finding import FOUND, redraw
 from fittingroom.metrics.finding import finding as found_by
 from fittingroom.metrics.intervals import proportion
 from fittingroom.metrics.mcnemar import mcnemar
 from fittingroom.metrics.metric import ACCURACY, METRICS, Metric
 from fittingroom.metrics.operating import Point, Scored, decided_by, point
-from fittingroom.metrics.pairs import Judged, judge_pairs
+from fittingroom.metrics.pairs import Judged, Redrawn, judge_pairs
 from fittingroom.metrics.rows import Pair, Row
 from fittingroom.metrics.statistic import Trained
 from fittingroom.metrics.words import no_better, sentences, table, thresholds
@@ -140,7 +140,11 @@ def compare(
         raise FittingroomError(
             f"{by.name} holds classes against one another, and some of what was scored together is of one class only"
         )
-    rows = sorted((_row(by_name[name], values[name], by, where) for name in names), key=lambda r: -sign * r.score)
+    redrawn = {name: redraw(by, runs, where) for name, runs in by_name.items()} if where.aim else {}
+    rows = sorted(
+        (_row(by_name[name], values[name], by, where, redrawn.get(name)) for name in names),
+        key=lambda r: -sign * r.score,
+    )
     ranked = [pair for pair in combinations((r.recipe for r in rows), 2) if question.against in ("", *pair)]
     plain = where.positive is None and where.aim is None
     yardstick = by.of_largest_class(evidence[0].labels_N) if plain else None
@@ -149,6 +153,7 @@ def compare(
         {name: sign * of_name for name, of_name in values.items()},
         {name: [e.seed for e in runs] for name, runs in by_name.items()},
         design,
+        {name: of[by.name] for name, of in redrawn.items()},
     )
     pairs = tuple(_pair(j, by_name, EFFECT if effect is None else effect, where) for j in judged)
     return Comparison(
@@ -190,12 +195,17 @@ def _few_images(n: int, groups: int, on: str) -> tuple[str, ...]:
     return (f"{n} test images are few: cross-validation (fittingroom cv) scores every picture once, and knows more.",)
 
 
-def _row(runs: Sequence[Evidence], values_SN: np.ndarray, metric: Metric, where: Point) -> Row:
+def _row(
+    runs: Sequence[Evidence], values_SN: np.ndarray, metric: Metric, where: Point, redrawn: Mapping[str, Redrawn] | None
+) -> Row:
     design = runs[0].design
     whole = estimate(values_SN, design)
+    if redrawn:
+        whole = whole.beside(*redrawn[metric.name].share)
     low, high = whole.interval()
-    finding = found_by(runs, where) if metric.of_a_class or where.aim or len(where.looked_for) == 1 else None
-    if len(runs) == 1 and metric.name == ACCURACY.name and set(np.unique(values_SN)) <= {0.0, 1.0}:
+    asked = metric.of_a_class or where.aim or len(where.looked_for) == 1
+    finding = found_by(runs, where, redrawn) if asked else None
+    if len(runs) == 1 and metric.name == ACCURACY.name and not where.aim:
         low, high = proportion(values_SN[0] > 0, design)
     if finding and metric.name in FOUND:
         share = getattr(finding, metric.name)

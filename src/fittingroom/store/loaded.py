@@ -31,9 +31,7 @@ class LoadedRun:
     val_labels_N: np.ndarray | None
     cost: Cost | None
     design: Design = ALONE  # what the test images share
-    val_folds_N: np.ndarray | None = (
-        None  # of a cross-validation: by the model of which part validation images were scored
-    )
+    val_design: Design = ALONE  # and what the validation images do
 
     @property
     def name(self) -> str:
@@ -62,4 +60,5 @@ def load_run(folder: RunFolder) -> LoadedRun:
         val_labels_N=val[1] if val else None,
         cost=folder.cost,
         design=folder.design(),
+        val_design=folder.design("val"),
     )

@@ -140,9 +140,9 @@ class RunFolder:
         found = load_npz(self._present("predictions.npz"), wanted)
         return (found[wanted[0]], found[wanted[1]]) if len(found) == 2 else None
 
-    def design(self) -> Design:
-        """What the test images share: their groups, where some belong together."""
-        return Design(load_npz(self._present("predictions.npz"), ("test_groups",)).get("test_groups"))
+    def design(self, split: str = "test") -> Design:
+        """What the images of "test" or "val" share: their groups, where some belong together (older runs keep test's only)."""
+        return Design(load_npz(self._present("predictions.npz"), (f"{split}_groups",)).get(f"{split}_groups"))
 
     def stressed(self) -> dict[str, np.ndarray] | None:
         """What `fittingroom stress` found: `version`, `kinds` (C,), `said` (C,S,N) and `labels` (N,); None if it was not run."""

@@ -146,6 +146,8 @@ def train_run(
     run.write_arrays("weights", weights)
     model = restore(recipe, weights, train, job.device)
     predictions = {"val_logits": predict(model, val, job.device), "val_labels": val.labels_N} if val else {}
+    if val and val.groups_N is not None:
+        predictions["val_groups"] = val.groups_N
     run.write_npz("predictions", predictions)
     clean = clean_sample(train)
     run.write_metrics(
@@ -180,8 +182,9 @@ def test_logits(job: Job, weights: dict[str, np.ndarray], test: Images) -> dict[
 
 def record_test(run: RunFolder, runs: Runs, digest: str, test: Images, logits: dict[str, np.ndarray]) -> None:
     """Write what the test images brought, and keep small copies of them for reports."""
-    kept = run.predictions("val")
+    kept, groups_N = run.predictions("val"), run.design("val").groups_N
     arrays = {"val_logits": kept[0], "val_labels": kept[1]} if kept else {}
+    arrays |= {"val_groups": groups_N} if groups_N is not None else {}
     for split, values in logits.items():
         arrays |= {f"{split}_logits": values, f"{split}_labels": test.labels_N}
     if test.groups_N is not None:
