@@ -31,7 +31,7 @@ GPU_KIT := pydantic pydantic-core annotated-types typing-inspection typing-exten
 gpu-kit: .venv/run.done
 	rm -rf .gpu-kit && mkdir .gpu-kit
 	$(BIN)/fittingroom data get fashion-mnist && $(BIN)/fittingroom data get mnist
-	tar -C "$$($(BIN)/python -c 'from fittingroom.data.catalog import home; print(home())')" -cJf .gpu-kit/data.tar.xz data/fashion-mnist data/mnist
+	tar -C "$$($(BIN)/python -c 'from fittingroom.store.fetch import home; print(home())')" -cJf .gpu-kit/data.tar.xz data/fashion-mnist data/mnist
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir .gpu-kit .
 	$(BIN)/pip download --quiet --no-deps --only-binary=:all: --python-version $(GPU_PYTHON) --implementation cp \
 	  --platform manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 --dest .gpu-kit \

@@ -19,7 +19,7 @@ from pages import table, write_block
 from verdict_calibration import SEEDS, rate
 
 from fittingroom.metrics.crossed import Estimate, estimate
-from fittingroom.metrics.finding import redraw
+from fittingroom.metrics.finding import bootstrap
 from fittingroom.metrics.metric import METRICS
 from fittingroom.metrics.operating import LEFT_OPEN, point
 from fittingroom.spec.design import ALONE, Design
@@ -61,11 +61,11 @@ def study(seed: int, at: str, n_val: int) -> tuple[Estimate, Estimate, bool]:
     runs = [[Run(two(test[r, s]), labels, two(val[r, s]), val_labels) for s in range(SEEDS)] for r in range(2)]
     by = METRICS[LEFT_OPEN[where.aim.of]].of("yes", where.aim.costs)  # type: ignore[union-attr]
     values = [np.stack([where.values(by, run) for run in mine]) for mine in runs]
-    redrawn = [redraw(by, mine, where)[by.name] for mine in runs]
+    drawn = [bootstrap(by, mine, where)[by.name] for mine in runs]
     careless = estimate(values[0] - values[1])
     every = list(range(SEEDS))
-    knows = careless.beside(*redrawn[0].less(redrawn[1], every, every).share)
-    whole = estimate(values[0]).beside(*redrawn[0].share)
+    knows = careless.plus(*drawn[0].less(drawn[1], every, every).share)
+    whole = estimate(values[0]).plus(*drawn[0].share)
     low, high = whole.interval()
     return knows, careless, low <= truth(at, n_val) <= high
 

@@ -32,18 +32,21 @@ class Run:
     environment: Environment = ENVIRONMENT
     held_out: bool = True  # whether there are validation images
     design: Design = ALONE
+    validation: tuple[np.ndarray, np.ndarray] | None = (
+        None  # logits and labels; every other image where they are not given
+    )
 
     @property
     def val_logits_NK(self) -> np.ndarray | None:
-        return self.logits_NK[::2] if self.held_out else None
+        return self.validation[0] if self.validation else self.logits_NK[::2] if self.held_out else None
 
     @property
     def val_labels_N(self) -> np.ndarray | None:
-        return self.labels_N[::2] if self.held_out else None
+        return self.validation[1] if self.validation else self.labels_N[::2] if self.held_out else None
 
     @property
     def val_design(self) -> Design:
-        return self.design.of(np.arange(0, len(self.labels_N), 2))
+        return ALONE if self.validation else self.design.of(np.arange(0, len(self.labels_N), 2))
 
     @property
     def structure(self) -> Structure:

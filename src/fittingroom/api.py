@@ -85,8 +85,8 @@ def _workplace(place: Place) -> Workplace:
 def _data(data: DataLike | None, place: Workplace) -> str | Dataset:
     """What a question takes: a name or path as text, or a data set."""
     if isinstance(data, tuple):
-        from fittingroom.data.catalog import home
         from fittingroom.data.own.keep import keep_arrays
+        from fittingroom.store.fetch import home
 
         if len(data) != 2:
             raise FittingroomError(f"data: got {len(data)} things; give (images, labels)")
@@ -494,7 +494,7 @@ def predict(
     classifier = Classifier(find_bundle(word, here))
     found = [result for batch in classify(classifier, named, top=top) for result in batch]
     rows: list[dict[str, Any]] = [
-        {"file": r.name, "answer": r.answer.says, "p": r.answer.p, "top": dict(r.answer.top), "fault": ""}
+        {"file": r.name, "answer": r.answer.says, "p": r.answer.top[0][1], "top": dict(r.answer.top), "fault": ""}
         if r.answer
         else {"file": r.name, "answer": None, "p": None, "top": {}, "fault": r.fault}
         for r in found

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from fittingroom.data.acquire import Tick
 from fittingroom.store.events import EpochEnded, Event, RunBegun, RunEnded, append
+from fittingroom.store.fetch import Tick
 from fittingroom.study.progress import SILENT
 from fittingroom.study.progress import Progress as Listener
 

@@ -72,6 +72,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Raises `ValueError` for data that are no images, `FittingroomError` (a `ValueError` here) for a recipe that does not fit.
         """
         from fittingroom.models import with_sources
+        from fittingroom.store.fetch import home
         from fittingroom.study.initial import initial
         from fittingroom.study.sharing import threads_each
         from fittingroom.training import choose_device, choose_precision, fit, prepare_process
@@ -89,7 +90,9 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             device = choose_device(self.device)
             recipe = self._recipe()
             train_spec = recipe.train.model_copy(update={"precision": choose_precision(recipe.train.precision, device)})
-            model = with_sources(recipe.model, images_NCHW.shape[1:], len(self.classes_))
+            first = initial(recipe.model.init, Runs(Path("runs")), home())
+            spec = first.network(recipe.model) if first else recipe.model
+            model = with_sources(spec, images_NCHW.shape[1:], len(self.classes_))
             self.recipe_ = recipe.model_copy(update={"train": train_spec, "model": model})
             group_N = None if groups is None else np.unique(groups, return_inverse=True)[1]
             whole = Images(images_NCHW, labels_N, tuple(map(str, self.classes_)), groups_N=group_N)
@@ -97,7 +100,6 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             refuse_choice(train_spec, train, val)
             prepare_process(threads_each())
             epochs: list[Any] = []
-            first = initial(recipe.model.init, Runs(Path("runs")))
             start = first.read() if first else None
             snapshots = fit(self.recipe_, train, val, seed=self.random_state, device=device, start=start)
             for snapshot, keep in selected(snapshots, train_spec):

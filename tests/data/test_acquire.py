@@ -16,12 +16,14 @@ import numpy as np
 import pytest
 import tomli_w
 
-from fittingroom.data import acquire as acquiring
 from fittingroom.data import load
-from fittingroom.data.acquire import SourceFailed, acquire, read_payload
-from fittingroom.data.catalog import DatasetEntry, FileEntry, HttpsSource, entry
+from fittingroom.data.acquire import acquire
+from fittingroom.data.catalog import DatasetEntry, entry
 from fittingroom.spec.errors import FittingroomError
-from fittingroom.spec.read import parse
+from fittingroom.spec.parse import parse
+from fittingroom.spec.sources import FileEntry, HttpsSource
+from fittingroom.store import fetch as acquiring
+from fittingroom.store.fetch import SourceFailed, read_payload
 
 
 def idx(array: np.ndarray) -> bytes:

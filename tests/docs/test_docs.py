@@ -16,7 +16,8 @@ import fittingroom
 from fittingroom.cli.main import app
 from fittingroom.data.catalog import DatasetEntry
 from fittingroom.models import build
-from fittingroom.spec.read import parse, parse_recipe
+from fittingroom.spec.parse import parse
+from fittingroom.spec.read import parse_recipe
 from fittingroom.spec.study import parse_study
 
 ROOT = Path(__file__).parents[2]

@@ -51,7 +51,8 @@ def test_what_no_model_can_know_is_not_known_once_groups_are_named(clinic: Path,
 
 def test_cross_validation_holds_out_whole_groups(clinic: Path, tmp_path: Path) -> None:
     place = Workplace(runs=Runs(tmp_path / "runs"), home=tmp_path / "home", device="cpu", at_once=1)
-    recipe = read_recipe("readme-004-mlp", [*QUICK, "train.epochs=2", 'data.group="re:(p[0-9]+)_"'])
+    changes = [*QUICK, "train.epochs=2", "data.val_fraction=0.4", 'data.group="re:(p[0-9]+)_"']
+    recipe = read_recipe("readme-004-mlp", changes)
     question = Question(metric="roc_auc")
     found = cv([recipe], place, folds=3, data=str(clinic), seeds=(0,), question=question)
     assert "roc" in found.figures and "area under the ROC curve for “ill”" in found.comparisons[0].verdict
@@ -62,9 +63,11 @@ def test_cross_validation_holds_out_whole_groups(clinic: Path, tmp_path: Path) -
     assert run.val_labels_N is not None and len(run.val_labels_N) == len(val.groups_N) == len(val.folds_N)
     again = of_study(found.study, place.runs, Question(at="sensitivity=0.6", positive="ill"))[0].comparison
     assert again.at == "a sensitivity of 60 %" and again.rows[0].finding and again.rows[0].finding.threshold is None
-    with pytest.raises(FittingroomError, match="validation images of “ill” can promise a sensitivity of at most"):
+    with pytest.raises(
+        FittingroomError, match="validation groups of images of “ill” can promise a sensitivity of at most"
+    ):
         of_study(found.study, place.runs, Question(at="sensitivity=0.99", positive="ill"))
-    with pytest.raises(FittingroomError, match="validation images of “ill” can promise"):
+    with pytest.raises(FittingroomError, match="validation groups of images of “ill” can promise"):
         cv([recipe], place, folds=3, data=str(clinic), seeds=(7,), question=Question(at="sensitivity=0.99"))
     assert not any("s7" in run.name for run in place.runs.list())  # told before anything was trained
     fold_N = place.runs.study_arrays(found.study)["fold_N"]

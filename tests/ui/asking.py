@@ -10,8 +10,8 @@ import httpx
 from serve.asking import app_in_a_thread
 from waiting import PATIENCE_S
 
-from fittingroom.data.catalog import home
 from fittingroom.store import Runs
+from fittingroom.store.fetch import home
 from fittingroom.ui.app import create_ui
 
 

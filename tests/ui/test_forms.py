@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fittingroom.data.catalog import home
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.read import read_recipe, shipped_recipes
 from fittingroom.spec.recipe import ShapeSpec
+from fittingroom.store.fetch import home
 from fittingroom.ui.forms import Wrong, fields, offered, read_form
 
 

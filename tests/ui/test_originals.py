@@ -14,9 +14,11 @@ from serve.asking import app_in_a_thread
 from waiting import PATIENCE_S
 
 from fittingroom.data import Dataset, load
+from fittingroom.data.own import known
 from fittingroom.spec.read import read_shape
 from fittingroom.store import Runs
 from fittingroom.ui.app import create_ui
+from fittingroom.ui.originals import Originals
 
 
 @pytest.fixture
@@ -53,16 +55,34 @@ def test_a_click_shows_the_file(pages: httpx.Client, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "called", ["../secret.png", "/etc/passwd", "kind 0/../../secret.png", "#3", "", "kind 0", "kind 0/99.png", "\0"]
+    "called", ["../secret.png", "secret.png", "/etc/passwd", "kind 0/../../secret.png", "#3", "", "kind 0", "kind 0/99.png", "\0"]
 )  # fmt: skip
-def test_nothing_else_is_shown(pages: httpx.Client, called: str) -> None:
-    reply = pages.get("/original", params={"data": "wear", "called": called})
-    assert reply.status_code == 404 and "this picture is not there" in reply.text
-    assert pages.get("/original", params={"data": "nothing", "called": "kind 0/0 é.png"}).status_code == 404
+def test_nothing_else_is_shown(pages: httpx.Client, called: str, tmp_path: Path) -> None:
+    digest = known(tmp_path / "home")[0][0].digest
+    reply = pages.get("/original", params={"data": digest, "called": called})
+    assert reply.status_code == 404 and "this picture has no file of its own" in reply.text
+    assert pages.get("/original", params={"data": "wear", "called": "kind 0/0 é.png"}).status_code == 404
+
+
+def test_a_table_knows_where_its_pictures_are(fashion: Dataset, tmp_path: Path) -> None:
+    """Names without a suffix, below a folder of images, beside another table of the same name."""
+    lines = ["image_id,diagnosis"]
+    for i in range(24):
+        (tmp_path / "pictures").mkdir(exist_ok=True)
+        Image.fromarray(fashion.train.images_NCHW[i, 0]).save(tmp_path / "pictures" / f"ISIC_{i}.png")
+        lines.append(f"ISIC_{i},{'ab'[i % 2]}")
+    (tmp_path / "train.csv").write_text("\n".join(lines))
+    shape = read_shape([f"data.images={tmp_path / 'pictures'}", "data.path=image_id", "data.label=diagnosis"])
+    data = load(str(tmp_path / "train.csv"), tmp_path / "home", shape=shape)
+    assert data.train.names_N is not None
+    called = str(data.train.names_N[0])
+    content, kind = Originals(data.digest, tmp_path / "home").read(called)
+    assert kind == "image/png" and content == (tmp_path / "pictures" / f"{called}.png").read_bytes()
 
 
 def test_what_is_no_picture_any_more_is_told(pages: httpx.Client, tmp_path: Path) -> None:
     file = next((tmp_path / "wear" / "kind 0").glob("*.png"))
     file.write_text("none")
-    reply = pages.get("/original", params={"data": "wear", "called": f"kind 0/{file.name}"})
+    digest = known(tmp_path / "home")[0][0].digest
+    reply = pages.get("/original", params={"data": digest, "called": f"kind 0/{file.name}"})
     assert reply.status_code == 404 and "is no PNG" in reply.text

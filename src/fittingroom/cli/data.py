@@ -28,8 +28,9 @@ def list_(home: Home = None, as_json: Json = False) -> None:
     from fittingroom.cli import show
     from fittingroom.data import catalog, own
     from fittingroom.questions import listing
+    from fittingroom.store.fetch import home as home_of
 
-    where = catalog.home(home)
+    where = home_of(home)
     if as_json:
         entries = [catalog.entry(name, where).model_dump(mode="json") for name in catalog.catalog(where)]
         here = [row["here"] == "yes" for row in listing.datasets(home)]
@@ -52,8 +53,9 @@ def get(place: Workplace, name: Which, overrides: Overrides = None, as_json: Jso
     from fittingroom.data import catalog
     from fittingroom.data.acquire import acquire, provenance, verify
     from fittingroom.spec.read import read_shape
+    from fittingroom.store.fetch import home as home_of
 
-    where = catalog.home(place.home)
+    where = home_of(place.home)
     if name not in catalog.catalog(where):
         data = place.load(name, read_shape(overrides or []))
         if as_json:

@@ -52,8 +52,8 @@ At = Annotated[
     typer.Option(
         "--at",
         metavar="AIM",
-        help="Choose thresholds on validation: sensitivity=0.95, specificity=0.9, precision=0.9, or costs=10:1 "
-        "(a miss, a false alarm). What that leaves open decides, unless --metric says otherwise.",
+        help="Answer by thresholds that are chosen on validation: sensitivity=0.95, specificity=0.9, precision=0.9, or "
+        "costs=10:1 (a miss, a false alarm). In a comparison what that leaves open decides, unless --metric says otherwise.",
     ),
 ]
 Positive = Annotated[

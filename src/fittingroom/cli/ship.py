@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fittingroom.cli.options import AllowHost, Home, Host, Json, Positive
+from fittingroom.cli.options import AllowHost, At, Home, Host, Json, Positive
 from fittingroom.cli.shell import works
 from fittingroom.spec.printable import printable
 
@@ -35,14 +35,7 @@ def export(
         Path | None,
         typer.Option(help="Also write this folder: a site on which the model runs in the visitor's browser."),
     ] = None,
-    at: Annotated[
-        str,
-        typer.Option(
-            metavar="AIM",
-            help="Answer by a threshold that is chosen on validation: sensitivity=0.95, specificity=0.9, precision=0.9, "
-            "or costs=10:1 (a miss, a false alarm).",
-        ),
-    ] = "",
+    at: At = "",
     positive: Positive = "",
     as_json: Json = False,
 ) -> None:
@@ -137,7 +130,7 @@ def predict(
             {
                 "model": classifier.facts.name,
                 "classes": list(classifier.classes),
-                "sure_at": classifier.facts.confidence.sure_at if sure is None else sure,
+                "sure_at": classifier.sure_at if sure is None else sure,
                 "operating": point.model_dump(mode="json") if (point := classifier.facts.operating) else None,
                 "predictions": [
                     {"file": printable(r.name), "answer": r.answer.says, "sure": r.answer.sure}
@@ -200,8 +193,8 @@ def ui(
     home: Home = None,
 ) -> None:
     """Pages in the browser: watch and start runs, compare them, look at data, try models."""
-    from fittingroom.data.catalog import home as home_of
     from fittingroom.store import Runs
+    from fittingroom.store.fetch import home as home_of
     from fittingroom.ui.run import serve_pages
 
     def announce(address: str) -> None:
@@ -228,8 +221,7 @@ def _in_words(result: Result) -> str:
     cells = [f"{name} {100 * p:.1f} %" for name, p in result.answer.top]
     if not result.answer.sure:
         return f"not sure ({', '.join(cells)})"
-    others = [cell for cell, (name, _) in zip(cells, result.answer.top, strict=True) if name != result.answer.name]
-    return f"{result.answer.name} {100 * result.answer.p:.1f} %" + (f" ({', '.join(others)})" if others else "")
+    return cells[0] + (f" ({', '.join(cells[1:])})" if cells[1:] else "")
 
 
 def _csv_row(result: Result, places: int) -> list[str]:

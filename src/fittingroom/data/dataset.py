@@ -10,14 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from fittingroom.data import own
-from fittingroom.data.acquire import Say, Tick, acquire, provenance, read_payload
-from fittingroom.data.catalog import DatasetEntry, catalog, entry, home
+from fittingroom.data.acquire import acquire, provenance
+from fittingroom.data.catalog import DatasetEntry, catalog, entry
 from fittingroom.data.idx import parse_idx
 from fittingroom.data.pixels import Pixels, take
 from fittingroom.spec.errors import FittingroomError, unknown
 from fittingroom.spec.framing import Framing, Subject
 from fittingroom.spec.printable import called
 from fittingroom.spec.recipe import ShapeSpec
+from fittingroom.store.fetch import Say, Tick, home, read_payload
 
 AS_THEY_CAME = ShapeSpec()
 RECENT = 2  # data sets that a process keeps: the jobs of a question share theirs

@@ -10,7 +10,6 @@ import numpy as np
 from scipy.special import softmax
 
 from fittingroom.data import prepare, reload
-from fittingroom.data.acquire import Say
 from fittingroom.data.framing import Unreadable, read_framed
 from fittingroom.explain.attributions import attributions, deletion
 from fittingroom.explain.features import feature_maps, filters, last_features
@@ -19,6 +18,7 @@ from fittingroom.spec.errors import FittingroomError, need
 from fittingroom.spec.framing import Framing
 from fittingroom.store import RunFolder, Runs
 from fittingroom.store.atomic import write
+from fittingroom.store.fetch import Say
 from fittingroom.training import predict, prepare_process
 from fittingroom.training.rebuild import rebuild
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from fittingroom.export.quantize import CALIBRATION, int8
 from fittingroom.export.web import FILES as SITE
 from fittingroom.export.web import MARK, export_web
 from fittingroom.inference.classifier import Graph
+from fittingroom.metrics.against_rest import answers
 from fittingroom.metrics.calibration import FEWEST_TO_FIT, calibration_error, temperature
 from fittingroom.metrics.finding import finding
 from fittingroom.metrics.intervals import proportion
@@ -36,6 +39,7 @@ from fittingroom.study.workplace import Workplace
 from fittingroom.training import predict
 from fittingroom.training.rebuild import rebuild
 
+Decide = Callable[[np.ndarray], np.ndarray]  # logits (N,K) → classes (N,)
 SURE_AT = 0.5  # an answer less likely than that is more likely wrong than right
 INT8_MAY_LOSE = 0.003  # of accuracy
 
@@ -81,15 +85,20 @@ def export(
         graph = int8(graph, train.images_NCHW[:CALIBRATION])
     say(f"comparing the graph with the network on all {len(test):,} test images")
     logits_NK, _ = Graph(graph, loaded.data.shape).predict(test.images_NCHW)
-    parity = _parity(logits_NK, predict(model, test), test.labels_N, quantize)
+    network_NK = predict(model, test)
+    said = replace(loaded, logits_NK=logits_NK)  # what the graph says, which may be quantized
+    if where and quantize != "no":  # of which the threshold must be the graph's own
+        _, val = prepare(data, loaded.recipe.data)
+        assert val
+        said = replace(said, val_logits_NK=Graph(graph, loaded.data.shape).predict(val.images_NCHW)[0])
+    operating = _operating(said, where, t) if where else None
+    parity = _parity(logits_NK, network_NK, test.labels_N, quantize, _decide(operating, loaded.data.classes))
     _refuse_disparity(parity)
     stored = {
         GRAPH: graph,
         "weights.safetensors": save({name: np.asarray(value, order="C") for name, value in weights.items()}),
         "recipe.toml": recipe_toml(loaded.recipe).encode(),
     }
-    said = replace(loaded, logits_NK=logits_NK)  # what the graph says, which may be quantized
-    operating = _operating(said, where, t) if where else None
     facts = _facts(loaded, data, t, fitted_on, logits_NK, test.labels_N).model_copy(
         update={
             "format": FORMAT if operating else 1,
@@ -139,18 +148,18 @@ def _point(run: LoadedRun, at: str, positive: str) -> Point | None:
             )
         return None
     where = point(run.data.classes, positive, at)
-    if len(where.looked_for) > 1:
+    if len(where.positives) > 1:
         raise FittingroomError(
             f"{run.name} tells {len(run.data.classes)} classes apart; say which is looked for: --positive CLASS "
             f"({', '.join(run.data.classes[:5])}{' …' if len(run.data.classes) > 5 else ''})"
         )
-    where.threshold(run, where.looked_for[0])
+    where.threshold(run, where.positives[0])
     return where
 
 
 def _operating(run: LoadedRun, where: Point, t: float) -> Operating:
     """What the bundle says of its operating point, measured on what its graph said; `t` is its temperature."""
-    [c] = where.looked_for
+    [c] = where.positives
     threshold, found = where.threshold(run, c), finding([run], where)
     assert where.aim and run.val_labels_N is not None
     if found is None:
@@ -226,12 +235,20 @@ def _about(run: LoadedRun, data: Dataset, t: float) -> dict[str, str]:
     }
 
 
-def _parity(graph_NK: np.ndarray, network_NK: np.ndarray, labels_N: np.ndarray, quantize: str) -> Parity:
+def _decide(point: Operating | None, classes: Sequence[str]) -> Decide | None:
+    """What an operating point answers, from logits (N,K) to classes (N,)."""
+    return partial(answers, c=classes.index(point.positive), threshold=point.threshold) if point else None
+
+
+def _parity(
+    graph_NK: np.ndarray, network_NK: np.ndarray, labels_N: np.ndarray, quantize: str, decide: Decide | None
+) -> Parity:
     said, meant = graph_NK.argmax(1), network_NK.argmax(1)
+    changed = (said != meant) | (decide(graph_NK) != decide(network_NK)) if decide else said != meant
     return Parity(
         images=len(labels_N),
         max_logit_difference=float(abs(graph_NK - network_NK).max()),
-        changed_predictions=int((said != meant).sum()),
+        changed_predictions=int(changed.sum()),
         accuracy_torch=float((meant == labels_N).mean()),
         accuracy_onnx=float((said == labels_N).mean()),
         quantized=quantize,

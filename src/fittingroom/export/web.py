@@ -5,13 +5,13 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-from fittingroom.data.acquire import Say, fetch, read_payload
-from fittingroom.data.catalog import FileEntry, NpmSource, home
 from fittingroom.metrics.words import percent, point_words
 from fittingroom.report.model_card import framing_words
 from fittingroom.report.render import assets, render
+from fittingroom.spec.sources import FileEntry, NpmSource
 from fittingroom.store import BundleFolder
 from fittingroom.store.bundles import FACTS, refuse_strange, write_folder
+from fittingroom.store.fetch import Say, fetch, home, read_payload
 
 RUNTIME = NpmSource(kind="npm", package="onnxruntime-web", version="1.30.0", path="package/dist")
 RUNTIME_FILES = (

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fittingroom.data.pixels import Pixels, at_once
-from fittingroom.metrics.against_rest import log_odds
+from fittingroom.metrics.against_rest import answers
 from fittingroom.spec.errors import FittingroomError, need
 from fittingroom.store.bundles import BundleFolder
 
@@ -19,17 +19,15 @@ OUTPUTS = ("logits", "probabilities", "features")  # of every graph, in this ord
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says of one picture: a class, and how likely (fractions) it and the others are."""
+    """What a model says of one picture: the answer first, then the likeliest others, each with its probability (a fraction)."""
 
-    name: str  # the answer: the likeliest class, or what the bundle's operating point decides
-    p: float  # its probability
-    top: tuple[tuple[str, float], ...]  # the likeliest classes, the first first
-    sure: bool  # it is decided by the operating point, or at least as likely as the bundle's (or the caller's) limit
+    top: tuple[tuple[str, float], ...]
+    sure: bool  # an operating point decides it, or it is at least as likely as the bundle's (or the caller's) limit
 
     @property
     def says(self) -> str:
         """The class in a word, or "not sure"."""
-        return self.name if self.sure else "not sure"
+        return self.top[0][0] if self.sure else "not sure"
 
 
 def runtime() -> Any:
@@ -122,24 +120,29 @@ class Classifier:
     def classes(self) -> tuple[str, ...]:
         return self.facts.classes
 
+    @property
+    def sure_at(self) -> float | None:
+        """The probability below which an answer is not sure; None where an operating point decides between two classes."""
+        return None if self.facts.operating and len(self.classes) == 2 else self.facts.confidence.sure_at
+
     def answers(
         self, logits_NK: np.ndarray, probabilities_NK: np.ndarray, top: int = 3, sure_at: float | None = None
     ) -> list[Prediction]:
-        """In words what the graph says: each image's answer, and the `top` likeliest classes.
+        """In words what the graph says of each image: the answer, and so many of the likeliest classes.
 
         `sure_at`: the probability below which an answer is not sure; by default the bundle's, where no operating point decides.
         """
-        order = np.argsort(-probabilities_NK, axis=1, kind="stable")
-        said_N, limit_N = order[:, 0].copy(), np.full(len(order), self.facts.confidence.sure_at)
+        order, limit_N = (
+            np.argsort(-probabilities_NK, axis=1, kind="stable"),
+            np.full(len(logits_NK), self.sure_at or 0.0),
+        )
         if point := self.facts.operating:
-            c, two = self.classes.index(point.positive), len(self.classes) == 2
-            taken_N = log_odds(logits_NK, c) >= point.threshold
-            said_N = np.where(taken_N, c, np.where(said_N == c, order[:, 1], said_N))
-            limit_N[taken_N | two] = 0.0
+            said_N = answers(logits_NK, c := self.classes.index(point.positive), point.threshold)
+            order = np.stack([[s, *row[row != s]] for s, row in zip(said_N, order, strict=True)])  # the answer first
+            limit_N[said_N == c] = 0.0
         if sure_at is not None:
             limit_N[:] = sure_at
-        p_N = probabilities_NK[np.arange(len(said_N)), said_N]
         return [
-            Prediction(self.classes[c], float(p[c]), tuple((self.classes[k], float(p[k])) for k in row), bool(sure))
-            for c, p, row, sure in zip(said_N, probabilities_NK, order[:, :top], p_N >= limit_N, strict=True)
+            Prediction(tuple((self.classes[c], float(p[c])) for c in row), bool(p[row[0]] >= limit))
+            for row, p, limit in zip(order[:, :top], probabilities_NK, limit_N, strict=True)
         ]

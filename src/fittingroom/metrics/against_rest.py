@@ -26,6 +26,17 @@ def lead(logits_NK: np.ndarray, c: int) -> np.ndarray:
     return np.asarray(np.where(logits_NK.argmax(1) == c, score_N, np.minimum(score_N, -np.finfo(np.float64).tiny)))
 
 
+def answers(logits_NK: np.ndarray, c: int, threshold: float) -> np.ndarray:
+    """The class (N,) of each image where it is `c` from log odds of `threshold` on, and below the likeliest of the others.
+
+    >>> answers(np.array([[1.0, 0.5, 2.0], [0.0, 9.0, 8.0]]), 1, -3.0).tolist(), answers(np.array([[0.0, 1.0]]), 1, 2.0).tolist()
+    ([1, 1], [0])
+    """
+    others_NK = np.array(logits_NK, np.float64)
+    others_NK[:, c] = -np.inf
+    return np.where(log_odds(logits_NK, c) >= threshold, c, others_NK.argmax(1))
+
+
 def sensitivity(score_N: np.ndarray, own_N: np.ndarray) -> np.ndarray:
     """Values (N,) whose mean is the share of a class (`own_N`) that is found: whose score is at least 0. Also called recall.
 

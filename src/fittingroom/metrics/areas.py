@@ -62,9 +62,8 @@ def precision_curve(score_N: np.ndarray, own_N: np.ndarray) -> np.ndarray:
     [0.0, 0.5]
     """
     _, ahead_L, right_L = _levels(score_N, own_N)
-    at_G = np.searchsorted(
-        right_L, GRID * right_L[-1] - 1e-9
-    )  # shares of a count, which rounding must not push beyond it
+    wanted_G = GRID * right_L[-1] - 1e-9  # shares of a count, which rounding must not push beyond it
+    at_G = np.searchsorted(right_L, wanted_G)
     return np.asarray((right_L / ahead_L)[at_G])
 
 

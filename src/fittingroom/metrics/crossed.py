@@ -63,10 +63,10 @@ class Estimate:
     folds: int = 0  # of a cross-validation; 0: all images were scored by the same models
     fixed: Shares = ()  # those of the shares that neither more seeds nor more images would make smaller
 
-    def beside(self, variance: float, df: float) -> Estimate:
+    def plus(self, variance: float, df: float) -> Estimate:
         """The same with one more source of luck, which neither these seeds nor these images show.
 
-        >>> estimate(np.array([[1, 0, 1, 1]])).beside(0.01, 30).error > estimate(np.array([[1, 0, 1, 1]])).error
+        >>> estimate(np.array([[1, 0, 1, 1]])).plus(0.01, 30).error > estimate(np.array([[1, 0, 1, 1]])).error
         True
         """
         fixed = ((variance, df),) if variance > 0 else ()

@@ -39,9 +39,8 @@ class Metric:
     has_yardstick: bool = False  # whether always naming the largest class has one score, however sure
     ranks: bool = False  # whether it holds images against one another, which only means something by the same model
     decides: bool = True  # whether it looks at answers, which another threshold changes, and not at probabilities
-    of_a_class: bool = (
-        False  # whether it is of one class against the rest, and else the mean over them (of two: the second's)
-    )
+    # whether it is of one class against the rest: of two classes the second, of several the mean over all
+    of_a_class: bool = False
 
     def score(self, logits_NK: np.ndarray, labels_N: np.ndarray) -> float:
         """The score of one model; NaN for no images.
@@ -92,7 +91,7 @@ class Metric:
         """
         found = self
         if positive:
-            found = replace(found, title=f"{self.title.split(' (')[0]} for “{positive}”")
+            found = replace(found, title=f"{self.title.removeprefix('test ').split(' (')[0]} for “{positive}”")
         if costs and self.name == "cost":
             found = replace(found, values=_each(partial(cost, miss=costs[0], false_alarm=costs[1]), lead))
         return found
@@ -201,6 +200,7 @@ METRICS = {
         Metric("brier", "Brier score (squared error of the probabilities)", _brier, decides=False, **_SMALLER),  # type: ignore[arg-type]
     )
 }
+ALIASES = {"recall": "sensitivity"}
 ACCURACY, LOG_LOSS = METRICS["accuracy"], METRICS["log_loss"]
 
 
@@ -210,7 +210,7 @@ def metric(name: str) -> Metric:
     >>> metric("log_loss").larger_is_better
     False
     """
-    name = {"recall": "sensitivity"}.get(name, name)
+    name = ALIASES.get(name, name)
     if name not in METRICS:
         raise unknown("metric", name, list(METRICS), ", ".join(METRICS))
     return METRICS[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,22 +13,30 @@ from fittingroom.spec.design import ALONE, Design
 
 
 @dataclass(frozen=True)
-class Redrawn:
+class Bootstrapped:
     """The scores (S,B) that a recipe's seeds would have had with B other draws of the validation images, the same for all."""
 
     scores_SB: np.ndarray  # NaN where a draw allows no choice
     df: float
 
-    def less(self, other: Redrawn, mine: Sequence[int], theirs: Sequence[int]) -> Redrawn:
+    def less(self, other: Bootstrapped, mine: Sequence[int], theirs: Sequence[int]) -> Bootstrapped:
         """The difference of paired runs."""
-        return Redrawn(self.scores_SB[mine] - other.scores_SB[theirs], min(self.df, other.df))
+        return Bootstrapped(self.scores_SB[mine] - other.scores_SB[theirs], min(self.df, other.df))
 
     @property
     def share(self) -> tuple[float, float]:
-        """What the luck of these validation images adds to the variance of the mean over seeds, and its degrees of freedom."""
-        mean_B = self.scores_SB.mean(0)
-        known_B = mean_B[np.isfinite(mean_B)]
-        return (float(known_B.var(ddof=1)) if len(known_B) > 1 else 0.0), self.df
+        """What these validation images do to all seeds alike, as a part of the mean's variance, and its degrees of freedom.
+
+        What they do to each seed by itself shows as a spread of the seeds, and is counted there. Infinite where nothing is known.
+        """
+        known_SB = self.scores_SB[:, np.isfinite(self.scores_SB).all(0)]
+        s, b = known_SB.shape
+        if b < 2:
+            return math.inf, self.df
+        mean_B = known_SB.mean(0)
+        rest_SB = known_SB - mean_B - known_SB.mean(1, keepdims=True) + known_SB.mean()
+        of_each = float((rest_SB**2).sum()) / ((s - 1) * (b - 1)) if s > 1 else 0.0
+        return max(0.0, float(mean_B.var(ddof=1)) - of_each / s), self.df
 
 
 @dataclass(frozen=True)
@@ -64,11 +73,11 @@ def judge_pairs(
     values_SN: Mapping[str, np.ndarray],
     seeds: Mapping[str, Sequence[int]],
     design: Design = ALONE,
-    redrawn: Mapping[str, Redrawn] | None = None,
+    bootstrapped: Mapping[str, Bootstrapped] | None = None,
 ) -> list[Judged]:
     """Judge each pair of `names` by what every seed gives every image (S,N), of which more is better.
 
-    `design` says what the images share, `redrawn` how the scores of each would be with other validation images.
+    `design` says what the images share, `bootstrapped` how the scores of each would be with other validation images.
 
     >>> values = {"a": np.ones((2, 4)), "b": np.zeros((2, 4))}
     >>> judge_pairs([("b", "a")], values, {"a": [0, 1], "b": [0, 1]})[0].better
@@ -78,8 +87,8 @@ def judge_pairs(
     for a, b in names:
         i, j = paired(seeds[a], seeds[b])
         e = estimate(values_SN[a][i] - values_SN[b][j], design)
-        if redrawn:
-            e = e.beside(*redrawn[a].less(redrawn[b], i, j).share)
+        if bootstrapped:
+            e = e.plus(*bootstrapped[a].less(bootstrapped[b], i, j).share)
         if e.mean < 0:  # on the seeds that both have, the order can be another than on all seeds
             found.append((b, a, j, i, replace(e, mean=-e.mean)))
         else:

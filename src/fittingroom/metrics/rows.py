@@ -53,7 +53,7 @@ class Pair(Record):
     images_needed: int | None = None  # of a cross-validation, in all, for 80 % power; None: resolved, or no difference
     groups_needed: int | None = None  # in all, with these seeds, for 80 % power; None: resolved, no groups, or far more
     seeds_needed: int | None  # for 80 % power; None: resolved already, or the test set is the limit
-    limit: str  # "", "seeds" or "test set": what stands in the way
+    limit: str  # "", "seeds", "validation images" or "test set": what stands in the way
     detectable: float | None  # the least difference that these seeds show with 80 % power; None with one seed
     effect: float  # the difference that was asked about
     seeds_for_effect: int | None  # to show `effect` with 80 % power; None: one seed, or the test set is the limit

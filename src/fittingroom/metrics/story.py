@@ -72,9 +72,12 @@ def gather(folders: Sequence[RunFolder], runs: Runs, question: Question = Questi
 
 
 def of_study(name: str, runs: Runs, question: Question = Question()) -> list[Story]:
-    """The stories of the study of this name, whichever question it answers. Raises `FittingroomError` as `gather` does."""
+    """The stories of the study of this name, whichever question it answers; judged as was asked then, where `question` says
+    nothing. Raises `FittingroomError` as `gather` does.
+    """
     study = runs.study(name)
     assert study is not None
+    question = question.or_else(study.asked)
     if study.question != "cv":
         return gather(runs.runs_of(study), runs, question)
     by_recipe = {

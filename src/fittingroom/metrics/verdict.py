@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from itertools import combinations
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from pydantic import computed_field
 
-from fittingroom.metrics.crossed import detectable, estimate, groups_needed, images_needed, seeds_needed
-from fittingroom.metrics.finding import FOUND, redraw
+from fittingroom.metrics.crossed import Estimate, detectable, estimate, groups_needed, images_needed, seeds_needed
+from fittingroom.metrics.finding import FOUND, bootstrap
 from fittingroom.metrics.finding import finding as found_by
 from fittingroom.metrics.intervals import proportion
 from fittingroom.metrics.mcnemar import mcnemar
 from fittingroom.metrics.metric import ACCURACY, METRICS, Metric
 from fittingroom.metrics.operating import Point, Scored, decided_by, point
-from fittingroom.metrics.pairs import Judged, Redrawn, judge_pairs
+from fittingroom.metrics.pairs import Bootstrapped, Judged, judge_pairs
 from fittingroom.metrics.rows import Pair, Row
 from fittingroom.metrics.statistic import Trained
 from fittingroom.metrics.words import no_better, sentences, table, thresholds
@@ -34,8 +34,8 @@ class Comparison(Record):
 
     dataset: str
     metric: str
-    positive: str = ""  # the class that the score is of; "": of all
-    looked_for: str = ""  # the class that was named, or the second of two
+    positive: str = ""  # the class that is looked for: the one that was named, or the second of two
+    score_of: str = ""  # the class that the score is of; "": of all
     at: str = ""  # what the thresholds were chosen for, on validation, in words; "": the likeliest class is the answer
     images: int
     groups: int = 0  # that the images belong to; 0: each is alone
@@ -54,7 +54,7 @@ class Comparison(Record):
     @property
     def by(self) -> Metric:
         """The metric that decided, of the class that was looked for."""
-        return METRICS[self.metric].of(self.positive)
+        return METRICS[self.metric].of(self.score_of)
 
     @property
     def table(self) -> list[list[str]]:
@@ -97,15 +97,33 @@ class Question:
     positive: str = ""  # the class that is looked for; "": of two the second, of several each against the rest
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "metric", decided_by(self.metric, self.at))  # a wrong one is told before training
+        decided_by(self.metric, self.at)  # a wrong one is told before training
         if self.effect is not None and self.effect <= 0:
             raise FittingroomError(f"effect: got {self.effect:g}; give a difference above 0 (0.005 = half a point)")
+
+    @property
+    def by(self) -> Metric:
+        """The metric that decides."""
+        return METRICS[decided_by(self.metric, self.at)]
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What differs from what is asked where nobody says anything."""
+        return {
+            f.name: getattr(self, f.name)
+            for f in fields(self)
+            if f.name != "against" and getattr(self, f.name) != f.default
+        }
+
+    def or_else(self, asked: Mapping[str, Any]) -> Question:
+        """This one, or where it says nothing what was `asked` before."""
+        return self if self.asked else replace(self, **asked)
 
     def point(self, classes: Sequence[str]) -> Point:
         """Where it is asked. Raises `FittingroomError` if the metric says the same of every model of so few classes, or for
         a `positive` that is none of them.
         """
-        by, n = METRICS[self.metric], 2 if self.positive else len(classes)
+        by, n = self.by, 2 if self.positive else len(classes)
         if n < by.least_classes:
             raise FittingroomError(
                 f"{by.name} of {n} classes is the same for every model; it takes {by.least_classes} classes: "
@@ -131,18 +149,21 @@ def compare(
     if not names:
         raise FittingroomError(f"no finished run with a test score on {dataset}; see: fittingroom runs")
     where = question.point(classes or [str(c) for c in range(evidence[0].logits_NK.shape[1])])
-    positive, effect = where.subject(METRICS[question.metric]), question.effect
-    by = METRICS[question.metric].of(positive, where.aim.costs if where.aim else None)
+    subject, effect = where.subject(question.by), question.effect
+    by = question.by.of(subject, where.aim.costs if where.aim else None)
     by_name = {name: sorted((e for e in evidence if e.name == name), key=lambda e: e.seed) for name in names}
     sign, design = 1 if by.larger_is_better else -1, evidence[0].design
     values = {name: np.stack([where.values(by, e) for e in runs]) for name, runs in by_name.items()}
     if np.isnan(next(iter(values.values()))).any():
         raise FittingroomError(
-            f"{by.name} holds classes against one another, and some of what was scored together is of one class only"
+            f"the {on} images are all of “{subject}”, or none is: nothing can be found among them"
+            if subject and where.positive is not None
+            else f"{by.name} holds classes against one another, and some of what was scored together is of one class only"
         )
-    redrawn = {name: redraw(by, runs, where) for name, runs in by_name.items()} if where.aim else {}
+    threshold_luck = where.aim and not design.folds  # which folds show by themselves
+    bootstrapped = {name: bootstrap(by, runs, where) for name, runs in by_name.items()} if threshold_luck else {}
     rows = sorted(
-        (_row(by_name[name], values[name], by, where, redrawn.get(name)) for name in names),
+        (_row(by_name[name], values[name], by, where, bootstrapped.get(name)) for name in names),
         key=lambda r: -sign * r.score,
     )
     ranked = [pair for pair in combinations((r.recipe for r in rows), 2) if question.against in ("", *pair)]
@@ -153,14 +174,14 @@ def compare(
         {name: sign * of_name for name, of_name in values.items()},
         {name: [e.seed for e in runs] for name, runs in by_name.items()},
         design,
-        {name: of[by.name] for name, of in redrawn.items()},
+        {name: of[by.name] for name, of in bootstrapped.items()},
     )
     pairs = tuple(_pair(j, by_name, EFFECT if effect is None else effect, where) for j in judged)
     return Comparison(
         dataset=dataset,
         metric=by.name,
-        positive=positive,
-        looked_for=where.classes[where.looked_for[0]] if len(where.looked_for) == 1 else "",
+        score_of=subject,
+        positive=where.classes[where.positives[0]] if len(where.positives) == 1 else "",
         at=where.aim.words if where.aim else "",
         images=len(evidence[0].labels_N),
         groups=design.groups,
@@ -196,15 +217,19 @@ def _few_images(n: int, groups: int, on: str) -> tuple[str, ...]:
 
 
 def _row(
-    runs: Sequence[Evidence], values_SN: np.ndarray, metric: Metric, where: Point, redrawn: Mapping[str, Redrawn] | None
+    runs: Sequence[Evidence],
+    values_SN: np.ndarray,
+    metric: Metric,
+    where: Point,
+    bootstrapped: Mapping[str, Bootstrapped] | None,
 ) -> Row:
     design = runs[0].design
     whole = estimate(values_SN, design)
-    if redrawn:
-        whole = whole.beside(*redrawn[metric.name].share)
+    if bootstrapped:
+        whole = whole.plus(*bootstrapped[metric.name].share)
     low, high = whole.interval()
-    asked = metric.of_a_class or where.aim or len(where.looked_for) == 1
-    finding = found_by(runs, where, redrawn) if asked else None
+    asked = metric.of_a_class or where.aim or len(where.positives) == 1
+    finding = found_by(runs, where, bootstrapped) if asked else None
     if len(runs) == 1 and metric.name == ACCURACY.name and not where.aim:
         low, high = proportion(values_SN[0] > 0, design)
     if finding and metric.name in FOUND:
@@ -253,6 +278,13 @@ def _balanced(runs: Sequence[Evidence]) -> float | None:
     return float(np.mean([METRICS["balanced_accuracy"].score(e.logits_NK, e.labels_N) for e in runs]))
 
 
+def _limit(e: Estimate, needed: int | None) -> str:
+    """What stands in the way of a difference: seeds, validation images to choose thresholds on, or test images."""
+    if e.knows_luck and sum(variance for variance, _ in e.fixed) > 0.5 * e.error**2:
+        return "validation images"
+    return "seeds" if not e.knows_luck or needed or not e.images_dominate else "test set"
+
+
 def _pair(judged: Judged, runs: Mapping[str, Sequence[Evidence]], effect: float, where: Point) -> Pair:
     e, level, resolved = judged.estimate, judged.level, judged.resolved
     right_better, right_worse = (
@@ -282,7 +314,7 @@ def _pair(judged: Judged, runs: Mapping[str, Sequence[Evidence]], effect: float,
         images_needed=None if resolved else images_needed(e, level),
         groups_needed=None if wanted_groups is None else max(wanted_groups, e.groups + 1),
         seeds_needed=needed,
-        limit="" if resolved else "seeds" if not known or needed or not e.images_dominate else "test set",
+        limit="" if resolved else _limit(e, needed),
         detectable=detectable(e, level) if known else None,
         effect=effect,
         seeds_for_effect=seeds_needed(e, level, effect) if known else None,

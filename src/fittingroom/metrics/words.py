@@ -9,7 +9,7 @@ from fittingroom.metrics.metric import ACCURACY, Metric
 from fittingroom.metrics.operating import Aim
 from fittingroom.metrics.rows import Pair, Row
 from fittingroom.spec.bundle import Operating
-from fittingroom.spec.records import Cost, Share
+from fittingroom.spec.records import Cost, Finding, Share
 
 LUCK = "one seed cannot tell luck from merit"
 
@@ -23,7 +23,7 @@ def in_words(row: Row, metric: Metric, on: str = "test") -> str:
     """A row's score: "93.61 ± 0.11 % of the test images right"."""
     spread = f" ± {metric.show(row.score_sd)}" if row.score_sd is not None else ""
     score = f"{metric.show(row.score)}{spread}{metric.unit}"
-    if metric.title == ACCURACY.title:
+    if metric == ACCURACY:
         return f"{score} of the {on} images right"
     return f"{'an' if metric.title[0] in 'aeiou' else 'a'} {metric.title} of {score}"
 
@@ -124,6 +124,8 @@ def pair_sentence(pair: Pair, metric: Metric = ACCURACY, on: str = "test") -> st
     if pair.limit == "test set" and pair.groups:
         more = f"{pair.groups_needed - pair.groups:,} more groups" if pair.groups_needed else "far more groups"
         settle = f"{more} of {on} images would settle it, no number of seeds would"
+    elif pair.limit == "validation images":
+        settle = f"more validation images to choose thresholds on would settle it (data.val_fraction), no number of {on} images"
     elif pair.limit == "test set":
         settle = f"no number of seeds would settle it: there are too few {on} images for a difference of this size"
     elif pair.seeds_needed is None:
@@ -179,7 +181,7 @@ def _seeds(n: int) -> str:
 
 def table(rows: Sequence[Row], metric: Metric, on: str = "test") -> list[list[str]]:
     """The rows of a comparison as text cells, header first; columns of which nothing is known are left out."""
-    plain = metric.title == ACCURACY.title
+    plain = metric == ACCURACY
     head = [
         "recipe", f"{on if plain else metric.short}{metric.unit}", "± sd", "95 % interval", "design effect",
         *([] if plain else [f"{on} %"]), "sensitivity %", "specificity %", "precision %",
@@ -213,7 +215,7 @@ def table(rows: Sequence[Row], metric: Metric, on: str = "test") -> list[list[st
 
 def _finding_cells(row: Row, metric: Metric) -> list[str]:
     """Sensitivity, specificity, precision; a dash for the one that is the score, and for all where no class is looked for."""
-    names = ("sensitivity", "specificity", "precision")
+    names = list(Finding.model_fields)[:3]
     return ["–" if row.finding is None or metric.name == n else percent(getattr(row.finding, n).value) for n in names]
 
 

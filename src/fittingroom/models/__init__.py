@@ -5,6 +5,7 @@ here, decorate it with `@MODELS.register`, import it below. Registration alone p
 """
 
 from fittingroom.models.build import Classifier, build, describe, with_sources
+from fittingroom.models.efficientnet_lite import efficientnet_lite
 from fittingroom.models.fastnet import fastnet
 from fittingroom.models.registry import MODELS
 from fittingroom.models.resnet import resnet10, resnet18, resnet20
@@ -13,6 +14,6 @@ from fittingroom.models.vgg import vgg
 from fittingroom.models.wide_resnet import wide_resnet
 
 __all__ = [
-    "MODELS", "Classifier", "build", "describe", "fastnet", "resnet10", "resnet18", "resnet20", "sequential", "vgg",
-    "wide_resnet", "with_sources",
+    "MODELS", "Classifier", "build", "describe", "efficientnet_lite", "fastnet", "resnet10", "resnet18", "resnet20", "sequential",
+    "vgg", "wide_resnet", "with_sources",
 ]  # fmt: skip

@@ -34,26 +34,26 @@ def ablate(
 
     Raises `FittingroomError` for a part that it does not have, and as `compare` does.
     """
-    from fittingroom.study.plan import crossed
-    from fittingroom.study.run import train
+    from fittingroom.study.plan import crossed, plan
+    from fittingroom.study.run import run
 
     dropped = list(dict.fromkeys(drop or [p for p in parts(recipe) if not p.startswith("augment.")]))
     if not dropped:
         raise FittingroomError(f"{recipe.name} has no part to drop; name a layer: --drop model.layers.N")
     variants = {part: without(recipe, part) for part in dropped}
     name = f"ablate-{recipe.name}"
-    experiments = crossed([recipe, *variants.values()], [data] if data else [], seeds)
-    refuse_unfit(question, experiments, place)
-    finished = list(chain.from_iterable(train(experiments, place, name)))
+    planned = plan(crossed([recipe, *variants.values()], [data] if data else [], seeds), place, name)
+    refuse_unfit(question, planned)
+    finished = list(chain.from_iterable(run(planned, place)))
     settings = {"recipe": recipe.name, "parts": {variant.name: part for part, variant in variants.items()}}
-    remember(place, name, Study(question="ablate", runs=names(finished), settings=settings))
+    remember(place, name, Study(question="ablate", runs=names(finished), settings=settings, asked=question.asked))
     story = gather(finished, place.runs, _against(question, recipe.name))[0]
     return _judged(settings, story, place.runs, page_of(place.runs, name), name)
 
 
 def reported(study: Study, name: str, runs: Runs, question: Question) -> Ablated:
     """The ablation of before that is called so, judged again. Needs no torch."""
-    story = of_study(name, runs, _against(question, study.settings["recipe"]))[0]
+    story = of_study(name, runs, _against(question.or_else(study.asked), study.settings["recipe"]))[0]
     return _judged(study.settings, story, runs, page_of(runs, "report"), name)
 
 

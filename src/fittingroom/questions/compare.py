@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -12,7 +12,6 @@ import numpy as np
 
 from fittingroom.data import Dataset, prepare
 from fittingroom.data.split import fold_of
-from fittingroom.metrics.metric import METRICS
 from fittingroom.metrics.story import gather
 from fittingroom.metrics.verdict import Question
 from fittingroom.report.page import Compared
@@ -26,7 +25,7 @@ from fittingroom.store.runs import safe_name
 from fittingroom.study.workplace import Workplace
 
 if TYPE_CHECKING:
-    from fittingroom.study.plan import Experiment
+    from fittingroom.study.plan import Plan
 
 
 def compare(
@@ -42,31 +41,30 @@ def compare(
 
     `name` is what the study is called. Raises `FittingroomError`.
     """
-    from fittingroom.study.plan import crossed
-    from fittingroom.study.run import train
+    from fittingroom.study.plan import crossed, plan
+    from fittingroom.study.run import run
 
     if not recipes:
         raise FittingroomError("name at least one recipe; see: fittingroom recipes")
     name = name or study_name([r.name for r in recipes], data or [r.data.name for r in recipes], len(seeds))
-    experiments = crossed(recipes, data, seeds)
-    refuse_unfit(question, experiments, place)
-    finished = list(chain.from_iterable(train(experiments, place, name)))
-    remember(place, name, Study(runs=names(finished)))
+    planned = plan(crossed(recipes, data, seeds), place, name)
+    refuse_unfit(question, planned)
+    finished = list(chain.from_iterable(run(planned, place)))
+    remember(place, name, Study(runs=names(finished), asked=question.asked))
     return Compared(gather(finished, place.runs, question), place.runs, page_of(place.runs, name), name)
 
 
-def refuse_unfit(question: Question, experiments: Iterable[Experiment], place: Workplace) -> None:
+def refuse_unfit(question: Question, planned: Plan) -> None:
     """Raise `FittingroomError` before anything is trained where some data cannot answer: for want of classes, or of validation
     images to choose a threshold on.
     """
-    if METRICS[question.metric].least_classes == 2 and not question.positive and not question.at:
-        return  # any data can
-    for experiment in experiments:
-        images = place.load(*experiment.pictures)
-        where = question.point(images.classes)
-        if where.aim:
-            _, val = prepare(fold_of(images, experiment.recipe.data), experiment.recipe.data)
-            where.refuse_few(np.empty(0) if val is None else val.labels_N)
+    looked_at = set()
+    for data, jobs in zip(planned.loaded, planned.jobs, strict=True):
+        where, spec = question.point(data.classes), jobs[0].recipe.data
+        if where.aim and (data.digest, spec) not in looked_at:
+            looked_at.add((data.digest, spec))
+            _, val = prepare(fold_of(data, spec), spec)
+            where.refuse_few(*(np.empty(0), None) if val is None else (val.labels_N, val.groups_N))
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def cv(
     if len({(job.data_digest, job.recipe.data.split_seed, job.recipe.data.near) for job in jobs}) > 1:
         raise FittingroomError("the recipes make other pictures or parts of these data; cross-validate them apart")
     images = planned.loaded[0]
-    refuse_unfit(question, chain.from_iterable(trainings), place)
+    refuse_unfit(question, planned)
     finished = iter(run(planned, place))
     runs = {
         recipe.name: list(chain.from_iterable(next(finished) for _ in mine))
@@ -64,6 +64,7 @@ def cv(
     study = Study(
         question="cv",
         runs=names(list(chain.from_iterable(runs.values()))),
+        asked=question.asked,
         settings={"folds": folds, "recipes": {recipe: names(mine) for recipe, mine in runs.items()}},
     )
     remember(place, name, study, fold_N=fold_numbers(images, jobs[0].recipe.data))

@@ -14,6 +14,7 @@ from fittingroom.spec.changes import told_apart
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.read import read_recipe, shipped_recipes
 from fittingroom.store import RunFolder, Runs
+from fittingroom.store.fetch import home as home_of
 
 SPECIAL = {  # kinds of a model that are no function of ours
     "sequential": "Any plain stack of layers, as inline tables: conv, pool, norm, act, dropout, flatten, dense, repeat.",
@@ -60,7 +61,7 @@ def _registered(what: str, functions: Mapping[str, Callable[..., Any]], special:
 
 def datasets(home: Path | None = None) -> Rows:
     """The data sets that are known by name, and whether they are here."""
-    where = catalog.home(home)
+    where = home_of(home)
     found = [catalog.entry(name, where) for name in catalog.catalog(where)]
     return Rows(
         {
@@ -84,7 +85,7 @@ def own_pictures(home: Path | None = None) -> Rows:
             "shape": "×".join(map(str, a.shape)),
             "path": path,
         }
-        for a, path in own.known(catalog.home(home))
+        for a, path in own.known(home_of(home))
     )
 
 

@@ -28,4 +28,5 @@ def report(which: Sequence[str], runs: Runs, question: Question = Question()) ->
         case Study(question="cv"):
             return Compared(of_study(which[0], runs, question), runs, page, which[0])
     chosen, home = runs.select(which)
-    return Compared(gather(chosen, home, question), home, page)
+    asked = question.or_else(study.asked) if study else question
+    return Compared(gather(chosen, home, asked), home, page)

@@ -12,13 +12,13 @@ import torch
 
 from fittingroom.augment.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from fittingroom.data import Dataset, Images, reload
-from fittingroom.data.acquire import Tick
 from fittingroom.metrics.robustness import robustness
 from fittingroom.metrics.story import gather
 from fittingroom.questions.compare import page_of
 from fittingroom.report.stress_page import Stressed
 from fittingroom.spec.recipe import Recipe
 from fittingroom.store import RunFolder, Runs
+from fittingroom.store.fetch import Tick
 from fittingroom.study.launch import Launcher, choose_launcher
 from fittingroom.study.sharing import sharing
 from fittingroom.study.workplace import Workplace

@@ -68,14 +68,15 @@ def transfer(
             for size, mine in zip(steps, of_step, strict=True)
         ],
     }
-    study = Study(question="transfer", runs=tuple(chain.from_iterable(of_step)), settings=settings)
+    runs = tuple(chain.from_iterable(of_step))
+    study = Study(question="transfer", runs=runs, settings=settings, asked=question.asked)
     remember(place, name, study)
     return _judged(study, place.runs, question, page_of(place.runs, name), name)
 
 
 def reported(study: Study, name: str, runs: Runs, question: Question) -> Transferred:
     """The transfer of before that is called so, judged again. Needs no torch."""
-    return _judged(study, runs, question, page_of(runs, "report"), name)
+    return _judged(study, runs, question.or_else(study.asked), page_of(runs, "report"), name)
 
 
 def _judged(study: Study, runs: Runs, question: Question, page: Path, name: str) -> Transferred:

@@ -198,7 +198,7 @@ def reliability(story: Story) -> Chart:
 
 def roc(story: Story) -> Chart:
     """Of the class that is looked for, what is found (up) for so many of the others taken for it (across)."""
-    called = f"“{story.comparison.looked_for}”"
+    called = f"“{story.comparison.positive}”"
     across = (
         f"of the others taken for {called} (%)"
         if len(story.data.classes) > 2
@@ -209,7 +209,7 @@ def roc(story: Story) -> Chart:
 
 def precision_recall(story: Story) -> Chart:
     """Of the class that is looked for, how many of those taken for it are of it (up) where so many are found (across)."""
-    called = f"“{story.comparison.looked_for}”"
+    called = f"“{story.comparison.positive}”"
     return _curve(
         story,
         precision_curve,
@@ -220,12 +220,12 @@ def precision_recall(story: Story) -> Chart:
 
 
 def _other(story: Story) -> str:
-    return next(c for c in story.data.classes if c != story.comparison.looked_for)
+    return next(c for c in story.data.classes if c != story.comparison.positive)
 
 
 def _curve(story: Story, curve: Curve, at: tuple[str, str], across: str, up: str) -> Chart:
     """A curve over `GRID` of each recipe: the mean of its seeds and their range, and the points (`at`) where it decides."""
-    c = story.data.classes.index(story.comparison.looked_for)
+    c = story.data.classes.index(story.comparison.positive)
     is_roc = curve is roc_curve
     rows: list[dict[str, Any]] = []
     for name, runs in story.runs.items():

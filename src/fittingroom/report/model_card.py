@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fittingroom.metrics.against_rest import answers
 from fittingroom.metrics.classes import most_confused
 from fittingroom.metrics.finding import finding
 from fittingroom.metrics.intervals import proportion
@@ -25,7 +26,12 @@ def model_card(run: LoadedRun, facts: BundleFacts, parity: Parity, *, about: str
 
     `test_reads`: how often its folder of runs has read the test images.
     """
-    said, k = run.logits_NK.argmax(1), len(facts.classes)
+    point, k = facts.operating, len(facts.classes)
+    said = (
+        answers(run.logits_NK, facts.classes.index(point.positive), point.threshold)
+        if point
+        else run.logits_NK.argmax(1)
+    )
     by_class = []
     for c in np.unique(run.labels_N):
         mine = run.labels_N == c
@@ -41,11 +47,11 @@ def model_card(run: LoadedRun, facts: BundleFacts, parity: Parity, *, about: str
     c, h, w = facts.framing.shape
     machine = run.environment
     where = Point(facts.classes)
-    found = facts.operating.found if facts.operating else finding([run], where) if len(facts.classes) == 2 else None
+    found = point.found if point else finding([run], where) if len(facts.classes) == 2 else None
     return render(
         "model_card.md",
-        operating=facts.operating,
-        looked_for=facts.operating.positive if facts.operating else facts.classes[where.looked_for[0]],
+        operating=point,
+        positive=point.positive if point else facts.classes[where.positives[0]],
         found=found,
         share=share_words,
         facts=facts,

@@ -85,7 +85,7 @@ def figures(story: Story) -> Iterator[tuple[str, theme.Draw]]:
     yield "accuracy_curves", same(charts.curves, epochs, "accuracy")
     yield "loss_curves", same(charts.curves, epochs, "loss")
     yield "reliability", same(charts.reliability, story)
-    if story.comparison.rows[0].finding and story.comparison.looked_for:
+    if story.comparison.rows[0].finding and story.comparison.positive:
         yield "roc", same(charts.roc, story)
         yield "precision_recall", same(charts.precision_recall, story)
     for against, _ in costs(story):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
 from fittingroom.metrics.effects import Effect
 from fittingroom.metrics.metric import Metric
@@ -45,34 +45,34 @@ def finding_table(story: Story) -> dict[str, Any] | None:
     for row in c.rows:
         found = row.finding
         assert found
-        threshold = "–" if found.threshold is None else f"{100 / (1 + math.exp(-found.threshold)):.3g} %"
+        threshold = "–" if found.threshold is None else f"{100 * float(expit(found.threshold)):.3g} %"
         lines.append(
             [row.recipe, threshold, *map(share_words, (found.sensitivity, found.specificity, found.precision))]
         )
     if all(line[1] == "–" for line in lines):
         head, lines = [head[0], *head[2:]], [[line[0], *line[2:]] for line in lines]
-    title = f"Finding “{c.looked_for}”" if c.looked_for else "Each class against the rest"
+    title = f"Finding “{c.positive}”" if c.positive else "Each class against the rest"
     return {"title": title, "short": "Finding", "table": [head, *lines], "note": _finding_note(story)}
 
 
 def _finding_note(story: Story) -> str:
     c = story.comparison
-    what = f"the “{c.looked_for}” images" if c.looked_for else "a class's images"
+    what = f"the “{c.positive}” images" if c.positive else "a class's images"
     note = (
         f"Sensitivity (recall): how many of {what} are found. Specificity: how many of the others are not taken for it. "
         "Precision: how many of those taken for it are right."
     )
-    if c.looked_for:
-        n = int((story.labels_N == story.data.classes.index(c.looked_for)).sum())
-        note += (
-            f" {n:,} of the {c.images:,} {c.on} images are “{c.looked_for}”; where it is rarer, precision is lower. "
-        )
+    if c.positive:
+        n = int((story.labels_N == story.data.classes.index(c.positive)).sum())
+        note += f" {n:,} of the {c.images:,} {c.on} images are “{c.positive}”; where it is rarer, precision is lower. "
     else:
         note += " Means over the classes. "
     if c.at:
+        known = c.rows[0].finding and c.rows[0].finding.threshold is not None
+        shown = " (shown: the mean, as the probability that the network gives)" if known else ""
         return note + (
-            f"Each run has a threshold of its own, chosen on its validation images for {c.at} (shown: the mean, as the "
-            "probability that the network gives). Intervals cover other images and, with several, other seeds."
+            f"Each run has a threshold of its own, chosen on its validation images for {c.at} "
+            f"{shown}. Intervals cover other images and, with several, other seeds."
         )
     return note + (
         "The likeliest class is the answer; another threshold finds more, or raises fewer false alarms: --at sensitivity=0.95 "

@@ -225,7 +225,8 @@ def create_app(settings: Settings) -> App:
             one = next(answers)
             shown = [{"name": c, "p": p} for c, p in one.top]
             told.append({"file": name, "answer": one.says, "sure": one.sure, "top": shown})
-        return _json({"model": served.name, "predictions": told})
+        decides = {"operating": p.model_dump(mode="json")} if (p := served.classifier.facts.operating) else {}
+        return _json({"model": served.name, "predictions": told} | decides)
 
     @app.get("/metrics", tags=["plain"], response_class=Response)
     async def metrics() -> Response:

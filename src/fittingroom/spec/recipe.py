@@ -129,7 +129,7 @@ Repeat.model_rebuild()
 class ModelSpec(Strict):
     """Which network. `kind` is `sequential` (with `layers`), `python` (with `target`) or a name of `fittingroom models`."""
 
-    kind: str = Field(description='"sequential", "python" or a name of `fittingroom models`')
+    kind: str = Field(description='"sequential", "python" or a name of `fittingroom models`; with init, what that is')
     layers: tuple[Layer, ...] = Field(default=(), description="sequential: its layers; the one of logits is added")
     target: str = Field(default="", description='python: the "module:function" that makes the network')
     args: dict[str, int | Annotated[float, Field(allow_inf_nan=False)] | bool | str] = Field(
@@ -139,7 +139,8 @@ class ModelSpec(Strict):
         default={}, description="python: the text of each of its modules, by name: what is executed, and nothing else"
     )
     init: str = Field(
-        default="", description="a run whose trained weights to start from; the last layer is new if the classes differ"
+        default="",
+        description="trained weights to start from: a pretrained network's name, or a run; other classes get a new last layer",
     )
     freeze: Literal["body"] | Natural = Field(
         default=0, description='how many first layers stay as they are (dropout goes on); "body": all but the last'

@@ -127,7 +127,7 @@ class Finding(Record):
     sensitivity: Share  # of the class's images, how many are taken for it
     specificity: Share  # of the others, how many are not
     precision: Share  # of those taken for it, how many are of it
-    threshold: float | None  # log odds from which on an image is taken for it; None: where no other class is likelier
+    threshold: float | None  # log odds from which on an image is taken for it, where there is one such number
 
 
 class Metrics(Record):

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Generic, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, create_model
 
 from fittingroom.spec.errors import FittingroomError, unknown
-from fittingroom.spec.read import parse
+from fittingroom.spec.parse import parse
 
 F = TypeVar("F", bound=Callable[..., Any])
 EXECUTED = "fittingroom_own_"  # modules of that name are made of the texts that a recipe carries: models/executed.py

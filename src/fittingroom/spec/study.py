@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from fittingroom.spec.read import parse, read_recipe, read_toml
+from fittingroom.spec.parse import parse, read_toml
+from fittingroom.spec.read import read_recipe
 from fittingroom.spec.recipe import Count, Recipe, Strict
 
 

@@ -23,7 +23,8 @@ from safetensors.numpy import save as tensors_to_bytes
 from fittingroom.spec.changes import told_apart
 from fittingroom.spec.design import Design
 from fittingroom.spec.errors import FittingroomError, NotFree, unknown
-from fittingroom.spec.read import parse_recipe, read_toml
+from fittingroom.spec.parse import read_toml
+from fittingroom.spec.read import parse_recipe
 from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.records import Cost, DataFacts, Environment, Epoch, Metrics, Structure
 from fittingroom.store.atomic import append_line, atomic, explained, write
@@ -273,6 +274,7 @@ class Study(BaseModel):
     question: str = "compare"
     runs: tuple[str, ...]
     settings: dict[str, Any] = {}  # what the answer hangs on besides: the parts of an ablation, the steps of a transfer
+    asked: dict[str, Any] = {}  # what decides, where somebody said so: the metric, an operating point
 
 
 class Runs:

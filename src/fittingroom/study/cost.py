@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from fittingroom.data import fold_of, prepare, reload
-from fittingroom.data.acquire import Say
 from fittingroom.spec.machine import cores
 from fittingroom.spec.records import Cost
 from fittingroom.store import RunFolder
+from fittingroom.store.fetch import Say
 from fittingroom.study.clock import Quiet, busy_now, forget_peak, median_s, peak_memory_bytes, step_s
 from fittingroom.study.job import Job
 from fittingroom.study.launch.local import apart

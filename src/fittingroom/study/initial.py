@@ -1,4 +1,4 @@
-"""Which trained weights a recipe starts from: found by a run's name or path, and known by their content from then on."""
+"""Which trained weights a recipe starts from: a pretrained network's or a run's, known by their content from then on."""
 
 from __future__ import annotations
 
@@ -7,52 +7,74 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from fittingroom.models.pretrained import pretrained_weights
 from fittingroom.spec.errors import FittingroomError
-from fittingroom.store import RunFolder, Runs
+from fittingroom.spec.pretrained import pretrained
+from fittingroom.spec.recipe import ModelSpec
+from fittingroom.store import Runs
+from fittingroom.store.fetch import Say
 from fittingroom.training.start import Start
 
 
 @dataclass(frozen=True)
 class Initial:
-    """The weights of a finished run. `sha256` is of their file; it, and not the path, decides a result."""
+    """Trained weights. `sha256` is of their file; it, and not where they are, decides a result."""
 
-    path: Path
+    path: Path  # of the file
+    name: str  # the run's, or the pretrained network's
+    classes: tuple[str, ...]  # that they tell apart; () where they have no names
     sha256: str
+    model: ModelSpec  # the network that they are of
 
     @property
     def label(self) -> str:
-        """What a resolved recipe says: the run's name, and the beginning of the content's digest."""
-        return f"{self.path.name}@{self.sha256[:16]}"
+        """What a resolved recipe says: the name, and the beginning of the content's digest."""
+        return f"{self.name}@{self.sha256[:16]}"
+
+    def network(self, spec: ModelSpec) -> ModelSpec:
+        """The network that a recipe asks for: that of these weights, where it does not say."""
+        return spec if spec.kind else self.model.model_copy(update={"init": spec.init, "freeze": spec.freeze})
 
     def read(self) -> Start:
         """The weights in memory. Raises `FittingroomError` if the file has changed."""
-        run = RunFolder(self.path)
-        if _sha256(run) != self.sha256:
+        if _sha256(self.path) != self.sha256:
             raise FittingroomError.at(
                 "model.init", f"the weights in {self.path} have changed since this study was planned"
             )
-        return Start(run.arrays("weights"), run.data.classes)
+        try:
+            return Start(load_file(self.path), self.classes)
+        except SafetensorError as error:
+            raise FittingroomError.at("model.init", f"{self.path} is not readable ({error})") from None
 
 
-def initial(init: str, runs: Runs) -> Initial | None:
-    """What `model.init` names: a run by path, or by name in the runs folder; None for "".
+def initial(init: str, runs: Runs, home_dir: Path, say: Say = lambda line: None) -> Initial | None:
+    """What `model.init` names: a pretrained network, or a run by path or by name in the runs folder; None for "".
 
-    A label's digest must be that of the run found. Raises `FittingroomError`.
+    The weights of a pretrained network are brought into the home if they are not there. A label's digest must be that of what is
+    found. Raises `FittingroomError`.
     """
     if not init:
         return None
     labelled = re.fullmatch(r"(.+)@([0-9a-f]{16,64})", init)
     name, content = labelled.groups() if labelled else (init, "")
-    run = runs.find(name)
-    run.refuse_unfinished()
-    found = Initial(run.path.resolve() if run.path == Path() else run.path, _sha256(run))
+    if entry := pretrained().get(name):
+        path = pretrained_weights(entry, home_dir, say)
+        found = Initial(path, name, (), _sha256(path), ModelSpec(kind=entry.kind, args=entry.args))
+    else:
+        run = runs.find(name)
+        run.refuse_unfinished()
+        folder = run.path.resolve() if run.path == Path() else run.path
+        path, model = folder / "weights.safetensors", run.recipe.model
+        found = Initial(path, folder.name, run.data.classes, _sha256(path), model)
     if not found.sha256.startswith(content):
-        raise FittingroomError.at("model.init", f"{init} is asked for, but the weights of {run.path} are {found.label}")
+        raise FittingroomError.at("model.init", f"{init} is asked for, but the weights in {path} are {found.label}")
     return found
 
 
-def _sha256(run: RunFolder) -> str:
-    path = run.path / "weights.safetensors"
+def _sha256(path: Path) -> str:
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:

@@ -20,6 +20,7 @@ from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.records import Structure
 from fittingroom.store import RunFolder, Runs
+from fittingroom.store.fetch import Say
 from fittingroom.store.runs import run_name
 from fittingroom.study.initial import Initial, initial
 from fittingroom.training import choose_precision
@@ -83,15 +84,22 @@ class Job:
 
 
 def resolve(
-    recipe: Recipe, whole: Dataset, device: str, runs: Runs, *, threads: int = 1, score_test: bool = True
+    recipe: Recipe,
+    whole: Dataset,
+    device: str,
+    runs: Runs,
+    *,
+    threads: int = 1,
+    score_test: bool = True,
+    say: Say = lambda line: None,
 ) -> Job:
     """The job of training `recipe` on the data set `whole` with seed 0, and a refusal of what could not be trained.
 
     Trained weights that it starts from are looked for among `runs`.
     Raises `FittingroomError` for a model or an augmentation that does not fit, and for too few validation images to choose by.
     """
-    first = initial(recipe.model.init, runs)
-    model = with_sources(recipe.model, whole.train.shape, len(whole.classes))
+    first = initial(recipe.model.init, runs, whole.home_dir, say)
+    model = with_sources(first.network(recipe.model) if first else recipe.model, whole.train.shape, len(whole.classes))
     resolved = recipe.model_copy(
         update={
             "data": recipe.data.model_copy(

@@ -81,7 +81,9 @@ def plan(experiments: Sequence[Experiment], place: Workplace, study: str = "") -
     for e in experiments:
         if e.pictures not in loaded:
             loaded[e.pictures] = place.load(e.dataset, e.recipe.data)
-        job = resolve(e.recipe, loaded[e.pictures], device, place.runs, score_test=e.score_test)
+        job = resolve(
+            e.recipe, loaded[e.pictures], device, place.runs, score_test=e.score_test, say=place.progress.note
+        )
         seeds = granted_seeds(job.work) if e.seeds is None else list(dict.fromkeys(e.seeds))
         planned.append((replace(job, part=e.part, study=study if e.part else ""), seeds))
     at_once, threads = sharing(device, place.launcher, place.at_once, sum(len(seeds) for _, seeds in planned))

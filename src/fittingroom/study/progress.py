@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from fittingroom.data.acquire import Tick
 from fittingroom.store.events import Event
+from fittingroom.store.fetch import Tick
 
 if TYPE_CHECKING:
     from fittingroom.study.job import Job

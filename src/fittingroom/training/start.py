@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import nn
 
+from fittingroom.models.efficientnet_lite import Grey
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import ModelSpec
 from fittingroom.training.arrays import load_arrays
@@ -57,6 +58,10 @@ def start_from(model: nn.Module, weights: Mapping[str, np.ndarray], keep_head: b
             f"those weights are of another network: {name} is {'not there' if missing else 'not in this one'}; "
             "give the recipe that they were trained with",
         )
+    if any(isinstance(module, Grey) for module in model.modules()):  # which makes three channels of one inside
+        weights = {
+            n: w.mean(1, keepdims=True) if n in ("mean", "scale") and w.ndim == 4 else w for n, w in weights.items()
+        }
     for name in wanted:
         there, here = weights[name].shape, tuple(own[name].shape)
         if there != here:

@@ -15,6 +15,7 @@ from fittingroom.data.framing import read_framed
 from fittingroom.data.pixels import Pixels
 from fittingroom.inference import Classifier
 from fittingroom.inference.occlusion import occlusion
+from fittingroom.metrics.words import point_words
 from fittingroom.report.explain_page import overlay
 from fittingroom.report.pictures import data_uri, png_bytes
 from fittingroom.serve.settings import Limits
@@ -48,10 +49,11 @@ class Attempts:
             classifier = self._classifier(run.path, _stamp(run.bundle.path / "bundle.json"))
         image_CHW = read_framed(picture, classifier.facts.framing, Limits().pixels)
         [answer] = classifier.answers(*classifier.graph.run(image_CHW[None]), top=5)
-        best = classifier.classes.index(answer.name)
+        best = classifier.classes.index(answer.top[0][0])
         told: dict[str, Any] = {
             "answer": answer.says,
             "sure": answer.sure,
+            "decides": point_words(classifier.facts.operating) if classifier.facts.operating else "",
             "top": [{"name": name, "p": p} for name, p in answer.top],
             "seen": data_uri(png_bytes(image_CHW)),
             "near": self._neighbours(run, classifier, image_CHW),

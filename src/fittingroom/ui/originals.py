@@ -4,65 +4,47 @@ from __future__ import annotations
 
 import io
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from urllib.parse import urlencode
 
-from PIL import Image
+from fittingroom.data.own import Own, files_of, known
+from fittingroom.data.own.decode import Unreadable, decode, opened
 
-from fittingroom.data.own import known
-from fittingroom.data.own.decode import MOST_PIXELS, Range, Unreadable, decode, is_file, opened
-
+EIGHT_BIT = ("1", "L", "LA", "P", "RGB", "RGBA")  # Pillow's modes that a browser shows as they are
 SHOWN_BY_BROWSERS = {
-    "PNG": "image/png",
-    "JPEG": "image/jpeg",
-    "WEBP": "image/webp",
-    "GIF": "image/gif",
-    "BMP": "image/bmp",
-}
+    "PNG": "image/png", "JPEG": "image/jpeg", "MPO": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif", "BMP": "image/bmp",
+}  # fmt: skip
 
 
 class Originals:
-    """Where the pictures of a home lie that have files of their own; asked anew for each page."""
+    """The files of one data set's pictures, by what these are called. Nothing else is ever read."""
 
-    def __init__(self, home_dir: Path) -> None:
-        self.home_dir = home_dir
+    def __init__(self, digest: str, home_dir: Path) -> None:
+        self.digest, self.home_dir = digest, home_dir
 
     @cached_property
-    def _places(self) -> dict[str, list[tuple[Path, Range | None]]]:
-        places: dict[str, list[tuple[Path, Range | None]]] = {}
-        for about, path in known(self.home_dir):  # the latest last
-            source = Path(path)
-            places.setdefault(about.name, []).insert(0, (source if source.is_dir() else source.parent, about.range))
-        return places
+    def _about(self) -> Own | None:
+        return next((about for about, _ in known(self.home_dir) if about.digest == self.digest), None)
 
-    def _file(self, data: str, called: str) -> tuple[Path, Range | None] | None:
-        parts = PurePosixPath(called).parts
-        if called.startswith("#") or not parts or PurePosixPath(called).is_absolute() or ".." in parts:
-            return None
-        places = self._places.get(data, ()) or self._places.get(data.removeprefix("own-"), ())
-        return next(((place / called, range_) for place, range_ in places if is_file(place / called)), None)
+    @cached_property
+    def _files(self) -> dict[str, Path]:
+        return files_of(self._about, self.home_dir) if self._about else {}
 
-    def address(self, data: str, called: str) -> str:
+    def address(self, called: str) -> str:
         """Where the picture that is called so is shown at its own size; "" for one without a file."""
-        return f"/original?{urlencode({'data': data, 'called': called})}" if self._file(data, called) else ""
+        if called not in self._files:
+            return ""
+        return f"/original?{urlencode({'data': self.digest, 'called': called})}"
 
-    def read(self, data: str, called: str) -> tuple[bytes, str]:
+    def read(self, called: str) -> tuple[bytes, str]:
         """The picture and its kind, as PNG where browsers do not show its own. Raises `Unreadable`."""
-        found = self._file(data, called)
-        if found is None:
-            raise Unreadable("is not there (any more), or has no file of its own")
-        file, range_ = found
+        file = self._files.get(called)
+        if file is None or self._about is None:
+            raise Unreadable("has no file of its own")
         with opened(file) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise Unreadable(f"has more than {MOST_PIXELS:,} pixels")
-            kind = (
-                SHOWN_BY_BROWSERS.get(image.format or "")
-                if image.mode in ("1", "L", "LA", "P", "RGB", "RGBA")
-                else None
-            )
+            kind = SHOWN_BY_BROWSERS.get(image.format or "") if image.mode in EIGHT_BIT else None
         if kind:
             return file.read_bytes(), kind
         content = io.BytesIO()
-        shown: Image.Image = decode(file, range_)
-        shown.save(content, "PNG", compress_level=1)
+        decode(file, self._about.range).save(content, "PNG", compress_level=1)
         return content.getvalue(), "image/png"

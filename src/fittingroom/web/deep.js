@@ -19,43 +19,55 @@ export async function fromDeep(file, range, mostPixels) {
   if (interlaced || turned) {
     throw new Unreadable(`${name} is a sixteen-bit PNG that is interlaced or turned; use fittingroom predict`);
   }
-  return eightBit(await inflated(parts, height * (1 + BYTES * width), name), width, height, range, clear);
+  return eightBit(await inflated(parts, height * (1 + BYTES * width), name), width, height, range, clear, name);
 }
 
-/** Of a PNG: its compressed parts, the value that is transparent (-1: none), and whether EXIF may turn it. */
+/** Of a PNG: its compressed parts, the value that is transparent (-1: none), and whether metadata may turn it. */
 function chunks(view) {
-  const parts = [];
+  const parts = [], text = new TextDecoder("latin1");
   let clear = -1, turned = false;
   for (let at = 8; at + 12 <= view.byteLength;) {
     const length = view.getUint32(at), kind = String.fromCharCode(...new Uint8Array(view.buffer, at + 4, 4));
     if (at + 12 + length > view.byteLength) break; // what is missing is told when it is unpacked
-    if (kind === "IDAT") parts.push(new Uint8Array(view.buffer, at + 8, length));
+    const content = new Uint8Array(view.buffer, at + 8, length);
+    if (kind === "IDAT") parts.push(content);
     if (kind === "tRNS") clear = view.getUint16(at + 8);
-    if (kind === "eXIf") turned = true;
+    if (kind === "eXIf" || (kind === "iTXt" && text.decode(content).includes("Orientation"))) turned = true;
     at += 12 + length;
   }
   return { parts, clear, turned };
 }
 
+/** What zlib packed, which must have `size` bytes: more is not unpacked, so that a small file cannot fill the memory. */
 async function inflated(parts, size, name) {
+  const bytes = new Uint8Array(size);
+  let at = 0;
   try {
-    const stream = new Blob(parts).stream().pipeThrough(new DecompressionStream("deflate"));
-    const bytes = new Uint8Array(await new Response(stream).arrayBuffer());
-    if (bytes.length === size) return bytes;
-  } catch { /* the same words */ }
-  throw new Unreadable(`${name} is a PNG that cannot be decoded`);
+    const reader = new Blob(parts).stream().pipeThrough(new DecompressionStream("deflate")).getReader();
+    for (let next = await reader.read(); !next.done; next = await reader.read()) {
+      if (at + next.value.length > size) { await reader.cancel(); at = -1; break; }
+      bytes.set(next.value, at);
+      at += next.value.length;
+    }
+  } catch { at = -1; }
+  if (at !== size) throw new Unreadable(`${name} is a PNG that cannot be decoded`);
+  return bytes;
 }
 
 /** Undo each row's filter (PNG specification, 9.2) in place, and bring its values to eight bits. */
-function eightBit(bytes, width, height, range, clear) {
+function eightBit(bytes, width, height, range, clear, name) {
   const [low, high] = range ?? [0, 0], step = 255 / Math.max(high - low, 1e-300), row = BYTES * width;
   const data = new Uint8ClampedArray(4 * width * height).fill(255);
   let above = new Uint8Array(row);
   for (let y = 0; y < height; y++) {
     const filter = bytes[y * (row + 1)], line = bytes.subarray(y * (row + 1) + 1, (y + 1) * (row + 1));
-    for (let i = 0; i < row; i++) {
-      const left = i < BYTES ? 0 : line[i - BYTES], up = above[i], corner = i < BYTES ? 0 : above[i - BYTES];
-      line[i] += [0, left, up, (left + up) >> 1, paeth(left, up, corner)][filter];
+    if (filter > 4) throw new Unreadable(`${name} is a PNG that cannot be decoded`);
+    for (let i = 0; filter && i < row; i++) {
+      const left = i < BYTES ? 0 : line[i - BYTES], up = above[i];
+      if (filter === 1) line[i] += left;
+      else if (filter === 2) line[i] += up;
+      else if (filter === 3) line[i] += (left + up) >> 1;
+      else line[i] += paeth(left, up, i < BYTES ? 0 : above[i - BYTES]);
     }
     for (let x = 0; x < width; x++) {
       const value = line[BYTES * x] << 8 | line[BYTES * x + 1], at = 4 * (y * width + x);
@@ -68,6 +80,6 @@ function eightBit(bytes, width, height, range, clear) {
 }
 
 function paeth(left, up, corner) {
-  const [a, b, c] = [left, up, corner].map(value => Math.abs(left + up - corner - value));
+  const a = Math.abs(up - corner), b = Math.abs(left - corner), c = Math.abs(left + up - 2 * corner);
   return a <= b && a <= c ? left : b <= c ? up : corner;
 }

@@ -20,7 +20,6 @@ from optuna.trial import TrialState
 from waiting import until
 
 from fittingroom.data import Dataset
-from fittingroom.data.acquire import Say
 from fittingroom.data.dataset import LockedTest
 from fittingroom.metrics.metric import METRICS
 from fittingroom.questions import tune as room
@@ -42,6 +41,7 @@ from fittingroom.spec.read import read_recipe, shipped_recipes
 from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.space import parse_space
 from fittingroom.store import RunFolder, Runs
+from fittingroom.store.fetch import Say
 from fittingroom.study.job import Job
 from fittingroom.study.launch import Failed, InThisProcess, Launcher, ListenToJob, LocalPool, Outcome
 

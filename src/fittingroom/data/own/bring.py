@@ -25,7 +25,6 @@ import filelock
 import numpy as np
 from pydantic import Field
 
-from fittingroom.data.acquire import Say, Tick
 from fittingroom.data.duplicates import groups, joined_groups, near_links
 from fittingroom.data.own.decode import Range, Unreadable, decode, is_grey, values_of
 from fittingroom.data.own.grouping import group_names, numbers, suspected
@@ -39,6 +38,7 @@ from fittingroom.spec.machine import cores
 from fittingroom.spec.recipe import ShapeSpec
 from fittingroom.spec.records import Record
 from fittingroom.store.atomic import explained, write
+from fittingroom.store.fetch import Say, Tick
 
 VERSION = 3  # raised when the same pictures become other tensors
 TEST_FRACTION = 0.2  # carved where a source brings no test split
@@ -251,6 +251,9 @@ def _make(path: Path, listing: Listing, spec: ShapeSpec, home_dir: Path, tick: T
         counts = {s: tuple(np.bincount(labels_N[r], minlength=len(classes)).tolist()) for s, r in rows.items()}
         np.save(here / "labels.npy", labels_N)
         np.save(here / "names.npy", np.array([listing.names[i] for i in kept], str))
+        files = _files(listing)
+        if files:
+            write(here / "files.json", json.dumps([files[i] for i in kept]))
         if group_N is not None:
             np.save(here / "groups.npy", group_N)
         np.savez(here / "splits.npz", **rows)  # type: ignore[arg-type]
@@ -286,8 +289,31 @@ def _make(path: Path, listing: Listing, spec: ShapeSpec, home_dir: Path, tick: T
         except OSError:  # the same content came from elsewhere before, or from a version that kept no names
             if not final.exists():
                 raise
-            (here / "names.npy").replace(final / "names.npy")  # as they are called now
+            for name in ("names.npy", "files.json"):  # as they are called now, and where they are
+                if (here / name).exists():
+                    (here / name).replace(final / name)
     return about
+
+
+def _files(listing: Listing) -> list[str]:
+    """Where each picture is, as absolute paths; [] where they are no files of their own."""
+    found = []
+    for picture in listing.pictures():
+        if not isinstance(picture, Path):
+            return []
+        found.append(str(picture.absolute()))
+    return found
+
+
+def files_of(about: Own, home_dir: Path) -> dict[str, Path]:
+    """The file of each picture by what it is called; {} where they have none, or were brought before that was kept."""
+    folder = home_dir / "images" / about.digest[:16]
+    try:
+        files = json.loads((folder / "files.json").read_text(encoding="utf-8"))
+        names = np.load(folder / "names.npy").tolist()
+        return {name: Path(file) for name, file in zip(names, files, strict=True)}
+    except (OSError, ValueError, TypeError):
+        return {}
 
 
 def _any_wide(listing: Listing) -> bool:

@@ -10,7 +10,6 @@ from dataclasses import replace
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from fittingroom.data.acquire import Say, Tick
 from fittingroom.metrics.metric import METRICS
 from fittingroom.questions.tune.drivers import Driver
 from fittingroom.questions.tune.judge import Judge
@@ -19,6 +18,7 @@ from fittingroom.questions.tune.search import Search, values
 from fittingroom.questions.tune.storage import note, own_trials, report
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.store import Runs
+from fittingroom.store.fetch import Say, Tick
 from fittingroom.study.execute import Update
 from fittingroom.study.job import Job, resolve
 from fittingroom.study.launch import Failed, Launcher, Outcome, Stopped, run_and_wait

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from fittingroom.data import Dataset
-from fittingroom.metrics.metric import METRICS, metric
+from fittingroom.metrics.metric import METRICS
+from fittingroom.metrics.operating import decided_by
 from fittingroom.spec.digest import digest
 from fittingroom.spec.errors import FittingroomError, unknown
 from fittingroom.spec.overrides import apply_overrides
@@ -40,7 +41,7 @@ class Search:
 
     def __post_init__(self) -> None:
         first, *others = self.objectives
-        metric(first)
+        object.__setattr__(self, "objectives", (decided_by(first, ""), *others))  # by its own name; a wrong one is told
         for name in others:
             if name not in COSTS:
                 raise unknown("objective", name, COSTS, "a metric first, then any of: " + ", ".join(COSTS))

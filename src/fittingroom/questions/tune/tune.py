@@ -19,7 +19,7 @@ from fittingroom.questions.tune.search import Search, score
 from fittingroom.questions.tune.storage import journal, open_storage, open_study, refuse_unknown, warm_start
 from fittingroom.report.tune_page import Tuned
 from fittingroom.spec.errors import FittingroomError
-from fittingroom.spec.read import read_toml
+from fittingroom.spec.parse import read_toml
 from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.space import Dimension, is_dimension, parse_space
 from fittingroom.store import Study

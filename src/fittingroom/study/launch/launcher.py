@@ -9,9 +9,9 @@ from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from typing import Any
 
-from fittingroom.data.acquire import Say, Tick
 from fittingroom.spec.errors import FittingroomError, NotFree
 from fittingroom.store import RunFolder, Runs
+from fittingroom.store.fetch import Say, Tick
 from fittingroom.study.execute import Update, execute
 from fittingroom.study.job import Job
 

@@ -17,9 +17,9 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fittingroom.data.acquire import Say
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.store import Runs
+from fittingroom.store.fetch import Say
 from fittingroom.study.execute import Update
 from fittingroom.study.job import Job
 from fittingroom.study.launch.launcher import Call, Failed, Launcher, ListenToJob, Outcome, attempt

@@ -26,12 +26,12 @@ from typing import Any
 import numpy as np
 
 from fittingroom.data import Dataset, Images, fold_of, reload
-from fittingroom.data.acquire import Say
 from fittingroom.spec.errors import FittingroomError, NotFree, need
 from fittingroom.spec.machine import cores
 from fittingroom.spec.recipe import DataSpec
 from fittingroom.store import RunFolder, Runs
 from fittingroom.store.atomic import write
+from fittingroom.store.fetch import Say
 from fittingroom.study.execute import (
     Material,
     Update,

@@ -16,9 +16,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fittingroom.data.acquire import Say
 from fittingroom.spec.errors import FittingroomError, NotFree, need
 from fittingroom.store import RunFolder, Runs
+from fittingroom.store.fetch import Say
 from fittingroom.study.execute import (
     Material,
     Update,

@@ -46,6 +46,8 @@ function begin() {
       const place = places.children[i], at = selector => place.querySelector(selector);
       at("h2").textContent = `${told.recipe} on ${told.dataset}, seed ${told.seed}`;
       at(".answer").textContent = told.error ? `This ${told.error}.` : told.answer;
+      at(".decides").textContent = told.decides ? `It ${told.decides}.` : "";
+      at(".decides").hidden = !told.decides;
       const top = told.top ?? [];
       bars(at(".bars"), top.map(one => one.name), top.map(one => one.p));
       for (const [kind, uri] of [[".seen", told.seen], [".heat", told.heat]]) {

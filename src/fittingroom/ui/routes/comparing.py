@@ -46,7 +46,7 @@ def add(app: FastAPI, rooms: Rooms) -> None:
             for s in comparison.stories
         ]
         return page(
-            "compare.html", "compare", **others, original=Originals(rooms.home_dir).address, matrices=matrices,
+            "compare.html", "compare", **others, originals=lambda digest: Originals(digest, rooms.home_dir), matrices=matrices,
             recipes=[list(s.runs) for s in comparison.stories],
             titles=[s.data.title for s in comparison.stories],
             verdicts=[(s.data.title, s.comparison.sentences) for s in comparison.stories],
@@ -76,7 +76,7 @@ def add(app: FastAPI, rooms: Rooms) -> None:
             for row, n in rows[: stories.GALLERY]
         ]
         return page(
-            "images.html", "compare", data=s.data.name, original=Originals(rooms.home_dir).address,
+            "images.html", "compare", original=Originals(s.data.digest, rooms.home_dir).address,
             recipe=name, given=s.data.classes[true], said=s.data.classes[said], right=true == said,
             shown=shown, count=len(rows), seeds=len(s.runs[name]), query=query, title=s.data.title,
         )  # fmt: skip
@@ -102,7 +102,7 @@ def add(app: FastAPI, rooms: Rooms) -> None:
                 "sides": sides,
             }
         return page(
-            "flip.html", "compare", data=s.data.name, original=Originals(rooms.home_dir).address,
+            "flip.html", "compare", original=Originals(s.data.digest, rooms.home_dir).address,
             shown=shown, names=names, a=a, b=b, one=one, other=other, only=only, at=at, count=len(rows),
             title=s.data.title, query=query,
             link=lambda **c: f"/flip?{query}&" + urlencode({"on": number, "a": a, "b": b, "only": only, "at": at} | c),

@@ -28,7 +28,7 @@ def add(app: FastAPI, rooms: Rooms) -> None:
     def original(data: str, called: str) -> Response:
         """A picture of one's own at its own size."""
         try:
-            content, kind = Originals(rooms.home_dir).read(data, called)
+            content, kind = Originals(data, rooms.home_dir).read(called)
         except (Unreadable, OSError) as reason:
             raise HTTPException(404, f"this picture {reason}") from None
         return Response(content, media_type=kind, headers={"cache-control": "no-store"})
@@ -53,7 +53,7 @@ def add(app: FastAPI, rooms: Rooms) -> None:
         decided = rooms.data.decided(data)
         return page(
             "data.html", "data", about=about, data=data, show=show, c=c, decided=len(decided),
-            file=rooms.runs.decisions_file(data.name), original=Originals(rooms.home_dir).address, **context,
+            file=rooms.runs.decisions_file(data.name), original=Originals(data.digest, rooms.home_dir).address, **context,
         )  # fmt: skip
 
     @app.post("/data/{wanted}/decide")

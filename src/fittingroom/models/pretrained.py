@@ -1,0 +1,105 @@
+"""Trained weights of others: brought like data, opened as weights only, and kept once under our own names."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import filelock
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from fittingroom.models.efficientnet_lite import blocks
+from fittingroom.spec.errors import FittingroomError
+from fittingroom.spec.pretrained import PretrainedEntry
+from fittingroom.store.atomic import explained, write
+from fittingroom.store.fetch import Say, fetch, read_payload
+
+OURS = "weights.safetensors"
+VERSION = 1  # raised when the same file becomes other tensors
+
+
+def pretrained_weights(entry: PretrainedEntry, home_dir: Path, say: Say = lambda line: None) -> Path:
+    """The weights of `entry` as a safetensors file with our names, brought and turned into one if it is not there.
+
+    Several processes may ask at once. Raises `FittingroomError` where no source delivers, and for a file of another network.
+    """
+    folder = home_dir / "weights" / entry.name
+    path, seal = folder / OURS, folder / "weights.json"
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(folder / ".made.lock"):
+            if not _is_sealed(path, seal, entry):
+                fetch(entry.title, [entry.file], entry.sources, folder, say)
+                content = save(dict(_renamed(_opened(folder, entry), entry)))
+                write(path, content)
+                facts = _seal(entry, content)
+                write(seal, json.dumps(facts) + "\n")
+    return path
+
+
+def _is_sealed(path: Path, seal: Path, entry: PretrainedEntry) -> bool:
+    """Whether the file is there as it was made of this entry's."""
+    try:
+        facts = json.loads(seal.read_text(encoding="utf-8"))
+        return bool(facts == _seal(entry, path.read_bytes()))
+    except (OSError, ValueError):
+        return False
+
+
+def _seal(entry: PretrainedEntry, content: bytes) -> dict[str, object]:
+    return {"version": VERSION, "of": entry.file.sha256, "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _opened(folder: Path, entry: PretrainedEntry) -> Mapping[str, np.ndarray]:
+    """The tensors of the verified file. No code in it is run, whatever it holds."""
+    content = read_payload(folder, entry.file)
+    path = folder / entry.file.name
+    try:
+        if path.suffix == ".safetensors":
+            return load(content)
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+        return {
+            name: value.float().numpy() if value.is_floating_point() else value.numpy()
+            for name, value in tensors.items()
+        }
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, AttributeError, EOFError) as error:
+        raise FittingroomError(f"{path} does not hold weights alone ({str(error).splitlines()[0][:200]})") from None
+
+
+def _renamed(tensors: Mapping[str, np.ndarray], entry: PretrainedEntry) -> Iterator[tuple[str, np.ndarray]]:
+    """Each tensor by the name that it has in our network, and the normalisation of its pictures."""
+    places = [f"{stage}.{i}" for stage, n in enumerate(blocks(float(entry.args.get("depth", 1.0)))) for i in range(n)]
+    for name, value in tensors.items():
+        ours = _of_efficientnet_pytorch(name, places) if entry.names == "efficientnet_pytorch" else name
+        yield f"body.{ours}", np.asarray(value, order="C")
+    yield "mean", np.array(entry.mean, np.float32).reshape(1, -1, 1, 1)
+    yield "scale", (1 / np.array(entry.sd)).astype(np.float32).reshape(1, -1, 1, 1)
+
+
+def _of_efficientnet_pytorch(name: str, places: list[str]) -> str:
+    """A tensor's name in timm, by its name in the package efficientnet_pytorch, which numbers blocks through.
+
+    >>> _of_efficientnet_pytorch("_blocks.1._depthwise_conv.weight", ["0.0", "1.0"])
+    'blocks.1.0.conv_dw.weight'
+    """
+    block = re.fullmatch(r"_blocks\.(\d+)\._(\w+)\.(\w+)", name)
+    if block and int(block[1]) < len(places):
+        number, module, tensor = block.groups()
+        first = number == "0"  # which does not expand, so its norms and its last convolution are called otherwise
+        known = {
+            "expand_conv": "conv_pw",
+            "depthwise_conv": "conv_dw",
+            "project_conv": "conv_pw" if first else "conv_pwl",
+        }
+        known |= {f"bn{i}": f"bn{i if first else i + 1}" for i in range(3)}
+        return f"blocks.{places[int(number)]}.{known.get(module, module)}.{tensor}"
+    module, _, tensor = name.partition(".")
+    known = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
+    return f"{known.get(module, module)}.{tensor}"
