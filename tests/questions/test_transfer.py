@@ -38,6 +38,7 @@ from fittingroom.study.plan import Experiment
 
 Quick = Callable[..., Recipe]
 Command = Callable[..., subprocess.CompletedProcess[str]]
+HOME = Path("no such home")  # a run needs none
 LINEAR = ("model.layers=[{flatten=true}, {dense=16}, {act='relu'}]", "train.epochs=1", "data.limit=200")
 
 
@@ -75,7 +76,7 @@ def retrained(run: RunFolder) -> None:
 
 
 def test_a_run_is_found_by_name_beginning_path_and_label(begun: RunFolder, runs: Runs) -> None:
-    by_name = initial(begun.name, runs)
+    by_name = initial(begun.name, runs, HOME)
     assert by_name is not None and by_name.label == f"{begun.name}@{by_name.sha256[:16]}"
     for word in (
         begun.name[:14],
@@ -84,9 +85,9 @@ def test_a_run_is_found_by_name_beginning_path_and_label(begun: RunFolder, runs:
         by_name.label,
         f"{begun.path}@{by_name.sha256}",
     ):
-        found = initial(word, runs)
+        found = initial(word, runs, HOME)
         assert found is not None and (found.sha256, found.label) == (by_name.sha256, by_name.label)
-    assert initial("", runs) is None
+    assert initial("", runs, HOME) is None
     start, weights = by_name.read(), begun.arrays("weights")
     assert start.classes == begun.data.classes and start.weights.keys() == weights.keys()
     assert all(np.array_equal(start.weights[name], weights[name]) for name in weights)
@@ -95,7 +96,7 @@ def test_a_run_is_found_by_name_beginning_path_and_label(begun: RunFolder, runs:
 @pytest.mark.parametrize("place", ["me@work", "a b", "x=1", "ö#"])
 def test_a_run_may_lie_anywhere(place: str, begun: RunFolder, runs: Runs, tmp_path: Path) -> None:
     moved = shutil.copytree(begun.path, tmp_path / place / begun.name)
-    there, here = initial(str(moved), runs), initial(begun.name, runs)
+    there, here = initial(str(moved), runs, HOME), initial(begun.name, runs, HOME)
     assert there is not None and here is not None and there.label == here.label
 
 
@@ -103,24 +104,24 @@ def test_the_label_of_the_working_directory_has_the_runs_name(
     begun: RunFolder, runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(begun.path)
-    found = initial(".", runs)
+    found = initial(".", runs, HOME)
     assert found is not None and found.label.startswith(f"{begun.name}@")
 
 
 def test_what_cannot_be_started_from_is_refused(begun: RunFolder, runs: Runs) -> None:
     with pytest.raises(FittingroomError, match='unknown run "readme-005"; .*fittingroom runs'):
-        initial("readme-005", runs)
-    label = initial(begun.name, runs).label  # type: ignore[union-attr]
+        initial("readme-005", runs, HOME)
+    label = initial(begun.name, runs, HOME).label  # type: ignore[union-attr]
     wrong = f"{begun.name}@{'0' * 16}"
     with pytest.raises(FittingroomError, match=f"{wrong} is asked for, but the weights of .* are {label}"):
-        initial(wrong, runs)
+        initial(wrong, runs, HOME)
     (begun.path / "DONE").unlink()
     with pytest.raises(FittingroomError, match="is not finished"):
-        initial(begun.name, runs)
+        initial(begun.name, runs, HOME)
     (begun.path / "DONE").touch()
     (begun.path / "weights.safetensors").unlink()
     with pytest.raises(FittingroomError, match="model.init: cannot read .*weights.safetensors: No such file"):
-        initial(begun.name, runs)
+        initial(begun.name, runs, HOME)
 
 
 def test_weights_that_changed_after_planning_are_refused(
@@ -158,7 +159,7 @@ def test_the_content_of_the_weights_decides_and_not_where_they_are(
     others.append(planned(elsewhere.path))
     assert len({job.identity["digest"] for job in (first, *others)}) == 5
     run = execute(first, runs)
-    assert run.recipe.model.init == initial(begun.name, runs).label  # type: ignore[union-attr]
+    assert run.recipe.model.init == initial(begun.name, runs, HOME).label  # type: ignore[union-attr]
     assert str(tmp_path) not in (run.path / "recipe.toml").read_text(), "a path is nobody else's"
 
 

@@ -212,6 +212,23 @@ def _fault(page: Page, address: str) -> None:
     )
 
 
+def test_a_comparison_is_asked_otherwise(page: Page, address: str, runs: Runs) -> None:
+    """Another metric, of one class, at a threshold; what is asked goes along to the pictures; a slip is told."""
+    page.goto(f"{address}/compare?" + "&".join(f"run={opaque(run.name)}" for run in runs.list()))
+    page.click("text=Ask otherwise")
+    page.select_option("select[name=metric]", "precision")
+    page.select_option("select[name=positive]", "7")
+    page.fill("input[name=aim]", "sensitivity=0.8")
+    page.get_by_role("button", name="Judge").click()
+    expect(page.locator(".verdict").first).to_contain_text("a precision for “7” of")
+    expect(page.locator(".verdict").first).to_contain_text("chosen on validation for a sensitivity of 80 %")
+    page.locator(".confusion").first.locator("td a").first.click()
+    page.click("text=Back to the comparison")
+    expect(page.locator(".verdict").first).to_contain_text("a precision for “7” of")
+    slip = page.request.get(page.url.replace("sensitivity%3D0.8", "sensitivity%3D8"))
+    assert slip.status == 400 and "a share lies between 0 and 1" in slip.text()
+
+
 @pytest.mark.main_job
 def test_runs_are_filtered_chosen_and_compared(page: Page, address: str, runs: Runs) -> None:
     """Filter, sort, choose; the verdict at once and the figures after; cells, and flipping through disagreements by keys."""

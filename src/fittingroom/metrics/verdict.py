@@ -190,6 +190,7 @@ def compare(
         sentences=(
             *sentences(dataset, rows, pairs, by, question.against, on),
             *(thresholds(rows, where.aim, on) if where.aim else ()),
+            *(_unknown_groups(evidence[0]) if where.aim else ()),
             *_few_groups(design.groups, on),
             *_few_images(len(evidence[0].labels_N), design.groups, on),
             *no_better(rows, by, yardstick),
@@ -207,6 +208,13 @@ def _few_groups(n: int, on: str) -> tuple[str, ...]:
     return (
         f"The {on} images come from {n} group{'' if n == 1 else 's'} only, which is little to say anything about others{more}.",
     )
+
+
+def _unknown_groups(run: Evidence) -> tuple[str, ...]:
+    """Runs of before do not know how their validation images belong together."""
+    if run.design.groups_N is None or run.val_design.groups_N is not None:
+        return ()
+    return ("How the validation images belong together was not kept by these runs: thresholds count each as alone.",)
 
 
 def _few_images(n: int, groups: int, on: str) -> tuple[str, ...]:

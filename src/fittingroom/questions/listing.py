@@ -12,6 +12,7 @@ from fittingroom.metrics.words import percent
 from fittingroom.report.rows import Rows
 from fittingroom.spec.changes import told_apart
 from fittingroom.spec.errors import FittingroomError
+from fittingroom.spec.pretrained import pretrained
 from fittingroom.spec.read import read_recipe, shipped_recipes
 from fittingroom.store import RunFolder, Runs
 from fittingroom.store.fetch import home as home_of
@@ -37,11 +38,22 @@ def recipes() -> Rows:
     )
 
 
+ARGS = "model.args with defaults"
+
+
 def models() -> Rows:
     """The networks that a recipe can name in `model.kind`, with the arguments that they take. Needs torch."""
     from fittingroom.models import MODELS
 
-    return _registered("model.args with defaults", MODELS.functions, SPECIAL)
+    trained = [
+        {
+            "name": e.name,
+            ARGS: e.args,
+            "what it is": f"Trained weights for model.init, {e.kind}: {e.about} {e.licence}.",
+        }
+        for e in pretrained().values()
+    ]
+    return Rows([*_registered(ARGS, MODELS.functions, SPECIAL), *trained])
 
 
 def augmentations() -> Rows:

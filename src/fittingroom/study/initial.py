@@ -70,7 +70,7 @@ def initial(init: str, runs: Runs, home_dir: Path, say: Say = lambda line: None)
         path, model = folder / "weights.safetensors", run.recipe.model
         found = Initial(path, folder.name, run.data.classes, _sha256(path), model)
     if not found.sha256.startswith(content):
-        raise FittingroomError.at("model.init", f"{init} is asked for, but the weights in {path} are {found.label}")
+        raise FittingroomError.at("model.init", f"{init} is asked for, but the weights of {path} are {found.label}")
     return found
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fittingroom.metrics.story import Story, gather, of_study
+from fittingroom.metrics.verdict import Question
 from fittingroom.report.page import report_context
 from fittingroom.report.pictures import data_uri, png_bytes
 from fittingroom.spec.errors import FittingroomError
@@ -58,14 +59,17 @@ class Stories:
         self._kept: OrderedDict[tuple[object, ...], Drawn] = OrderedDict()
         self._lock = threading.Lock()
 
-    def of(self, folders: Sequence[RunFolder], study: str = "") -> Drawn:
-        """The comparison of finished runs, or of the study that they are. Raises `FittingroomError` if it cannot be made."""
+    def of(self, folders: Sequence[RunFolder], study: str = "", question: Question = Question()) -> Drawn:
+        """The comparison of finished runs, or of the study that they are, judged as `question` asks.
+
+        Raises `FittingroomError` if it cannot be made.
+        """
         times = sorted({(f.name, _changed(f.path / "DONE"), _changed(f.path / "stress.npz")) for f in folders})
-        key = (study, *times)
+        key = (study, question, *times)
         with self._lock:
             if key not in self._kept:
                 alone = list({f.name: f for f in folders}.values())
-                found = of_study(study, self.runs) if study else gather(alone, self.runs)
+                found = of_study(study, self.runs, question) if study else gather(alone, self.runs, question)
                 self._kept[key] = Drawn(found, self.runs)
                 while len(self._kept) > KEPT:
                     self._kept.popitem(last=False)

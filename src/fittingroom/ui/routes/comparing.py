@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
@@ -10,7 +10,9 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse
 from starlette.exceptions import HTTPException
 
+from fittingroom.metrics.metric import METRICS
 from fittingroom.metrics.story import Story
+from fittingroom.metrics.verdict import Question
 from fittingroom.store import RunFolder
 from fittingroom.ui import stories
 from fittingroom.ui.frame import page
@@ -29,6 +31,7 @@ class Chosen:
     others: list[RunFolder]
     query: str
     study: str = ""  # that they are, whole
+    question: Question = field(default_factory=Question)  # what decides
 
 
 def add(app: FastAPI, rooms: Rooms) -> None:
@@ -40,7 +43,7 @@ def add(app: FastAPI, rooms: Rooms) -> None:
         others = _others(chosen, rooms, len(chosen.done))
         if not chosen.done:
             return page("waiting.html", "compare", **others)
-        comparison = rooms.stories.of(chosen.done, chosen.study)
+        comparison = rooms.stories.of(chosen.done, chosen.study, chosen.question)
         matrices = [
             [{"recipe": recipe, "number": i, "lines": stories.cells(s, recipe)} for i, recipe in enumerate(s.runs)]
             for s in comparison.stories
@@ -50,7 +53,9 @@ def add(app: FastAPI, rooms: Rooms) -> None:
             recipes=[list(s.runs) for s in comparison.stories],
             titles=[s.data.title for s in comparison.stories],
             verdicts=[(s.data.title, s.comparison.sentences) for s in comparison.stories],
-            script="", script_hash="", **(comparison.context(DRAWN_S) or {"title": "comparison", "failed": comparison.failed}),
+            question=chosen.question, metrics=list(METRICS), given=request.query_params.multi_items(),
+            classes=comparison.stories[0].data.classes, script="", script_hash="",
+            **(comparison.context(DRAWN_S) or {"title": "comparison", "failed": comparison.failed}),
         )  # fmt: skip
 
     @app.get("/compare/others")
@@ -124,9 +129,12 @@ def _chosen(request: Request, rooms: Rooms) -> Chosen:
         if not ids:
             raise HTTPException(400, "choose runs to compare, in the table")
         folders, query = [folder for _, folder in rooms.found(ids)], urlencode([("run", i) for i in ids])
+    question = Question(metric=asked.get("metric", ""), at=asked.get("aim", ""), positive=asked.get("positive", ""))
+    more = {"metric": question.metric, "aim": question.at, "positive": question.positive}
+    query += "".join(f"&{urlencode({key: value})}" for key, value in more.items() if value)
     done = [f for f in folders if f.done and f.metrics.test]
     others = [f for f in folders if f not in done]
-    return Chosen(done, others, query, "" if others else name or "")
+    return Chosen(done, others, query, "" if others else name or "", question)
 
 
 def _others(chosen: Chosen, rooms: Rooms, seen: int) -> dict[str, Any]:
@@ -145,7 +153,7 @@ def _story(request: Request, rooms: Rooms) -> tuple[Story, str, int]:
     chosen = _chosen(request, rooms)
     if not chosen.done:
         raise HTTPException(404, "none of these runs is finished and scored")
-    found = rooms.stories.of(chosen.done, chosen.study).stories
+    found = rooms.stories.of(chosen.done, chosen.study, chosen.question).stories
     on = request.query_params.get("on", "0")
     number = _below(len(found), int(on) if on.isdecimal() and len(on) < 5 else -1)
     return found[number], chosen.query, number
