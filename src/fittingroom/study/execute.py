@@ -32,6 +32,7 @@ from fittingroom.training.predict import to_float
 from fittingroom.training.select import selected, selected_epoch
 from fittingroom.training.start import Start
 from fittingroom.training.team import ALONE, Alone
+from fittingroom.training.trunk import KEPT, predict_by
 
 TICK_S = 0.1  # between two signs of life inside an epoch
 THUMBNAIL_BYTES = 512 << 20  # of test images that are kept beside the runs; more are kept smaller
@@ -63,6 +64,7 @@ def execute(job: Job, runs: Runs, *, at_once: int = 1, listen: Listen = lambda u
         return run
     with run.lock():
         if not is_finished(run, job):  # another process may have been faster
+            KEPT.folder = job.home_dir / "features"
             prepare_process(run.environment.threads if run.epochs else job.threads)
             data = fold_of(reload(job.recipe.data.name, job.data_digest, job.home_dir), job.recipe.data)
             if not run.done:
@@ -145,14 +147,18 @@ def train_run(
     weights = run.arrays("best") if best else scored_weights(run.arrays("checkpoint"))
     run.write_arrays("weights", weights)
     model = restore(recipe, weights, train, job.device)
-    predictions = {"val_logits": predict(model, val, job.device), "val_labels": val.labels_N} if val else {}
+    predictions = (
+        {"val_logits": predict_by(recipe, model, val.images_NCHW, job.device), "val_labels": val.labels_N}
+        if val
+        else {}
+    )
     if val and val.groups_N is not None:
         predictions["val_groups"] = val.groups_N
     run.write_npz("predictions", predictions)
     clean = clean_sample(train)
     run.write_metrics(
         Metrics(
-            train=scores(predict(model, clean, job.device), clean.labels_N),
+            train=scores(predict_by(recipe, model, clean.images_NCHW, job.device), clean.labels_N),
             val=scores(predictions["val_logits"], predictions["val_labels"]) if val else None,
             test=None,
             test_averaged=None,
@@ -174,7 +180,7 @@ def unlock_test(job: Job, run: RunFolder, runs: Runs, data: Dataset) -> Images:
 def test_logits(job: Job, weights: dict[str, np.ndarray], test: Images) -> dict[str, np.ndarray]:
     """What the weights say of the test images, plain and, where the recipe asks for it, averaged over views."""
     model = restore(job.recipe, weights, test, job.device)
-    logits = {"test": predict(model, test, job.device)}
+    logits = {"test": predict_by(job.recipe, model, test.images_NCHW, job.device)}
     if job.recipe.score.average != "none":
         logits["test_averaged"] = predict(model, test, job.device, job.recipe.score)
     return logits

@@ -35,6 +35,7 @@ from fittingroom.training.predict import batches, predict, to_float
 from fittingroom.training.schedule import lr_factor
 from fittingroom.training.start import Start, depths, frozen, start_from
 from fittingroom.training.team import ALONE, Alone
+from fittingroom.training.trunk import trunk_of, view_of
 
 # training images on which the clean accuracy of an epoch is taken: its standard error is under 0.7 points
 CLEAN_N = 5_000
@@ -94,12 +95,17 @@ def fit(
         start_from(model, start.weights, start.classes == train.classes)
     model = model.to(device)
     still = frozen(model, recipe.model)
+    for module in still:
+        module.training = False  # not eval(), which would reach the modules inside it, too
+    trunk = trunk_of(model, still, recipe, train.images_NCHW, device) if team is ALONE else None
     averaged = copy.deepcopy(model) if spec.ema else None
     scored = averaged or model
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = Optimizer(recipe.optimizer, parameters, depths(model))
     augment = pipeline(recipe.augment)
-    batch_of = batches(train.images_NCHW, device)
+    batch_of = batches(train.images_NCHW, device) if trunk is None else lambda rows: rows
+    given = trunk.given(train.images_NCHW, recipe) if trunk else None  # (V,N,…)
+    learner = trunk.rest(model) if trunk else model
     labels = torch.from_numpy(train.labels_N).to(device)
     clean = clean_sample(train)
     weight_K = class_weights(labels, k, spec.balance_power)
@@ -119,15 +125,24 @@ def fit(
         return flat | {"epoch": np.array(number)}
 
     def score(some: Images) -> np.ndarray:
+        if trunk:
+            return trunk.predict(scored, some.images_NCHW)
         return team.each(len(some), lambda part: predict(scored, take(some.images_NCHW, part), device))
+
+    def look(images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """A batch as it is learned from: augmented; where frozen layers come first, what they give of such a view."""
+        if given is None:
+            return augment(to_float(images), targets, generator)
+        view, targets = view_of(recipe, len(images), targets, generator)
+        return given[view, images], targets
 
     def learn(images: Tensor, target_N: Tensor, factor: float | Tensor, decay: float | Tensor) -> None:
         """One step on a batch of bytes; what it brings is added to `totals`."""
-        batch, targets = augment(to_float(images), F.one_hot(target_N, k).float(), generator)
+        batch, targets = look(images, F.one_hot(target_N, k).float())
         mine, counts = team.part(len(images))
         batch, targets, target_N = batch[mine], targets[mine], target_N[mine]
         with torch.autocast(device, torch.bfloat16, enabled=spec.precision == "bf16"):
-            logits = model(batch.contiguous(memory_format=torch.channels_last))
+            logits = learner(batch.contiguous(memory_format=torch.channels_last) if batch.ndim == 4 else batch)
         loss = F.cross_entropy(
             logits.float(), targets, label_smoothing=spec.label_smoothing, reduction="mean" if even else "none"
         )
@@ -150,7 +165,7 @@ def fit(
 
     generator = torch.Generator(device)
     totals = torch.zeros(2, device=device)  # summed loss, images recognised
-    graphed = device == "cuda" and team is ALONE and recordable(recipe, train)
+    graphed = device == "cuda" and team is ALONE and trunk is None and recordable(recipe, train)
     take_step = Graphed(learn, generator) if graphed else learn
     for number in range(first_epoch, spec.epochs + 1):
         started = time.perf_counter()

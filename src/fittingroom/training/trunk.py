@@ -1,0 +1,198 @@
+"""Frozen first layers: what they give of a picture and of each of its views is computed once, and kept.
+
+An optimisation and no other training: the same pictures in the same order, the same draws, the same step. It is done where the
+first layers stay as they are (`model.freeze`) and the augmentation has few outcomes (none, mirror images).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import filelock
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from fittingroom.augment import pipeline
+from fittingroom.data.pixels import Pixels, chunks
+from fittingroom.models import Classifier
+from fittingroom.spec.recipe import Recipe, ScoreSpec
+from fittingroom.store.atomic import atomic
+from fittingroom.training.predict import predict, to_float, to_tensor
+from fittingroom.training.start import frozen
+
+MIRRORS = ("hflip", "vflip")  # augmentations with two outcomes; a view is numbered by which of them it has
+BATCH = 32  # pictures at once, always as many: the last bits of an output can hang on that
+MOST_BYTES = 1 << 30  # of kept outputs of one view; more is computed anew each time
+VIEW = torch.tensor([[0.0, 1.0], [2.0, 3.0]])  # a picture whose first pixel tells the view
+
+
+class Kept:
+    """Outputs of frozen layers by layers, view and picture: in memory, and in a folder where there is one."""
+
+    def __init__(self) -> None:
+        self.folder: Path | None = None
+        self._known: dict[str, dict[bytes, np.ndarray]] = {}
+
+    def of(self, trunk: Trunk, pixels: Pixels, view: int) -> np.ndarray:
+        """What the layers give of each picture (N,…) float32; those that are not known are computed, and written at once."""
+        name = f"{trunk.name}-{view}"
+        wanted = [
+            hashlib.blake2b(image.tobytes(), digest_size=16).digest() for part in chunks(pixels) for image in part
+        ]
+        known = self._known.setdefault(name, {})
+        if any(key not in known for key in wanted):
+            with self._locked(name):
+                known |= self._read(name)
+                missing = {key: row for row, key in enumerate(wanted) if key not in known}
+                if missing:
+                    rows = np.fromiter(missing.values(), np.int64)
+                    known |= dict(zip(missing, trunk.compute(pixels, rows, view), strict=True))
+                    self._write(name, known)
+        return np.stack([known[key] for key in wanted])
+
+    @contextlib.contextmanager
+    def _locked(self, name: str) -> Iterator[None]:
+        """Held while computing, so that what several processes need is computed by one."""
+        if self.folder is None:
+            yield
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(self.folder / f"{name}.lock"):
+            yield
+
+    def _read(self, name: str) -> dict[bytes, np.ndarray]:
+        """What is kept; nothing of a file that is damaged, which is then written anew."""
+        if self.folder is None:
+            return {}
+        try:
+            content = (self.folder / f"{name}.npz").read_bytes()
+            with np.load(io.BytesIO(content), allow_pickle=False) as file:
+                keys, values = file["keys"], file["values"]
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # its checksums don't fit
+            return {}
+        return {key.tobytes(): value for key, value in zip(keys, values, strict=True)}
+
+    def _write(self, name: str, known: dict[bytes, np.ndarray]) -> None:
+        if self.folder is None:
+            return
+        keys = np.frombuffer(b"".join(known), np.uint8).reshape(len(known), -1)
+        values = np.stack(list(known.values()))
+        with atomic(self.folder / f"{name}.npz") as file:
+            np.savez(file, allow_pickle=False, keys=keys, values=values)
+
+
+KEPT = Kept()  # of this process; who has a home says where its folder is
+
+
+class Trunk:
+    """The first layers of a network, which stay as they are, and how many there are."""
+
+    def __init__(self, model: Classifier, n: int, shape: tuple[int, ...], device: str) -> None:
+        self.model, self.n, self.device = model, n, device
+        self.layers = list(_flat(model.body))[:n]
+        seen = hashlib.sha256(repr((shape, device, torch.__version__, [repr(layer) for layer in self.layers])).encode())
+        for tensor in [model.mean, model.scale, *(t for layer in self.layers for t in layer.state_dict().values())]:
+            seen.update(tensor.detach().cpu().numpy().tobytes())
+        self.name = seen.hexdigest()[:32]
+
+    def rest(self, model: nn.Module) -> nn.Sequential:
+        """The layers of this network, or of a copy of it, that come after."""
+        assert isinstance(model, Classifier)
+        return nn.Sequential(*list(_flat(model.body))[self.n :])
+
+    @torch.inference_mode()
+    def compute(self, pixels: Pixels, rows: np.ndarray, view: int) -> np.ndarray:
+        """What the layers give of these pictures, mirrored as the view says, in float32."""
+        for layer in self.layers:
+            layer.eval()  # as they are at every step
+        axes = [axis for bit, axis in ((1, 3), (2, 2)) if view & bit]
+        found = []
+        for first in range(0, len(rows), BATCH):
+            some = pixels[rows[first : first + BATCH]]
+            whole = np.zeros((BATCH, *some.shape[1:]), np.uint8)
+            whole[: len(some)] = some
+            x = to_float(to_tensor(whole).to(self.device)).contiguous(memory_format=torch.channels_last)
+            x = (x.flip(axes) if axes else x).contiguous(memory_format=torch.channels_last)
+            x = (x - self.model.mean) * self.model.scale
+            for layer in self.layers:
+                x = layer(x)
+            found.append(x[: len(some)].cpu().numpy())
+        return np.concatenate(found)
+
+    def given(self, pixels: Pixels, recipe: Recipe) -> Tensor:
+        """What the layers give of each view of each picture (V,N,…), on the device."""
+        views = range(4 if any(step.kind == "vflip" for step in recipe.augment) else 2 if recipe.augment else 1)
+        return torch.stack([torch.from_numpy(KEPT.of(self, pixels, view)).to(self.device) for view in views])
+
+    def predict(self, model: nn.Module, pixels: Pixels) -> np.ndarray:
+        """Logits (N,K) of a network that has these first layers."""
+        rest, was_training = self.rest(model), model.training
+        model.eval()
+        with torch.inference_mode():
+            given = torch.from_numpy(KEPT.of(self, pixels, 0)).to(self.device)
+            logits = (
+                torch.cat([rest(part).float() for part in given.split(1024)]) if len(given) else torch.zeros((0, 0))
+            )
+        model.train(was_training)
+        return logits.cpu().numpy()
+
+
+def trunk_of(model: nn.Module, still: Sequence[nn.Module], recipe: Recipe, pixels: Pixels, device: str) -> Trunk | None:
+    """The first layers of a network whose outputs can be kept: None for none, or for more than fits."""
+    if not still or not isinstance(model, Classifier) or any(step.kind not in MIRRORS for step in recipe.augment):
+        return None
+    fixed, n, learned = {id(module) for module in still}, 0, False
+    for layer in _flat(model.body):
+        if not _stays(layer, fixed):
+            break
+        n, learned = n + 1, learned or any(True for _ in layer.parameters())
+    if not learned or n == len(list(_flat(model.body))):
+        return None
+    trunk = Trunk(model, n, tuple(pixels.shape[1:]), device)
+    one = trunk.compute(np.zeros((1, *pixels.shape[1:]), np.uint8), np.zeros(1, np.int64), 0)
+    return trunk if one.nbytes * len(pixels) <= MOST_BYTES else None
+
+
+def view_of(recipe: Recipe, n: int, targets: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+    """The number (n,) of each picture's view, with the draws of the recipe's augmentation, and the targets."""
+    proxies, targets = pipeline(recipe.augment)(VIEW.to(targets.device).expand(n, 1, 2, 2), targets, generator)
+    return proxies[:, 0, 0, 0].long(), targets
+
+
+def predict_by(
+    recipe: Recipe, model: nn.Module, pixels: Pixels, device: str = "cpu", score: ScoreSpec | None = None
+) -> np.ndarray:
+    """`predict` of a recipe's trained network, which computes what its frozen layers give only where that is not known."""
+    plain = score is None or score.average == "none"
+    trunk = (
+        trunk_of(model, frozen(model, recipe.model), recipe, pixels, device) if recipe.model.freeze and plain else None
+    )
+    return trunk.predict(model, pixels) if trunk and len(pixels) else predict(model, pixels, device, score)
+
+
+def _flat(module: nn.Module) -> Iterator[nn.Module]:
+    """The layers of a stack of stacks, in order."""
+    if type(module) is nn.Sequential:
+        for child in module:
+            yield from _flat(child)
+    else:
+        yield module
+
+
+def _stays(layer: nn.Module, fixed: set[int]) -> bool:
+    """Whether a layer gives the same of the same picture at every step of a training: nothing in it learns or draws."""
+    for module in layer.modules():
+        ours = type(module).__module__.startswith(("torch.nn", "fittingroom.models"))
+        draws = isinstance(module, nn.modules.dropout._DropoutNd) and module.p > 0
+        learns = any(p.requires_grad for p in module.parameters(recurse=False))
+        by_batch = isinstance(module, _BatchNorm) and id(module) not in fixed
+        if not ours or draws or learns or by_batch:
+            return False
+    return True

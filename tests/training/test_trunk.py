@@ -1,0 +1,141 @@
+"""Frozen first layers are computed once, and the training is the same."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fittingroom.data import Images
+from fittingroom.models import build
+from fittingroom.spec.read import parse_recipe
+from fittingroom.spec.recipe import Recipe
+from fittingroom.training import fit, predict
+from fittingroom.training import trunk as room
+from fittingroom.training.arrays import to_arrays
+from fittingroom.training.start import Start
+from fittingroom.training.trunk import Kept, predict_by
+
+CONVS = [
+    {"conv": 6}, {"norm": "batch"}, {"act": "relu"}, {"pool": "max"}, {"dropout": 0.2},
+    {"repeat": 2, "layers": [{"conv": 8}, {"norm": "batch"}, {"act": "relu"}]}, {"pool": "max"},
+    {"flatten": True}, {"dropout": 0.3},
+]  # fmt: skip
+
+
+def recipe_of(freeze: object, augment: list[dict[str, object]] | None = None, **train: object) -> Recipe:
+    return parse_recipe(
+        {
+            "model": {"kind": "sequential", "layers": CONVS, "init": "given", "freeze": freeze},
+            "augment": augment or [],
+            "optimizer": {"kind": "adamw", "lr": 1e-2},
+            "train": {"epochs": 2, "batch_size": 16, "precision": "fp32", **train},
+        }
+    )
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kept]:
+    """Of this test alone."""
+    mine = Kept()
+    monkeypatch.setattr(room, "KEPT", mine)
+    yield mine
+
+
+def start_of(train: Images) -> Start:
+    return Start(
+        to_arrays(build(recipe_of(0).model.model_copy(update={"init": ""}), train.shape, len(train.classes), seed=3)),
+        (),
+    )
+
+
+def trained(recipe: Recipe, train: Images, val: Images) -> tuple[list[float], dict[str, np.ndarray], np.ndarray]:
+    losses, weights, said = [], {}, np.empty(0)
+    for snapshot in fit(recipe, train, val, seed=1, start=start_of(train)):
+        losses += [snapshot.epoch.train_loss, snapshot.epoch.clean_loss, snapshot.epoch.val_loss or 0.0]
+        weights, said = snapshot.weights(), predict(snapshot.model, val)
+    return losses, weights, said
+
+
+MIRRORED = [{"kind": "hflip"}, {"kind": "vflip", "p": 0.3}]
+
+
+@pytest.mark.parametrize(
+    ("freeze", "augment", "train"),
+    [("body", [], {}), ("body", MIRRORED, {"ema": 0.9}), (1, MIRRORED, {}), (2, MIRRORED[:1], {"balance": "sampling"})],
+)  # fmt: skip
+def test_it_is_the_same_training(
+    few: tuple[Images, Images], kept: Kept, monkeypatch: pytest.MonkeyPatch, freeze: object, augment: list[dict[str, object]], train: dict[str, object]
+) -> None:  # fmt: skip
+    recipe = recipe_of(freeze, augment, **train)
+    images, val = (part.take(np.arange(90)) for part in few)
+    once = trained(recipe, images, val)
+    assert kept._known  # it was done
+    monkeypatch.setattr(sys.modules["fittingroom.training.fit"], "trunk_of", lambda *args: None)
+    each_time = trained(recipe, images, val)
+    assert np.allclose(once[0], each_time[0], rtol=1e-4)
+    assert all(np.allclose(once[1][name], each_time[1][name], atol=1e-4) for name in once[1])
+    assert np.allclose(once[2], each_time[2], atol=1e-3)
+
+
+def test_only_what_draws_nothing_and_fits_is_kept(
+    few: tuple[Images, Images], kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, val = (part.take(np.arange(40)) for part in few)
+    for recipe in (recipe_of("body", [{"kind": "shift", "pixels": 1}]), recipe_of(0)):
+        trained(recipe, images, val)
+        assert not kept._known
+    trained(recipe_of("body"), images, val)  # dropout behind the first layer: what comes before it is kept
+    [shape] = {value.shape for known in kept._known.values() for value in known.values()}
+    assert shape == (6, 14, 14)
+    kept._known.clear()
+    monkeypatch.setattr(room, "MOST_BYTES", 1000)
+    trained(recipe_of("body"), images, val)
+    assert not kept._known
+
+
+def test_pictures_are_computed_once_for_all_trainings_and_processes(
+    few: tuple[Images, Images], kept: Kept, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed = []
+    before = room.Trunk.compute
+    monkeypatch.setattr(
+        room.Trunk,
+        "compute",
+        lambda self, pixels, rows, view: computed.append(len(rows)) or before(self, pixels, rows, view),
+    )
+    kept.folder = tmp_path / "features"
+    images, val = (part.take(np.arange(40)) for part in few)
+    recipe = recipe_of("body", [{"kind": "hflip"}])
+    trained(recipe, images, val)
+    once = sum(computed)
+    different = len({image.tobytes() for part in (images, val) for image in part.images_NCHW})
+    assert (
+        once == different + len({image.tobytes() for image in images.images_NCHW}) + 1
+    )  # plain, mirrored, and a look at the size
+    trained(recipe, images.take(np.arange(10, 40)), val)  # another fold
+    assert sum(computed) == once + 1
+    other = Kept()
+    other.folder = kept.folder
+    monkeypatch.setattr(room, "KEPT", other)  # another process
+    trained(recipe, images, val)
+    assert sum(computed) == once + 2
+    for file in kept.folder.glob("*.npz"):
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 1
+        file.write_bytes(content)
+    third = Kept()
+    third.folder = kept.folder
+    monkeypatch.setattr(room, "KEPT", third)
+    trained(recipe, images, val)
+    assert sum(computed) == 2 * once + 2  # what is damaged is not believed
+
+
+def test_a_trained_network_says_the_same_by_what_is_kept(few: tuple[Images, Images], kept: Kept) -> None:
+    images, val = (part.take(np.arange(40)) for part in few)
+    recipe = recipe_of("body")
+    *_, last = fit(recipe, images, val, seed=1, start=start_of(images))
+    assert np.allclose(predict_by(recipe, last.model, val.images_NCHW), predict(last.model, val), atol=1e-5)
