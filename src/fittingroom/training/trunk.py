@@ -108,22 +108,25 @@ class Trunk:
         return nn.Sequential(*list(_flat(model.body))[self.n :])
 
     @torch.inference_mode()
-    def compute(self, pixels: Pixels, rows: np.ndarray, view: int) -> np.ndarray:
-        """What the layers give of these pictures, mirrored as the view says, in float32."""
+    def through(self, images_NCHW: Tensor) -> Tensor:
+        """What the layers give of images in 0 … 1."""
         for layer in self.layers:
             layer.eval()  # as they are at every step
+        x = (images_NCHW.contiguous(memory_format=torch.channels_last) - self.model.mean) * self.model.scale
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+    def compute(self, pixels: Pixels, rows: np.ndarray, view: int) -> np.ndarray:
+        """What the layers give of these pictures, mirrored as the view says, in float32."""
         axes = [axis for bit, axis in ((1, 3), (2, 2)) if view & bit]
         found = []
         for first in range(0, len(rows), BATCH):
             some = pixels[rows[first : first + BATCH]]
             whole = np.zeros((BATCH, *some.shape[1:]), np.uint8)
             whole[: len(some)] = some
-            x = to_float(to_tensor(whole).to(self.device)).contiguous(memory_format=torch.channels_last)
-            x = (x.flip(axes) if axes else x).contiguous(memory_format=torch.channels_last)
-            x = (x - self.model.mean) * self.model.scale
-            for layer in self.layers:
-                x = layer(x)
-            found.append(x[: len(some)].cpu().numpy())
+            x = to_float(to_tensor(whole).to(self.device))
+            found.append(self.through(x.flip(axes) if axes else x)[: len(some)].cpu().numpy())
         return np.concatenate(found)
 
     def given(self, pixels: Pixels, recipe: Recipe) -> Tensor:
@@ -156,7 +159,7 @@ def trunk_of(model: nn.Module, still: Sequence[nn.Module], recipe: Recipe, pixel
     if not learned or n == len(list(_flat(model.body))):
         return None
     trunk = Trunk(model, n, tuple(pixels.shape[1:]), device)
-    one = trunk.compute(np.zeros((1, *pixels.shape[1:]), np.uint8), np.zeros(1, np.int64), 0)
+    one = trunk.through(torch.zeros(1, *pixels.shape[1:], device=device))
     return trunk if one.nbytes * len(pixels) <= MOST_BYTES else None
 
 
