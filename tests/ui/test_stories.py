@@ -54,7 +54,7 @@ def test_figures_that_cannot_be_drawn_are_told_once(runs: Runs, monkeypatch: pyt
 
 def test_what_stress_found_is_seen(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
     """A comparison is kept until a file that it is made of is written again."""
-    monkeypatch.setattr(room, "gather", lambda folders, runs: [])
+    monkeypatch.setattr(room, "gather", lambda folders, runs, question: [])
     scored = [run for run in runs.list() if run.metrics.test]
     stories = Stories(runs)
     first = stories.of(scored)
