@@ -151,7 +151,7 @@ def test_words_that_do_not_fit_are_told_before_training() -> None:
         Question(positive="malign").point(CLASSES)
     assert Question(at="costs=10:1").by.name == "cost" and Question("recall").by.name == "sensitivity"
     assert Question().or_else(Question("recall", at="costs=2:1").asked) == Question("recall", at="costs=2:1")
-    assert Question("log_loss").or_else({"metric": "brier"}).metric == "log_loss"
+    assert Question("log_loss").or_else({"metric": "brier", "positive": "x"}) == Question("log_loss", positive="x")
 
 
 @settings(max_examples=30)
@@ -203,7 +203,12 @@ def test_the_verdict_says_what_was_asked_and_what_came_of_it() -> None:
     assert found.sentences[0].startswith("good is best on moles: a specificity for “malignant” of ")
     assert found.pairs[0].resolved and found.yardstick is None
     told = found.sentences[-1]
-    assert "chosen on validation for a sensitivity of 95 %; on the test images it is 9" in told and "with good" in told
+    n, others = (int((runs[0].labels_N[::2] == c).sum()) for c in (1, 0))
+    assert (
+        f"chosen on validation, by {n:,} with “malignant” and {others:,} without, for a sensitivity of 95 %; on the test"
+        in told
+    )
+    assert "with good" in told
     finding = found.rows[0].finding
     assert finding and finding.sensitivity.value == pytest.approx(0.95, abs=0.01) and finding.threshold
     head, *lines = found.table
@@ -234,7 +239,9 @@ def test_too_few_validation_images_are_called_so() -> None:
         "moles", [run(r, seed) for r in range(2) for seed in range(3)], Question(at="sensitivity=0.8"), classes=CLASSES
     )
     assert found.pairs[0].limit == "validation images" and not found.pairs[0].resolved
-    assert "more validation images to choose thresholds on would settle it (data.val_fraction)" in found.verdict
+    assert "so few validation images leave the thresholds uncertain" in found.verdict
+    assert "by 12 with “malignant” and 12 without" in found.verdict
+    assert "not compared at one sensitivity" in found.verdict and "(short of it)" in found.verdict
 
 
 def test_what_all_seeds_share_is_added_and_what_each_has_is_not() -> None:

@@ -93,12 +93,15 @@ def predict(
     from fittingroom.export.find import find_bundle
     from fittingroom.inference import Classifier
     from fittingroom.inference.pictures import classify, named_pictures
+    from fittingroom.metrics.words import point_words
     from fittingroom.spec.errors import FittingroomError
 
     if as_csv and as_json:
         raise FittingroomError("--csv and --json exclude each other; give one of them")
     named, faults, count = named_pictures(pictures)
     classifier = Classifier(find_bundle(model, place))
+    if point := classifier.facts.operating:
+        place.progress.note(f"{classifier.facts.name} {point_words(point)}")
     results: list[Result] = []
     bad: list[tuple[str, str]] = list(faults)
     said: Counter[str] = Counter()

@@ -32,9 +32,18 @@ def answers(logits_NK: np.ndarray, c: int, threshold: float) -> np.ndarray:
     >>> answers(np.array([[1.0, 0.5, 2.0], [0.0, 9.0, 8.0]]), 1, -3.0).tolist(), answers(np.array([[0.0, 1.0]]), 1, 2.0).tolist()
     ([1, 1], [0])
     """
+    return np.where(log_odds(logits_NK, c) >= threshold, c, best_other(logits_NK, c))
+
+
+def best_other(logits_NK: np.ndarray, c: int) -> np.ndarray:
+    """The likeliest class (N,) but `c`.
+
+    >>> best_other(np.array([[1.0, 5.0, 2.0]]), 1).tolist()
+    [2]
+    """
     others_NK = np.array(logits_NK, np.float64)
     others_NK[:, c] = -np.inf
-    return np.where(log_odds(logits_NK, c) >= threshold, c, others_NK.argmax(1))
+    return np.asarray(others_NK.argmax(1))
 
 
 def sensitivity(score_N: np.ndarray, own_N: np.ndarray) -> np.ndarray:

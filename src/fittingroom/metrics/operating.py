@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from fittingroom.metrics.against_rest import lead, log_odds
+from fittingroom.metrics.against_rest import best_other, lead, log_odds
 from fittingroom.metrics.metric import METRICS, Metric, metric
 from fittingroom.spec.design import Design
 from fittingroom.spec.errors import FittingroomError, unknown
@@ -242,9 +242,21 @@ class Point:
                 found.append(_values(by, score_N, own_N, run.design.folds_N))
         return np.asarray(np.mean(found, axis=0)) if found else np.full(len(run.labels_N), np.nan)
 
+    @property
+    def decides(self) -> bool:
+        """Whether a threshold for one class decides what is answered."""
+        return self.aim is not None and len(self.positives) == 1
+
+    def answers(self, run: Scored) -> np.ndarray:
+        """The class (N,) that each image is taken for."""
+        if not self.decides:
+            return np.asarray(run.logits_NK.argmax(1))
+        [c] = self.positives
+        return np.where(self.scores(run, c) >= 0, c, best_other(run.logits_NK, c))
+
     def right(self, run: Scored) -> np.ndarray:
         """Which images (N,) bool are answered rightly: where one class is looked for by a threshold, whether they are of it."""
-        if self.aim is None or len(self.positives) > 1:
+        if not self.decides:
             return np.asarray(run.logits_NK.argmax(1) == run.labels_N)
         [c] = self.positives
         return np.asarray((self.scores(run, c) >= 0) == (run.labels_N == c))
@@ -265,6 +277,15 @@ class Point:
         """
         assert self.aim
         return self.aim.threshold(_seen(run, c, fold), self.classes[c])
+
+    def chosen_on(self, run: Scored) -> tuple[int, int] | None:
+        """How many validation images (or groups) of a run, or of its smallest fold's, have the class that a threshold is for, and
+        how many have not; None for several classes.
+        """
+        if not self.decides:
+            return None
+        folds = [None] if run.design.folds_N is None else list(np.unique(run.design.folds_N))
+        return min(_seen(run, self.positives[0], fold).counts for fold in folds)
 
     def bootstrap(self, metrics: Sequence[Metric], run: Scored) -> tuple[list[np.ndarray], float]:
         """The scores (B,), by each metric, that a run would have with thresholds from other draws of its validation images (of

@@ -9,8 +9,10 @@ from functools import cached_property
 import numpy as np
 from scipy.special import softmax
 
+from fittingroom.metrics.against_rest import best_other
 from fittingroom.metrics.classes import mean_confusion
 from fittingroom.metrics.folds import pooled
+from fittingroom.metrics.operating import Point
 from fittingroom.metrics.robustness import Robustness, robustness
 from fittingroom.metrics.verdict import Comparison, Question, compare
 from fittingroom.spec.errors import FittingroomError
@@ -28,6 +30,7 @@ class Story:
     thumbnails_NCHW: np.ndarray | None
     names_N: np.ndarray | None = None  # what the images are called, where they are one's own
     robust: Robustness | None = None  # where `fittingroom stress` was run on all
+    point: Point | None = None  # where it is decided what is answered
 
     @property
     def data(self) -> DataFacts:
@@ -47,7 +50,18 @@ class Story:
 
     def predicted(self, recipe: str) -> np.ndarray:
         """The predicted classes (S,N) of a recipe's seeds."""
-        return np.stack([run.logits_NK.argmax(1) for run in self.runs[recipe]])
+        return np.stack(
+            [self.point.answers(run) if self.point else run.logits_NK.argmax(1) for run in self.runs[recipe]]
+        )
+
+    @cached_property
+    def answers(self) -> dict[str, np.ndarray]:
+        """What each recipe answers (N,), by its seeds together: their mean probabilities, or by thresholds most of them."""
+        if not (self.point and self.point.decides):
+            return {name: p_NK.argmax(1) for name, p_NK in self.probabilities.items()}
+        [c] = self.point.positives
+        taken = {name: (self.predicted(name) == c).mean(0) > 0.5 for name in self.runs}
+        return {name: np.where(taken[name], c, best_other(p_NK, c)) for name, p_NK in self.probabilities.items()}
 
     def confusion(self, recipe: str) -> np.ndarray:
         """Mean counts (K,K) over the recipe's seeds; rows are true classes."""
@@ -98,7 +112,8 @@ def stories(loaded: Sequence[LoadedRun], runs: Runs, question: Question = Questi
             for row in comparison.rows
         }
         pictures, names_N = runs.thumbnails(digest), runs.test_names(digest)
-        found.append(Story(comparison, by_recipe, pictures, names_N, robustness(by_recipe)))
+        where = question.point(mine[0].data.classes)
+        found.append(Story(comparison, by_recipe, pictures, names_N, robustness(by_recipe), where))
     return found
 
 

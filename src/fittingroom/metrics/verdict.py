@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import Any, Protocol
 
 import numpy as np
-from pydantic import computed_field
+from pydantic import Field, computed_field
 
 from fittingroom.metrics.crossed import Estimate, detectable, estimate, groups_needed, images_needed, seeds_needed
 from fittingroom.metrics.finding import FOUND, bootstrap
@@ -37,6 +37,7 @@ class Comparison(Record):
     positive: str = ""  # the class that is looked for: the one that was named, or the second of two
     score_of: str = ""  # the class that the score is of; "": of all
     at: str = ""  # what the thresholds were chosen for, on validation, in words; "": the likeliest class is the answer
+    asked: dict[str, Any] = Field(default={})  # what differs from what is asked where nobody says anything
     images: int
     groups: int = 0  # that the images belong to; 0: each is alone
     rows: tuple[Row, ...]
@@ -116,8 +117,12 @@ class Question:
         }
 
     def or_else(self, asked: Mapping[str, Any]) -> Question:
-        """This one, or where it says nothing what was `asked` before."""
-        return self if self.asked else replace(self, **asked)
+        """This one, or where it says nothing what was `asked` before; of the same class, unless it names one."""
+        return (
+            replace(self, **asked)
+            if not self.asked
+            else replace(self, positive=self.positive or asked.get("positive", ""))
+        )
 
     def point(self, classes: Sequence[str]) -> Point:
         """Where it is asked. Raises `FittingroomError` if the metric says the same of every model of so few classes, or for
@@ -183,13 +188,14 @@ def compare(
         score_of=subject,
         positive=where.classes[where.positives[0]] if len(where.positives) == 1 else "",
         at=where.aim.words if where.aim else "",
+        asked=question.asked,
         images=len(evidence[0].labels_N),
         groups=design.groups,
         rows=tuple(rows),
         pairs=pairs,
         sentences=(
             *sentences(dataset, rows, pairs, by, question.against, on),
-            *(thresholds(rows, where.aim, on) if where.aim else ()),
+            *(thresholds(rows, where, where.chosen_on(evidence[0]), on) if where.aim else ()),
             *(_unknown_groups(evidence[0]) if where.aim else ()),
             *_few_groups(design.groups, on),
             *_few_images(len(evidence[0].labels_N), design.groups, on),

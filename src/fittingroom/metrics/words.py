@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 
 from fittingroom.metrics.crossed import MOST_SEEDS
 from fittingroom.metrics.metric import ACCURACY, Metric
-from fittingroom.metrics.operating import Aim
+from fittingroom.metrics.operating import Point
 from fittingroom.metrics.rows import Pair, Row
 from fittingroom.spec.bundle import Operating
 from fittingroom.spec.records import Cost, Finding, Share
 
+UNLIKE = 0.02  # between what thresholds came to: recipes further apart are not compared like for like
 LUCK = "one seed cannot tell luck from merit"
 
 
@@ -54,18 +55,34 @@ def sentences(
     return (opening, *(pair_sentence(pair, metric, on) for pair in with_best))
 
 
-def thresholds(rows: Sequence[Row], aim: Aim, on: str = "test") -> tuple[str, ...]:
-    """What the thresholds were chosen for, and what came of it on images that had no part in that."""
-    opening = f"The thresholds were chosen on validation for {aim.words}"
-    if aim.costs:
+def thresholds(
+    rows: Sequence[Row], where: Point, chosen_on: tuple[int, int] | None, on: str = "test"
+) -> tuple[str, ...]:
+    """What the thresholds were chosen for, and what came of it on images that had no part in that.
+
+    `chosen_on`: how many validation images (groups, where they belong together) have the class, and how many have not.
+    """
+    aim = where.aim
+    assert aim
+    with_it = (
+        f", by {chosen_on[0]:,} with “{where.classes[where.positives[0]]}” and {chosen_on[1]:,} without,"
+        if chosen_on
+        else ""
+    )
+    opening = f"The thresholds were chosen on validation{with_it} for {aim.words}"
+    found = [(row.recipe, getattr(row.finding, aim.of)) for row in rows if row.finding and not aim.costs]
+    if not found:
         return (f"{opening}.",)
-    found = [
-        f"{share_words(share)} with {row.recipe}"
-        for row in rows
-        if row.finding
-        for share in [getattr(row.finding, aim.of)]
-    ]
-    return (f"{opening}; on the {on} images it is {', '.join(found)}." if found else f"{opening}.",)
+    reached = ", ".join(
+        f"{share_words(share)} with {name}{' (short of it)' * (share.value < aim.least)}" for name, share in found
+    )
+    said = [f"{opening}; on the {on} images it is {reached}."]
+    if len(rows) > 1 and max(s.value for _, s in found) - min(s.value for _, s in found) > UNLIKE:
+        said.append(
+            f"So they are not compared at one {aim.of}: who misses it has it easier with the rest. "
+            "--metric roc_auc and average_precision compare without thresholds."
+        )
+    return tuple(said)
 
 
 def share_words(share: Share, digits: int = 1) -> str:
@@ -125,7 +142,8 @@ def pair_sentence(pair: Pair, metric: Metric = ACCURACY, on: str = "test") -> st
         more = f"{pair.groups_needed - pair.groups:,} more groups" if pair.groups_needed else "far more groups"
         settle = f"{more} of {on} images would settle it, no number of seeds would"
     elif pair.limit == "validation images":
-        settle = f"more validation images to choose thresholds on would settle it (data.val_fraction), no number of {on} images"
+        settle = "so few validation images leave the thresholds uncertain, which no seeds and no test images mend; hold out more"
+        settle += " (data.val_fraction)"
     elif pair.limit == "test set":
         settle = f"no number of seeds would settle it: there are too few {on} images for a difference of this size"
     elif pair.seeds_needed is None:

@@ -59,7 +59,8 @@ def mistakes(story: Story, recipe: str, drawn: Mapping[str, Mapping[str, str]]) 
 def confident_mistakes(story: Story, recipe: str, most: int = GALLERY) -> list[dict[str, Any]]:
     """The test images that a recipe is most confidently wrong about, the surest first, as `gallery` gives them."""
     p_NK, classes = story.probabilities[recipe], story.data.classes
-    predicted_N, confidence_N = p_NK.argmax(1), p_NK.max(1)
+    predicted_N = story.answers[recipe]
+    confidence_N = p_NK[np.arange(len(p_NK)), predicted_N]
     wrong = np.flatnonzero(predicted_N != story.labels_N)
     worst = wrong[np.argsort(-confidence_N[wrong], kind="stable")][:most]
     lines = {int(i): [f"said {classes[predicted_N[i]]}", f"{100 * confidence_N[i]:.0f} % sure"] for i in worst}
@@ -73,11 +74,11 @@ def only_one_is_right(story: Story) -> list[dict[str, Any]]:
     for other in others:
         for right, wrong in ((best, other), (other, best)):
             p_right, p_wrong = story.probabilities[right], story.probabilities[wrong]
-            labels = story.labels_N
-            rows = np.flatnonzero((p_right.argmax(1) == labels) & (p_wrong.argmax(1) != labels))
+            labels, said = story.labels_N, story.answers[wrong]
+            rows = np.flatnonzero((story.answers[right] == labels) & (said != labels))
             margin = p_right[rows, labels[rows]] - p_wrong[rows, labels[rows]]
             clearest = rows[np.argsort(-margin, kind="stable")][: GALLERY // 2]
-            lines = {int(i): [f"said {story.data.classes[p_wrong[i].argmax()]}"] for i in clearest}
+            lines = {int(i): [f"said {story.data.classes[said[i]]}"] for i in clearest}
             found.append({"right": right, "wrong": wrong, "gallery": [_uri(one) for one in gallery(story, lines)]})
     return found
 
@@ -103,7 +104,7 @@ def _uri(one: Mapping[str, Any]) -> dict[str, Any]:
 def wrong_pictures(story: Story) -> list[list[str]]:
     """A table (head first) of the pictures that any recipe gets wrong, those that all are surest about first."""
     p_RNK = np.stack([story.probabilities[recipe] for recipe in story.runs])
-    said_RN, classes = p_RNK.argmax(2), story.data.classes
+    said_RN, classes = np.stack(list(story.answers.values())), story.data.classes
     own_N = p_RNK[:, np.arange(len(story.labels_N)), story.labels_N].min(0)
     wrong = np.flatnonzero((said_RN != story.labels_N).any(0))
     rows = wrong[np.argsort(own_N[wrong], kind="stable")].tolist()
@@ -125,7 +126,8 @@ def explorer(story: Story) -> dict[str, Any] | None:
     if story.thumbnails_NCHW is None:
         return None
     p_RNK = np.stack([story.probabilities[recipe] for recipe in story.runs])
-    said_RN, sure_RN = p_RNK.argmax(2), p_RNK.max(2)
+    said_RN = np.stack(list(story.answers.values()))
+    sure_RN = np.take_along_axis(p_RNK, said_RN[:, :, None], axis=2)[:, :, 0]
     wrong_N = (said_RN != story.labels_N).any(0)
     own_N = p_RNK[:, np.arange(len(story.labels_N)), story.labels_N].min(0)  # of the true class, by the worst recipe
     rows = np.lexsort((own_N, ~wrong_N))[:EXPLORED]

@@ -51,6 +51,7 @@ def model_card(run: LoadedRun, facts: BundleFacts, parity: Parity, *, about: str
     return render(
         "model_card.md",
         operating=point,
+        number=facts.classes.index(point.positive) if point else 0,
         positive=point.positive if point else facts.classes[where.positives[0]],
         found=found,
         share=share_words,

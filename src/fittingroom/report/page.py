@@ -285,6 +285,11 @@ def _table_note(story: Story) -> str:
             f"counted) were measured alone: {'; '.join(places)}. "
         )
     note += "ECE: expected calibration error, 15 bins."
+    if story.comparison.at:
+        note += (
+            " Sensitivity, specificity and precision are those at the thresholds; the other accuracies, in the table and in "
+            "words, are those of the likeliest class."
+        )
     if any(row.at_once > 1 for row in rows):
         note += " Training seconds marked “at once” were measured beside other runs."
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import tomli_w
 
-from fittingroom.metrics.metric import ACCURACY
 from fittingroom.metrics.story import Story
 from fittingroom.spec.changes import changed
 from fittingroom.spec.read import read_recipe, shipped_recipes
@@ -42,7 +41,7 @@ def commands(story: Story) -> tuple[str, str]:
     n = len(next(iter(seeds.values())))
     device = {run.environment.device for runs in story.runs.values() for run in runs}
     suffix = "" if device == {"cpu"} else f" --device {sorted(device)[0]}"
-    asked = "" if story.comparison.metric == ACCURACY.name else f" --metric {story.comparison.metric}"
+    asked = "".join(f" --{key} {shlex.quote(str(value))}" for key, value in story.comparison.asked.items())
     if any(s != list(range(n)) for s in seeds.values()):  # not what `compare --seeds N` trains: one run after the other
         lines = [
             shlex.join(
