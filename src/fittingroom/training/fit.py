@@ -97,15 +97,11 @@ def fit(
     still = frozen(model, recipe.model)
     for module in still:
         module.training = False  # not eval(), which would reach the modules inside it, too
-    trunk = trunk_of(model, still, recipe, train.images_NCHW, device) if team is ALONE else None
     averaged = copy.deepcopy(model) if spec.ema else None
     scored = averaged or model
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = Optimizer(recipe.optimizer, parameters, depths(model))
     augment = pipeline(recipe.augment)
-    batch_of = batches(train.images_NCHW, device) if trunk is None else lambda rows: rows
-    given = trunk.given(train.images_NCHW, recipe) if trunk else None  # (V,N,…)
-    learner = trunk.rest(model) if trunk else model
     labels = torch.from_numpy(train.labels_N).to(device)
     clean = clean_sample(train)
     weight_K = class_weights(labels, k, spec.balance_power)
@@ -116,6 +112,11 @@ def fit(
     if start is not None and not isinstance(start, Start):
         first_epoch = int(start["epoch"]) + 1
         _load(start, model, averaged, optimizer)
+    # now that the weights are those that the training goes on with
+    trunk = trunk_of(model, still, recipe, train.images_NCHW, device) if team is ALONE else None
+    batch_of = batches(train.images_NCHW, device) if trunk is None else lambda rows: rows
+    given = trunk.given(train.images_NCHW, recipe) if trunk else None  # (V,N,…)
+    learner = trunk.rest(model) if trunk else model
 
     def state() -> State:
         parts = {"model": to_arrays(model), "optimizer": optimizer.arrays()}

@@ -49,7 +49,7 @@ class Kept:
         known = self._known.setdefault(name, {})
         if any(key not in known for key in wanted):
             with self._locked(name):
-                known |= self._read(name)
+                known |= self._stored(name)
                 missing = {key: row for row, key in enumerate(wanted) if key not in known}
                 if missing:
                     rows = np.fromiter(missing.values(), np.int64)
@@ -67,7 +67,7 @@ class Kept:
         with filelock.FileLock(self.folder / f"{name}.lock"):
             yield
 
-    def _read(self, name: str) -> dict[bytes, np.ndarray]:
+    def _stored(self, name: str) -> dict[bytes, np.ndarray]:
         """What is kept; nothing of a file that is damaged, which is then written anew."""
         if self.folder is None:
             return {}
