@@ -259,7 +259,7 @@ class Point:
         if not self.decides:
             return np.asarray(run.logits_NK.argmax(1) == run.labels_N)
         [c] = self.positives
-        return np.asarray((self.scores(run, c) >= 0) == (run.labels_N == c))
+        return np.asarray((self.answers(run) == c) == (run.labels_N == c))
 
     def scores(self, run: Scored, c: int) -> np.ndarray:
         """How far (N,) each image is beyond the threshold of class `c`: at 0 and above it is taken for it."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from fittingroom.metrics.crossed import MOST_SEEDS
+from fittingroom.metrics.finding import FOUND
 from fittingroom.metrics.metric import ACCURACY, Metric
 from fittingroom.metrics.operating import Point
 from fittingroom.metrics.rows import Pair, Row
 from fittingroom.spec.bundle import Operating
-from fittingroom.spec.records import Cost, Finding, Share
+from fittingroom.spec.records import Cost, Share
 
 UNLIKE = 0.02  # between what thresholds came to: recipes further apart are not compared like for like
 LUCK = "one seed cannot tell luck from merit"
@@ -233,8 +234,7 @@ def table(rows: Sequence[Row], metric: Metric, on: str = "test") -> list[list[st
 
 def _finding_cells(row: Row, metric: Metric) -> list[str]:
     """Sensitivity, specificity, precision; a dash for the one that is the score, and for all where no class is looked for."""
-    names = list(Finding.model_fields)[:3]
-    return ["–" if row.finding is None or metric.name == n else percent(getattr(row.finding, n).value) for n in names]
+    return ["–" if row.finding is None or metric.name == n else percent(getattr(row.finding, n).value) for n in FOUND]
 
 
 def _cost_cells(cost: Cost | None) -> list[str]:

@@ -95,8 +95,6 @@ def fit(
         start_from(model, start.weights, start.classes == train.classes)
     model = model.to(device)
     still = frozen(model, recipe.model)
-    for module in still:
-        module.training = False  # not eval(), which would reach the modules inside it, too
     averaged = copy.deepcopy(model) if spec.ema else None
     scored = averaged or model
     parameters = [p for p in model.parameters() if p.requires_grad]
@@ -116,6 +114,9 @@ def fit(
     trunk = trunk_of(model, still, recipe, train.images_NCHW, device) if team is ALONE else None
     batch_of = batches(train.images_NCHW, device) if trunk is None else lambda rows: rows
     given = trunk.given(train.images_NCHW, recipe) if trunk else None  # (V,N,…)
+    plain = {
+        id(some): trunk.plain(some.images_NCHW) for some in (clean, val) if trunk and some
+    }  # once, not at each epoch
     learner = trunk.rest(model) if trunk else model
 
     def state() -> State:
@@ -127,7 +128,7 @@ def fit(
 
     def score(some: Images) -> np.ndarray:
         if trunk:
-            return trunk.predict(scored, some.images_NCHW)
+            return trunk.predict(scored, plain[id(some)])
         return team.each(len(some), lambda part: predict(scored, take(some.images_NCHW, part), device))
 
     def look(images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

@@ -134,15 +134,16 @@ class Trunk:
         views = range(4 if any(step.kind == "vflip" for step in recipe.augment) else 2 if recipe.augment else 1)
         return torch.stack([torch.from_numpy(KEPT.of(self, pixels, view)).to(self.device) for view in views])
 
-    def predict(self, model: nn.Module, pixels: Pixels) -> np.ndarray:
-        """Logits (N,K) of a network that has these first layers."""
+    def plain(self, pixels: Pixels) -> Tensor:
+        """What the layers give of each picture as it is (N,…), on the device."""
+        return torch.from_numpy(KEPT.of(self, pixels, 0)).to(self.device)
+
+    def predict(self, model: nn.Module, given: Tensor) -> np.ndarray:
+        """Logits (N,K) of a network that has these first layers, from what they gave of at least one picture."""
         rest, was_training = self.rest(model), model.training
         model.eval()
         with torch.inference_mode():
-            given = torch.from_numpy(KEPT.of(self, pixels, 0)).to(self.device)
-            logits = (
-                torch.cat([rest(part).float() for part in given.split(1024)]) if len(given) else torch.zeros((0, 0))
-            )
+            logits = torch.cat([rest(part).float() for part in given.split(1024)])
         model.train(was_training)
         return logits.cpu().numpy()
 
@@ -177,7 +178,7 @@ def predict_by(
     trunk = (
         trunk_of(model, frozen(model, recipe.model), recipe, pixels, device) if recipe.model.freeze and plain else None
     )
-    return trunk.predict(model, pixels) if trunk and len(pixels) else predict(model, pixels, device, score)
+    return trunk.predict(model, trunk.plain(pixels)) if trunk and len(pixels) else predict(model, pixels, device, score)
 
 
 def _flat(module: nn.Module) -> Iterator[nn.Module]:
