@@ -9,7 +9,6 @@ should hold.
 
 from __future__ import annotations
 
-import datetime
 import os
 import sys
 import time
@@ -17,7 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
-from pages import table, write_block
+from pages import write_calibration
 from verdict_calibration import rate
 
 from fittingroom.data import folds, load
@@ -80,8 +79,6 @@ def lines(x_TSN: np.ndarray, fold_TN: np.ndarray, title: str, truth: float | Non
 
 
 def main() -> None:
-    from fittingroom.study.sharing import cpu_name
-
     samples, started = int(sys.argv[1]) if len(sys.argv) > 1 else 60, time.perf_counter()
     os.environ["OMP_NUM_THREADS"] = "1"
     with ProcessPoolExecutor(2) as pool:
@@ -99,12 +96,9 @@ def main() -> None:
     ]  # fmt: skip
     how = (
         f"{samples} disjoint samples of {PICTURES} MNIST pictures, {FOLDS} folds, `{RECIPES[0]}` and `{RECIPES[1]}` with "
-        f"{' '.join(CHANGES)}; {right.size // PICTURES * FOLDS:,} trainings, {time.perf_counter() - started:.0f} s. "
-        f"Written by `benchmarks/cv_calibration.py`, {cpu_name()}, {datetime.date.today()}."
+        f"{' '.join(CHANGES)}; {right.size // PICTURES * FOLDS:,} trainings, {time.perf_counter() - started:.0f} s."
     )
-    block = [*table(head, rows), "", how]
-    write_block("docs/statistics.md", "calibration-cv", block)
-    print("\n".join(block))
+    write_calibration("calibration-cv", head, rows, how, __file__)
 
 
 if __name__ == "__main__":

@@ -9,14 +9,13 @@ of three seeds against three is scored on unseen images in clusters that look al
 
 from __future__ import annotations
 
-import datetime
 import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 
 import numpy as np
-from pages import table, write_block
+from pages import write_calibration
 from verdict_calibration import SEEDS, TRAIN, UNSEEN, rate, right_of
 
 from fittingroom.metrics.crossed import Estimate, detectable, estimate
@@ -98,8 +97,6 @@ def real(studies: int) -> list[list[str]]:
 
 
 def main() -> None:
-    from fittingroom.study.sharing import cpu_name
-
     studies, rng = int(sys.argv[1]) if len(sys.argv) > 1 else 200, np.random.default_rng(0)
     rows = [
         simulated(rng, groups, kind, rho)
@@ -113,12 +110,9 @@ def main() -> None:
     ]  # fmt: skip
     how = (
         f"{SEEDS} seeds; {EACH} images a group (unequal: log-normal, from one to hundreds); {STUDIES:,} simulated studies a row, "
-        f"{studies} real ones; [95 % interval]. Written by `benchmarks/group_calibration.py`, "
-        f"{cpu_name()}, {datetime.date.today()}."
+        f"{studies} real ones; [95 % interval]."
     )
-    block = [*table(head, [*rows, *real(studies)]), "", how]
-    write_block("docs/statistics.md", "calibration-groups", block)
-    print("\n".join(block))
+    write_calibration("calibration-groups", head, [*rows, *real(studies)], how, __file__)
 
 
 if __name__ == "__main__":

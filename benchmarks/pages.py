@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,16 @@ def write_block(page: str, name: str, lines: Sequence[str]) -> None:
     before, rest = path.read_text(encoding="utf-8").split(begin)
     after = rest.split(end)[1]
     path.write_text("\n".join([before + begin, *lines, end + after]), encoding="utf-8")
+
+
+def write_calibration(name: str, head: list[str], rows: list[list[str]], how: str, script: str) -> None:
+    """Replace the table `name` of docs/statistics.md, and print it; `how` says what was measured, `script` by which file."""
+    from fittingroom.study.sharing import cpu_name
+
+    told = f"{how} Written by `benchmarks/{Path(script).name}`, {cpu_name()}, {datetime.date.today()}."
+    block = [*table(head, rows), "", told]
+    write_block("docs/statistics.md", name, block)
+    print("\n".join(block))
 
 
 def newest(part: str) -> tuple[Any, str]:

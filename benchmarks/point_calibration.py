@@ -8,14 +8,13 @@ Thresholds are chosen on validation images, scores are compared on test images. 
 
 from __future__ import annotations
 
-import datetime
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from itertools import product
 
 import numpy as np
-from pages import table, write_block
+from pages import write_calibration
 from verdict_calibration import SEEDS, rate
 
 from fittingroom.metrics.crossed import Estimate, estimate
@@ -106,8 +105,6 @@ def row(case: tuple[str, int, int]) -> list[str]:
 
 
 def main() -> None:
-    from fittingroom.study.sharing import cpu_name
-
     studies = int(sys.argv[1]) if len(sys.argv) > 1 else STUDIES
     cases = [(*case, studies) for case in product(("sensitivity=0.9", "precision=0.7", "costs=10:1"), (30, 100, 300))]
     with ProcessPoolExecutor(2) as pool:
@@ -118,11 +115,9 @@ def main() -> None:
     ]  # fmt: skip
     how = (
         f"{SEEDS} seeds; {TEST} test images with the class and {TEST * OTHERS:,} without; {studies} simulated studies a row; "
-        f"[95 % interval]. Written by `benchmarks/point_calibration.py`, {cpu_name()}, {datetime.date.today()}."
+        f"[95 % interval]."
     )
-    block = [*table(head, rows), "", how]
-    write_block("docs/statistics.md", "calibration-point", block)
-    print("\n".join(block))
+    write_calibration("calibration-point", head, rows, how, __file__)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from fittingroom.data import Images
 from fittingroom.models import build
 from fittingroom.spec.read import parse_recipe
 from fittingroom.spec.recipe import Recipe
+from fittingroom.store.kept import KeptArrays
 from fittingroom.training import fit, predict
 from fittingroom.training import trunk as room
 from fittingroom.training.arrays import to_arrays
@@ -107,7 +108,7 @@ def test_pictures_are_computed_once_for_all_trainings_and_processes(
         "compute",
         lambda self, pixels, rows, view: computed.append(len(rows)) or before(self, pixels, rows, view),
     )
-    kept.folder = tmp_path / "features"
+    kept.folder = KeptArrays(tmp_path / "features")
     images, val = (part.take(np.arange(40)) for part in few)
     recipe = recipe_of("body", [{"kind": "hflip"}])
     trained(recipe, images, val)
@@ -117,17 +118,15 @@ def test_pictures_are_computed_once_for_all_trainings_and_processes(
     assert once == different + mirrored
     trained(recipe, images.take(np.arange(10, 40)), val)  # another fold
     assert sum(computed) == once
-    other = Kept()
-    other.folder = kept.folder
+    other = Kept(kept.folder)
     monkeypatch.setattr(room, "KEPT", other)  # another process
     trained(recipe, images, val)
     assert sum(computed) == once
-    for file in kept.folder.glob("*.npz"):
+    for file in kept.folder.folder.glob("*.npz"):
         content = bytearray(file.read_bytes())
         content[len(content) // 2] ^= 1
         file.write_bytes(content)
-    third = Kept()
-    third.folder = kept.folder
+    third = Kept(kept.folder)
     monkeypatch.setattr(room, "KEPT", third)
     trained(recipe, images, val)
     assert sum(computed) == 2 * once  # what is damaged is not believed

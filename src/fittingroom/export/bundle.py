@@ -99,13 +99,8 @@ def export(
         "weights.safetensors": save({name: np.asarray(value, order="C") for name, value in weights.items()}),
         "recipe.toml": recipe_toml(loaded.recipe).encode(),
     }
-    facts = _facts(loaded, data, t, fitted_on, logits_NK, test.labels_N).model_copy(
-        update={
-            "format": FORMAT if operating else 1,
-            "operating": operating,
-            "quantized": quantize,
-            "sha256": {name: sha256(content) for name, content in stored.items()},
-        }
+    facts = _facts(said, data, t, fitted_on, operating).model_copy(
+        update={"quantized": quantize, "sha256": {name: sha256(content) for name, content in stored.items()}}
     )
     about = {
         FACTS: facts.model_dump_json(indent=2) + "\n",
@@ -178,16 +173,15 @@ def _operating(run: LoadedRun, where: Point, t: float) -> Operating:
     )
 
 
-def _facts(
-    run: LoadedRun, data: Dataset, t: float, fitted_on: int, logits_NK: np.ndarray, labels_N: np.ndarray
-) -> BundleFacts:
+def _facts(run: LoadedRun, data: Dataset, t: float, fitted_on: int, operating: Operating | None) -> BundleFacts:
     """What the bundle says of itself; how good it is, from what its graph said of the test images."""
+    logits_NK, labels_N = run.logits_NK, run.labels_N
     k, right = len(run.data.classes), logits_NK.argmax(1) == labels_N
     sure = softmax(logits_NK.astype(np.float64) / t, axis=1).max(1) >= SURE_AT
     low, high = proportion(right, run.design)
     said = scores(logits_NK, labels_N).model_dump()
     return BundleFacts(
-        format=1,
+        format=FORMAT if operating else 1,
         name=run.name,
         run=run.folder.name,
         run_digest=str(run.folder.identity["digest"]),
@@ -213,6 +207,7 @@ def _facts(
             unsure_share=float(1 - sure.mean()),
             sure_accuracy=float(right[sure].mean()) if sure.any() else 0.0,
         ),
+        operating=operating,
         quantized="no",
         sha256={},
         made_with=version("fittingroom"),

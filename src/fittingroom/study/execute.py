@@ -23,6 +23,7 @@ from fittingroom.spec.machine import cores
 from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.records import DataFacts, Environment, Epoch, Metrics
 from fittingroom.store import RunFolder, Runs
+from fittingroom.store.kept import KeptArrays
 from fittingroom.study.job import Job
 from fittingroom.study.sharing import cpu_name
 from fittingroom.training import fit, predict, prepare_process
@@ -64,7 +65,7 @@ def execute(job: Job, runs: Runs, *, at_once: int = 1, listen: Listen = lambda u
         return run
     with run.lock():
         if not is_finished(run, job):  # another process may have been faster
-            KEPT.folder = job.home_dir / "features"
+            KEPT.folder = KeptArrays(job.home_dir / "features")
             prepare_process(run.environment.threads if run.epochs else job.threads)
             data = fold_of(reload(job.recipe.data.name, job.data_digest, job.home_dir), job.recipe.data)
             if not run.done:

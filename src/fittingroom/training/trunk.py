@@ -8,12 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
-import zipfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
-import filelock
 import numpy as np
 import torch
 from torch import Generator, Tensor, nn
@@ -23,7 +19,7 @@ from fittingroom.augment import pipeline
 from fittingroom.data.pixels import Pixels, chunks
 from fittingroom.models import Classifier
 from fittingroom.spec.recipe import Recipe, ScoreSpec
-from fittingroom.store.atomic import atomic
+from fittingroom.store.kept import KeptArrays
 from fittingroom.training.predict import predict, to_float, to_tensor
 from fittingroom.training.start import frozen
 
@@ -34,10 +30,10 @@ VIEW = torch.tensor([[0.0, 1.0], [2.0, 3.0]])  # a picture whose first pixel tel
 
 
 class Kept:
-    """Outputs of frozen layers by layers, view and picture: in memory, and in a folder where there is one."""
+    """Outputs of frozen layers by layers, view and picture: in memory, and in a folder where somebody gave one."""
 
-    def __init__(self) -> None:
-        self.folder: Path | None = None
+    def __init__(self, folder: KeptArrays | None = None) -> None:
+        self.folder = folder
         self._known: dict[str, dict[bytes, np.ndarray]] = {}
 
     def of(self, trunk: Trunk, pixels: Pixels, view: int) -> np.ndarray:
@@ -48,47 +44,18 @@ class Kept:
         ]
         known = self._known.setdefault(name, {})
         if any(key not in known for key in wanted):
-            with self._locked(name):
-                known |= self._stored(name)
+            with self.folder.lock(name) if self.folder else contextlib.nullcontext():
+                known |= self.folder.read(name) if self.folder else {}
                 missing = {key: row for row, key in enumerate(wanted) if key not in known}
                 if missing:
                     rows = np.fromiter(missing.values(), np.int64)
                     known |= dict(zip(missing, trunk.compute(pixels, rows, view), strict=True))
-                    self._write(name, known)
+                    if self.folder:
+                        self.folder.write(name, known)
         return np.stack([known[key] for key in wanted])
 
-    @contextlib.contextmanager
-    def _locked(self, name: str) -> Iterator[None]:
-        """Held while computing, so that what several processes need is computed by one."""
-        if self.folder is None:
-            yield
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(self.folder / f"{name}.lock"):
-            yield
 
-    def _stored(self, name: str) -> dict[bytes, np.ndarray]:
-        """What is kept; nothing of a file that is damaged, which is then written anew."""
-        if self.folder is None:
-            return {}
-        try:
-            content = (self.folder / f"{name}.npz").read_bytes()
-            with np.load(io.BytesIO(content), allow_pickle=False) as file:
-                keys, values = file["keys"], file["values"]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # its checksums don't fit
-            return {}
-        return {key.tobytes(): value for key, value in zip(keys, values, strict=True)}
-
-    def _write(self, name: str, known: dict[bytes, np.ndarray]) -> None:
-        if self.folder is None:
-            return
-        keys = np.frombuffer(b"".join(known), np.uint8).reshape(len(known), -1)
-        values = np.stack(list(known.values()))
-        with atomic(self.folder / f"{name}.npz") as file:
-            np.savez(file, allow_pickle=False, keys=keys, values=values)
-
-
-KEPT = Kept()  # of this process; who has a home says where its folder is
+KEPT = Kept()  # of this process; who knows a disk gives it a folder
 
 
 class Trunk:
