@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from fittingroom.data import own
 from fittingroom.data.acquire import acquire, provenance
 from fittingroom.data.catalog import DatasetEntry, catalog, entry
 from fittingroom.data.idx import parse_idx
-from fittingroom.data.pixels import Pixels, take
+from fittingroom.data.pixels import Pixels, chunks, take
 from fittingroom.spec.errors import FittingroomError, unknown
 from fittingroom.spec.framing import Framing, Subject
 from fittingroom.spec.printable import called
@@ -58,9 +60,18 @@ class Images:
         _, c, h, w = self.images_NCHW.shape
         return c, h, w
 
+    @cached_property
+    def prints_N(self) -> np.ndarray:
+        """What each image is known by (N,16) uint8, whichever part of a data set it is in. Computed when first asked for."""
+        found = b"".join(blake2b(image, digest_size=16).digest() for part in chunks(self.images_NCHW) for image in part)
+        return np.frombuffer(found, np.uint8).reshape(-1, 16)
+
     def take(self, rows: np.ndarray) -> Images:
         groups_N, names_N = (None if known is None else known[rows] for known in (self.groups_N, self.names_N))
-        return Images(take(self.images_NCHW, rows), self.labels_N[rows], self.classes, groups_N, names_N)
+        some = Images(take(self.images_NCHW, rows), self.labels_N[rows], self.classes, groups_N, names_N)
+        if "prints_N" in vars(self):  # what is known goes along
+            vars(some)["prints_N"] = self.prints_N[rows]
+        return some
 
     def called(self, row: int) -> str:
         """What an image is called: its file's name, or its number."""

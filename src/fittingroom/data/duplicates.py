@@ -21,6 +21,7 @@ NEAR_RMS = 8.0  # grey levels of 255; judged on the pairs that `data show` print
 USUAL_SD = 64.0  # of a picture's pixels: what eight levels are judged by
 PALE_SD = 32.0  # of a set whose pictures hardly differ from grey, or are mostly black: eight levels would be nearly all there is
 SAMPLED = 1000  # pictures by which that is seen
+_groups: dict[tuple[str, int, float | None, Path], np.ndarray] = {}  # of this process's last few data sets
 
 
 def near_rms(images_NCHW: Pixels) -> float:
@@ -128,6 +129,15 @@ def near_links(images_NCHW: Pixels, rms: float | None = None) -> np.ndarray:
 
 def cached_groups(images_NCHW: Pixels, digest: str, home_dir: Path, rms: float | None = None) -> np.ndarray:
     """`groups` of a data set's training images by `near_links`, computed once a data set and kept beside it."""
+    asked = digest, len(images_NCHW), rms, home_dir
+    if asked not in _groups:
+        if len(_groups) > 8:
+            _groups.pop(next(iter(_groups)))
+        _groups[asked] = _kept_groups(images_NCHW, digest, home_dir, rms)
+    return _groups[asked]
+
+
+def _kept_groups(images_NCHW: Pixels, digest: str, home_dir: Path, rms: float | None) -> np.ndarray:
     rms = near_rms(images_NCHW) if rms is None else rms
     file = home_dir / "duplicates" / f"{digest[:16]}-{len(images_NCHW)}-rms{rms:g}.npz"  # train, or all but test
     with contextlib.suppress(FittingroomError):  # damaged: it is made again

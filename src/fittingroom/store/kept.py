@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import io
-import zipfile
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import filelock
@@ -14,36 +14,97 @@ import numpy as np
 from fittingroom.store.atomic import atomic
 
 
-class KeptArrays:
-    """Named collections of arrays of one shape, each known by a key of so many bytes.
+@dataclass(frozen=True)
+class _Part:
+    """Arrays that were computed together. `values` are mapped where they are in a file."""
 
-    >>> KeptArrays(Path("no such folder")).read("a")
-    {}
+    row_of: dict[bytes, int]
+    sums: np.ndarray  # CRC-32 of each array's bytes
+    values: np.ndarray
+
+
+class KeptArrays:
+    """Named collections of arrays of one shape, each known by a key of so many bytes; in memory without a folder.
+
+    >>> kept = KeptArrays()
+    >>> kept.of("a", np.array([[1], [2]], np.uint8), lambda rows: np.eye(2)[rows]).tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
+    >>> kept.of("a", np.array([[2]], np.uint8), lambda rows: np.zeros(0)).tolist()  # known
+    [[0.0, 1.0]]
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder
+        self._parts: dict[str, dict[str, _Part]] = {}
+
+    def of(self, name: str, keys_N: np.ndarray, make: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """The array of each key (N,B) uint8, of which there is at least one; `make` gives those of the rows that nobody knows.
+
+        Several processes may ask: one computes, the others wait. What is damaged is made anew.
+        """
+        keys = [key.tobytes() for key in keys_N]
+        found, missing = self._known(name, keys)
+        if missing:
+            with self._lock(name):
+                self._read(name)
+                found, missing = self._known(name, keys)
+                if missing:
+                    self._add(name, list(missing), make(np.fromiter(missing.values(), np.int64)))
+                    found, _ = self._known(name, keys)
+        return found
+
+    def _known(self, name: str, keys: list[bytes]) -> tuple[np.ndarray, dict[bytes, int]]:
+        """The array of each key as far as it is known and whole, and the first row of each other key."""
+        parts = list(self._parts.get(name, {}).values())
+        found = np.empty((len(keys), *parts[0].values.shape[1:]), parts[0].values.dtype) if parts else np.empty(0)
+        missing: dict[bytes, int] = {}
+        for row, key in enumerate(keys):
+            for part in parts:
+                at = part.row_of.get(key)
+                if at is not None and zlib.crc32(value := part.values[at]) == part.sums[at]:
+                    found[row] = value
+                    break
+            else:
+                missing.setdefault(key, row)
+        return found, missing
+
+    def _add(self, name: str, keys: list[bytes], values: np.ndarray) -> None:
+        values = np.ascontiguousarray(values)
+        sums = np.array([zlib.crc32(value) for value in values], np.uint32)
+        if self.folder is None:
+            while len(self._parts) > 1 and name not in self._parts:  # memory is not a disk
+                del self._parts[next(iter(self._parts))]
+            parts = self._parts.setdefault(name, {})
+            parts[str(len(parts))] = _Part({key: i for i, key in enumerate(keys)}, sums, values)
+            return
+        number = len(list((self.folder / name).glob("*.keys.npy")))
+        for suffix, content in (
+            (".npy", values),
+            (".sums.npy", sums),
+            (".keys.npy", np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), -1)),  # last: now it is there
+        ):
+            with atomic(self.folder / name / f"{number:04}{suffix}") as file:
+                np.save(file, content, allow_pickle=False)
+        self._read(name)
+
+    def _read(self, name: str) -> None:
+        """Look for what other processes computed; a part that cannot be read is none."""
+        parts = self._parts.setdefault(name, {})
+        for file in sorted((self.folder / name).glob("*.keys.npy")) if self.folder else ():
+            stem = file.name.partition(".")[0]
+            if stem not in parts:
+                with contextlib.suppress(OSError, ValueError, EOFError):
+                    keys_N, sums = np.load(file), np.load(file.with_name(f"{stem}.sums.npy"))
+                    values = np.load(file.with_name(f"{stem}.npy"), mmap_mode="r")
+                    if len(keys_N) == len(sums) == len(values):
+                        parts[stem] = _Part({key.tobytes(): i for i, key in enumerate(keys_N)}, sums, values)
 
     @contextlib.contextmanager
-    def lock(self, name: str) -> Iterator[None]:
+    def _lock(self, name: str) -> Iterator[None]:
         """Held while computing, so that what several processes need is computed by one."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(self.folder / f"{name}.lock"):
+        if self.folder is None:
             yield
-
-    def read(self, name: str) -> dict[bytes, np.ndarray]:
-        """What is kept; nothing of a file that is damaged, which is then written anew."""
-        try:
-            content = (self.folder / f"{name}.npz").read_bytes()
-            with np.load(io.BytesIO(content), allow_pickle=False) as file:
-                keys, values = file["keys"], file["values"]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # its checksums don't fit
-            return {}
-        return {key.tobytes(): value for key, value in zip(keys, values, strict=True)}
-
-    def write(self, name: str, known: Mapping[bytes, np.ndarray]) -> None:
-        """Keep all of these, which are at least one."""
-        keys = np.frombuffer(b"".join(known), np.uint8).reshape(len(known), -1)
-        values = np.stack(list(known.values()))
-        with atomic(self.folder / f"{name}.npz") as file:
-            np.savez(file, allow_pickle=False, keys=keys, values=values)
+            return
+        (self.folder / name).mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(self.folder / name / ".lock"):
+            yield

@@ -183,8 +183,9 @@ class RunFolder:
         for name, record in {"env": env, "data": data, "structure": structure}.items():
             write(self.path / f"{name}.json", record.model_dump_json(indent=2) + "\n")
 
-    def append(self, epoch: Epoch) -> None:
-        append_line(self.path / "epochs.jsonl", epoch.model_dump_json())
+    def append(self, epoch: Epoch, *, lasting: bool = True) -> None:
+        """Add an epoch's line; with `lasting` it, and those before it, survive a power cut."""
+        append_line(self.path / "epochs.jsonl", epoch.model_dump_json(), lasting=lasting)
 
     def keep_epochs(self, n: int) -> None:
         """Drop the lines after epoch `n`: a kill can come between an epoch's line and its checkpoint."""

@@ -18,6 +18,7 @@ from fittingroom.data import Images
 from fittingroom.metrics.speed import Ceiling
 from fittingroom.spec.recipe import Recipe
 from fittingroom.training import fit
+from fittingroom.training.start import Start
 
 WARM_UP_STEPS = 3
 MOST_STEPS = 40
@@ -84,7 +85,7 @@ def _others_cpu_s() -> float:
     return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK") - ours.user - ours.system
 
 
-def step_s(recipe: Recipe, train: Images, device: str, seed: int = 0) -> float | None:
+def step_s(recipe: Recipe, train: Images, device: str, seed: int = 0, start: Start | None = None) -> float | None:
     """Seconds of a training step (median, after a warm-up). None for a training of one step.
 
     Between the last step of an epoch and the next one lies an evaluation, which the median does not see unless an epoch
@@ -99,7 +100,7 @@ def step_s(recipe: Recipe, train: Images, device: str, seed: int = 0) -> float |
             raise _Enough
 
     try:
-        for _ in fit(recipe, train, None, seed=seed, device=device, tick=tick):
+        for _ in fit(recipe, train, None, seed=seed, device=device, start=start, tick=tick):
             pass
     except _Enough:
         pass

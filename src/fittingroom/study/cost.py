@@ -70,10 +70,11 @@ def _measure(job: Job, run: RunFolder, threads: int) -> Cost | None:
         images = train.images_NCHW[np.arange(batch) % len(train)]
         return median_s(lambda: predict(model, images, job.device))
 
+    start = job.initial.read() if job.initial else None
     for _ in range(TRIES):
         quiet = Quiet()
         forget_peak(job.device)
-        step, peak = step_s(job.recipe, train, job.device), peak_memory_bytes(job.device)
+        step, peak = step_s(job.recipe, train, job.device, start=start), peak_memory_bytes(job.device)
         model = restore(job.recipe, run.arrays("weights"), train, job.device)
         cost = Cost(
             train_images_per_s=min(job.recipe.train.batch_size, len(train)) / step if step else None,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import math
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -18,12 +20,10 @@ from fittingroom.augment import pipeline
 from fittingroom.data import Dataset, Images, fold_of, prepare, reload
 from fittingroom.data.pixels import shrunk
 from fittingroom.metrics.scores import scores
-from fittingroom.models import build, describe
 from fittingroom.spec.machine import cores
 from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.records import DataFacts, Environment, Epoch, Metrics
 from fittingroom.store import RunFolder, Runs
-from fittingroom.store.kept import KeptArrays
 from fittingroom.study.job import Job
 from fittingroom.study.sharing import cpu_name
 from fittingroom.training import fit, predict, prepare_process
@@ -33,11 +33,31 @@ from fittingroom.training.predict import to_float
 from fittingroom.training.select import selected, selected_epoch
 from fittingroom.training.start import Start
 from fittingroom.training.team import ALONE, Alone
-from fittingroom.training.trunk import KEPT, predict_by
+from fittingroom.training.trunk import KEPT, Predictor
 
 TICK_S = 0.1  # between two signs of life inside an epoch
 THUMBNAIL_BYTES = 512 << 20  # of test images that are kept beside the runs; more are kept smaller
 VIEWS = 5  # augmented views of each sample image
+
+
+class _Pace:
+    """When a training's state is written: after its first epoch, then as often as takes a tenth of the time.
+
+    Small networks train faster than they are written; what a kill loses is made again, to the same bytes.
+    """
+
+    def __init__(self) -> None:
+        self.ended, self.took_s = -math.inf, 0.0
+
+    @contextlib.contextmanager
+    def due(self) -> Iterator[bool]:
+        """Whether to write now, inside."""
+        started = time.monotonic()
+        due = started - self.ended >= 9 * self.took_s
+        yield due
+        if due:
+            self.ended = time.monotonic()
+            self.took_s = self.ended - started
 
 
 @dataclass(frozen=True)
@@ -65,9 +85,12 @@ def execute(job: Job, runs: Runs, *, at_once: int = 1, listen: Listen = lambda u
         return run
     with run.lock():
         if not is_finished(run, job):  # another process may have been faster
-            KEPT.folder = KeptArrays(job.home_dir / "features")
+            KEPT.folder = job.home_dir / "features"
             prepare_process(run.environment.threads if run.epochs else job.threads)
-            data = fold_of(reload(job.recipe.data.name, job.data_digest, job.home_dir), job.recipe.data)
+            whole = reload(job.recipe.data.name, job.data_digest, job.home_dir)
+            if job.recipe.model.freeze:
+                whole.train.prints_N  # once, not in each part of it
+            data = fold_of(whole, job.recipe.data)
             if not run.done:
                 train_run(job, run, material(job, data), start_of(job, run), at_once, listen)
             if needs_test(job, run):
@@ -120,9 +143,8 @@ def train_run(
     checkpoint = run.arrays("checkpoint")
     if not checkpoint:
         run.clear()
-        structure = describe(build(recipe.model, train.shape, len(train.classes)), train.shape)
         asked = job.identity | {"score_test": job.score_test}  # no part of the digest: who resumes has to know
-        run.begin(recipe, asked, environment(job.device, job.threads, at_once, team.size), given.facts, structure)
+        run.begin(recipe, asked, environment(job.device, job.threads, at_once, team.size), given.facts, job.structure)
         run.write_npz("samples", samples(recipe, train))
     run.keep_epochs(int(checkpoint["epoch"]) if checkpoint else 0)
     epochs = run.epochs
@@ -138,28 +160,32 @@ def train_run(
         team=team,
     )
     best = recipe.train.select == "best_val"
+    weights = run.arrays("best") if best else scored_weights(checkpoint)
+    last, pace = None, _Pace()
     for snapshot, keep in selected(snapshots, recipe.train, tuple(epochs)):
         epochs.append(snapshot.epoch)
-        run.append(snapshot.epoch)
+        last = snapshot
         if best and keep:
-            run.write_arrays("best", snapshot.weights())
-        run.write_arrays("checkpoint", snapshot.state())  # last: what comes before it is made again if this is missing
+            weights = snapshot.weights()
+        with pace.due() as due:
+            run.append(snapshot.epoch, lasting=due)
+            if due and best:
+                run.write_arrays("best", weights)
+            if due:  # last: what comes before it is made again if this is missing
+                run.write_arrays("checkpoint", snapshot.state())
         listen(Update(snapshot.epoch.epoch, len(train), len(train), snapshot.epoch.train_loss, snapshot.epoch))
-    weights = run.arrays("best") if best else scored_weights(run.arrays("checkpoint"))
+    if last and not best:
+        weights = last.weights()
     run.write_arrays("weights", weights)
-    model = restore(recipe, weights, train, job.device)
-    predictions = (
-        {"val_logits": predict_by(recipe, model, val.images_NCHW, job.device), "val_labels": val.labels_N}
-        if val
-        else {}
-    )
+    say = Predictor(recipe, restore(recipe, weights, train, job.device), job.device)
+    predictions = {"val_logits": say(val), "val_labels": val.labels_N} if val else {}
     if val and val.groups_N is not None:
         predictions["val_groups"] = val.groups_N
     run.write_npz("predictions", predictions)
     clean = clean_sample(train)
     run.write_metrics(
         Metrics(
-            train=scores(predict_by(recipe, model, clean.images_NCHW, job.device), clean.labels_N),
+            train=scores(say(clean), clean.labels_N),
             val=scores(predictions["val_logits"], predictions["val_labels"]) if val else None,
             test=None,
             test_averaged=None,
@@ -181,7 +207,7 @@ def unlock_test(job: Job, run: RunFolder, runs: Runs, data: Dataset) -> Images:
 def test_logits(job: Job, weights: dict[str, np.ndarray], test: Images) -> dict[str, np.ndarray]:
     """What the weights say of the test images, plain and, where the recipe asks for it, averaged over views."""
     model = restore(job.recipe, weights, test, job.device)
-    logits = {"test": predict_by(job.recipe, model, test.images_NCHW, job.device)}
+    logits = {"test": Predictor(job.recipe, model, job.device)(test)}
     if job.recipe.score.average != "none":
         logits["test_averaged"] = predict(model, test, job.device, job.recipe.score)
     return logits

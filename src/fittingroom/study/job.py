@@ -46,6 +46,7 @@ class Job:
     threads: int
     data_digest: str
     home_dir: Path
+    structure: Structure  # of the network
     work: float = 1.0  # FLOPs of the whole training, roughly: for order and progress, not for results
     score_test: bool = True
     initial: Initial | None = None  # trained weights to start from
@@ -128,6 +129,7 @@ def resolve(
         threads=threads,
         data_digest=whole.digest,
         home_dir=data.home_dir,
+        structure=structure,
         work=work,
         score_test=score_test,
         initial=first,

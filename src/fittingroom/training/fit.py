@@ -35,7 +35,7 @@ from fittingroom.training.predict import batches, predict, to_float
 from fittingroom.training.schedule import lr_factor
 from fittingroom.training.start import Start, depths, frozen, start_from
 from fittingroom.training.team import ALONE, Alone
-from fittingroom.training.trunk import trunk_of, view_of
+from fittingroom.training.trunk import predict_rest, trunk_of, view_of, views_of
 
 # training images on which the clean accuracy of an epoch is taken: its standard error is under 0.7 points
 CLEAN_N = 5_000
@@ -111,13 +111,12 @@ def fit(
         first_epoch = int(start["epoch"]) + 1
         _load(start, model, averaged, optimizer)
     # now that the weights are those that the training goes on with
-    trunk = trunk_of(model, still, recipe, train.images_NCHW, device) if team is ALONE else None
+    views = views_of(recipe) if team is ALONE else None
+    trunk = trunk_of(model, still, train.shape, n, device) if views else None
     batch_of = batches(train.images_NCHW, device) if trunk is None else lambda rows: rows
-    given = trunk.given(train.images_NCHW, recipe) if trunk else None  # (V,N,…)
-    plain = {
-        id(some): trunk.plain(some.images_NCHW) for some in (clean, val) if trunk and some
-    }  # once, not at each epoch
-    learner = trunk.rest(model) if trunk else model
+    given = trunk.given(train, views) if trunk and views else None  # (V,N,…)
+    plain = {id(some): trunk.given(some)[0] for some in (clean, val) if trunk and some}  # once, not at each epoch
+    learner, scorer = (trunk.rest(model), trunk.rest(scored)) if trunk else (model, scored)
 
     def state() -> State:
         parts = {"model": to_arrays(model), "optimizer": optimizer.arrays()}
@@ -128,7 +127,7 @@ def fit(
 
     def score(some: Images) -> np.ndarray:
         if trunk:
-            return trunk.predict(scored, plain[id(some)])
+            return predict_rest(scorer, plain[id(some)])
         return team.each(len(some), lambda part: predict(scored, take(some.images_NCHW, part), device))
 
     def look(images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -171,7 +170,7 @@ def fit(
     take_step = Graphed(learn, generator) if graphed else learn
     for number in range(first_epoch, spec.epochs + 1):
         started = time.perf_counter()
-        model.train()
+        learner.train()
         for module in still:
             module.training = False  # not eval(), which would reach the modules inside it, too
         order = shuffled(n, seed, number, generator, weight_N, team.rank)
@@ -238,7 +237,8 @@ def shuffled(
     """
     mixed = (seed * 0x9E3779B97F4A7C15 + epoch * 0xBF58476D1CE4E5B9) % (1 << 62)
     generator.manual_seed(mixed)
-    torch.manual_seed(mixed + 1 + rank)
+    # torch's own function looks for accelerators each time, which takes longer than a small epoch
+    (torch.default_generator if generator.device.type == "cpu" else torch).manual_seed(mixed + 1 + rank)
     if weight_N is not None:
         return torch.multinomial(weight_N, n, replacement=True, generator=generator)
     return torch.randperm(n, generator=generator, device=generator.device)
@@ -257,6 +257,8 @@ def recordable(recipe: Recipe, train: Images) -> bool:
 def network(recipe: Recipe, train: Images, seed: int) -> nn.Module:
     """The untrained network of a recipe, with the training images' mean and deviation inside."""
     channels, height, width = train.shape
+    if recipe.model.init:  # whose weights bring theirs
+        return build(recipe.model, train.shape, len(train.classes), seed=seed)
     each = len(train) * height * width
     # of whole numbers below 2**53, so without rounding
     sum_C, sum_of_squares_C = np.zeros(channels), np.zeros(channels)

@@ -6,9 +6,9 @@ first layers stay as they are (`model.freeze`) and the augmentation has few outc
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,9 +16,10 @@ from torch import Generator, Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from fittingroom.augment import pipeline
-from fittingroom.data.pixels import Pixels, chunks
+from fittingroom.data import Images
+from fittingroom.data.pixels import Pixels
 from fittingroom.models import Classifier
-from fittingroom.spec.recipe import Recipe, ScoreSpec
+from fittingroom.spec.recipe import Recipe
 from fittingroom.store.kept import KeptArrays
 from fittingroom.training.predict import predict, to_float, to_tensor
 from fittingroom.training.start import frozen
@@ -29,33 +30,7 @@ MOST_BYTES = 1 << 30  # of kept outputs of one view; more is computed anew each 
 VIEW = torch.tensor([[0.0, 1.0], [2.0, 3.0]])  # a picture whose first pixel tells the view
 
 
-class Kept:
-    """Outputs of frozen layers by layers, view and picture: in memory, and in a folder where somebody gave one."""
-
-    def __init__(self, folder: KeptArrays | None = None) -> None:
-        self.folder = folder
-        self._known: dict[str, dict[bytes, np.ndarray]] = {}
-
-    def of(self, trunk: Trunk, pixels: Pixels, view: int) -> np.ndarray:
-        """What the layers give of each picture (N,…) float32; those that are not known are computed, and written at once."""
-        name = f"{trunk.name}-{view}"
-        wanted = [
-            hashlib.blake2b(image.tobytes(), digest_size=16).digest() for part in chunks(pixels) for image in part
-        ]
-        known = self._known.setdefault(name, {})
-        if any(key not in known for key in wanted):
-            with self.folder.lock(name) if self.folder else contextlib.nullcontext():
-                known |= self.folder.read(name) if self.folder else {}
-                missing = {key: row for row, key in enumerate(wanted) if key not in known}
-                if missing:
-                    rows = np.fromiter(missing.values(), np.int64)
-                    known |= dict(zip(missing, trunk.compute(pixels, rows, view), strict=True))
-                    if self.folder:
-                        self.folder.write(name, known)
-        return np.stack([known[key] for key in wanted])
-
-
-KEPT = Kept()  # of this process; who knows a disk gives it a folder
+KEPT = KeptArrays()  # of this process; who knows a disk gives it a folder
 
 
 class Trunk:
@@ -96,39 +71,38 @@ class Trunk:
             found.append(self.through(x.flip(axes) if axes else x)[: len(some)].cpu().numpy())
         return np.concatenate(found)
 
-    def given(self, pixels: Pixels, recipe: Recipe) -> Tensor:
+    def given(self, images: Images, views: Iterable[int] = (0,)) -> Tensor:
         """What the layers give of each view of each picture (V,N,…), on the device."""
-        views = range(4 if any(step.kind == "vflip" for step in recipe.augment) else 2 if recipe.augment else 1)
-        return torch.stack([torch.from_numpy(KEPT.of(self, pixels, view)).to(self.device) for view in views])
-
-    def plain(self, pixels: Pixels) -> Tensor:
-        """What the layers give of each picture as it is (N,…), on the device."""
-        return torch.from_numpy(KEPT.of(self, pixels, 0)).to(self.device)
-
-    def predict(self, model: nn.Module, given: Tensor) -> np.ndarray:
-        """Logits (N,K) of a network that has these first layers, from what they gave of at least one picture."""
-        rest, was_training = self.rest(model), model.training
-        model.eval()
-        with torch.inference_mode():
-            logits = torch.cat([rest(part).float() for part in given.split(1024)])
-        model.train(was_training)
-        return logits.cpu().numpy()
+        found = [
+            KEPT.of(f"{self.name}-{view}", images.prints_N, partial(self.compute, images.images_NCHW, view=view))
+            for view in views
+        ]
+        return torch.from_numpy(np.stack(found) if len(found) > 1 else found[0][None]).to(self.device)
 
 
-def trunk_of(model: nn.Module, still: Sequence[nn.Module], recipe: Recipe, pixels: Pixels, device: str) -> Trunk | None:
-    """The first layers of a network whose outputs can be kept: None for none, or for more than fits."""
-    if not still or not isinstance(model, Classifier) or any(step.kind not in MIRRORS for step in recipe.augment):
+def trunk_of(
+    model: nn.Module, still: Sequence[nn.Module], shape: tuple[int, int, int], n: int, device: str
+) -> Trunk | None:
+    """The first layers of a network whose outputs for `n` pictures can be kept: None for none, or for more than fits."""
+    if not still or not isinstance(model, Classifier):
         return None
-    fixed, n, learned = {id(module) for module in still}, 0, False
+    fixed, first, learned = {id(module) for module in still}, 0, False
     for layer in _flat(model.body):
         if not _stays(layer, fixed):
             break
-        n, learned = n + 1, learned or any(True for _ in layer.parameters())
-    if not learned or n == len(list(_flat(model.body))):
+        first, learned = first + 1, learned or any(True for _ in layer.parameters())
+    if not learned or first == len(list(_flat(model.body))):
         return None
-    trunk = Trunk(model, n, tuple(pixels.shape[1:]), device)
-    one = trunk.through(torch.zeros(1, *pixels.shape[1:], device=device))
-    return trunk if one.nbytes * len(pixels) <= MOST_BYTES else None
+    trunk = Trunk(model, first, shape, device)
+    one = trunk.through(torch.zeros(1, *shape, device=device))
+    return trunk if one.nbytes * n <= MOST_BYTES else None
+
+
+def views_of(recipe: Recipe) -> range | None:
+    """The views that a recipe's augmentation makes of a picture, where they are few; None where they are endless."""
+    if any(step.kind not in MIRRORS for step in recipe.augment):
+        return None
+    return range(4 if any(step.kind == "vflip" for step in recipe.augment) else 2 if recipe.augment else 1)
 
 
 def view_of(recipe: Recipe, n: int, targets: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
@@ -137,15 +111,31 @@ def view_of(recipe: Recipe, n: int, targets: Tensor, generator: Generator) -> tu
     return proxies[:, 0, 0, 0].long(), targets
 
 
-def predict_by(
-    recipe: Recipe, model: nn.Module, pixels: Pixels, device: str = "cpu", score: ScoreSpec | None = None
-) -> np.ndarray:
-    """`predict` of a recipe's trained network, which computes what its frozen layers give only where that is not known."""
-    plain = score is None or score.average == "none"
-    trunk = (
-        trunk_of(model, frozen(model, recipe.model), recipe, pixels, device) if recipe.model.freeze and plain else None
-    )
-    return trunk.predict(model, trunk.plain(pixels)) if trunk and len(pixels) else predict(model, pixels, device, score)
+@torch.inference_mode()
+def predict_rest(rest: nn.Module, given: Tensor) -> np.ndarray:
+    """Logits (N,K) of a network's last layers, from what its first ones gave of at least one picture."""
+    was_training = rest.training
+    rest.eval()
+    logits = torch.cat([rest(part).float() for part in given.split(1024)])
+    rest.train(was_training)
+    return logits.cpu().numpy()
+
+
+class Predictor:
+    """Logits by a recipe's trained network, which computes what its frozen layers give only where that is not known."""
+
+    def __init__(self, recipe: Recipe, model: nn.Module, device: str = "cpu") -> None:
+        self.model, self.device = model, device
+        self.still = frozen(model, recipe.model) if recipe.model.freeze else []
+        self.trunk: Trunk | None = None
+
+    def __call__(self, images: Images) -> np.ndarray:
+        """Logits (N,K) float32 of these images."""
+        if self.still and len(images):
+            self.trunk = self.trunk or trunk_of(self.model, self.still, images.shape, len(images), self.device)
+            if self.trunk:
+                return predict_rest(self.trunk.rest(self.model), self.trunk.given(images)[0])
+        return predict(self.model, images, self.device)
 
 
 def _flat(module: nn.Module) -> Iterator[nn.Module]:
