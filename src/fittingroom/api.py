@@ -28,6 +28,7 @@ from fittingroom.study.workplace import Workplace
 if TYPE_CHECKING:
     from fittingroom.questions.recipes import RecipeLike
     from fittingroom.report.audit_page import Audited
+    from fittingroom.report.best_page import Chosen
     from fittingroom.report.claims_page import Replicated
     from fittingroom.report.explain_page import Explained
     from fittingroom.report.page import Ablated, Compared
@@ -202,6 +203,38 @@ def train(
     here = _workplace(place)
     begin: Literal["", "fresh"] = "fresh" if fresh else ""
     return Run(one(read(recipe, changes), here, data=_data(data, here), seed=seed, test=test, begin=begin).path)
+
+
+@_placed
+def best(
+    pictures: DataLike,
+    *changes: str,
+    candidates: Sequence[str] = (),
+    minutes: float | None = None,
+    thorough: bool = False,
+    offline: bool = False,
+    export: bool = True,
+    **place: Unpack[Place],
+) -> Chosen:
+    """Which classifier for these pictures, how good is it really, and why? From a folder to an answer, and a model to use.
+
+    `changes` say how pictures are read ("data.group=patient"); `candidates` names them ("frozen-lite0", "scratch" …); after
+    `minutes` no further one is begun; `thorough` trains all layers of a network, too; `offline` fetches no weights; without
+    `export` no bundle and no site are written. Raises `FittingroomError`.
+
+    >>> answer = best("fashion-mnist", candidates=["nothing"], quiet=True)
+    Traceback (most recent call last):
+    ...
+    fittingroom.spec.errors.FittingroomError: unknown candidate "nothing"; nearest: …
+    """
+    need("torch", "fittingroom.best", "train")
+    from fittingroom.questions.best import best as ask
+
+    here = _workplace(place)
+    return ask(
+        _data(pictures, here), here,
+        candidates=candidates, shape=read_shape(changes), minutes=minutes, thorough=thorough, offline=offline, export=export,
+    )  # fmt: skip
 
 
 @_placed

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fittingroom.study.launch import ListenToJob
 
 LOG_S = 30.0  # between two lines of a log about the same work
+LINE_S = 0.5  # between two lines about runs or epochs that end faster than anybody reads
 Bar = Callable[[float, str], None]  # the share (0 … 1) that is done, and words
 
 
@@ -149,6 +150,7 @@ class _Jobs:
     def __init__(self, jobs: Sequence[Job], bar: Bar, note: Callable[[str], None]) -> None:
         self.jobs, self.bar, self.note = jobs, bar, note
         self.done = 0
+        self.told = -LINE_S
         self.began: dict[int, tuple[float, int]] = {}  # of each job's first update: when, and images before it
         self.accuracy: dict[int, str] = {}  # of each job, after its latest epoch
         self.share = dict.fromkeys(range(len(jobs)), 0.0)
@@ -160,7 +162,7 @@ class _Jobs:
         if update is None:
             self.done += 1
             self.share[number] = 1.0
-            if len(self.jobs) > 1:
+            if len(self.jobs) > 1 and self._may_tell(self.done == len(self.jobs)):
                 self.note(
                     f"{self.done} of {len(self.jobs)} runs: {job.title} on {job.recipe.data.name}, seed {job.seed}"
                 )
@@ -168,6 +170,12 @@ class _Jobs:
             self._hear(number, job, update)
         total = sum(job.work for job in self.jobs) or 1.0
         self.bar(sum(self.share[n] * job.work for n, job in enumerate(self.jobs)) / total, self.words)
+
+    def _may_tell(self, last: bool) -> bool:
+        """Whether another line is due; the last one always is."""
+        due = last or time.monotonic() - self.told >= LINE_S
+        self.told = time.monotonic() if due else self.told
+        return due
 
     def _hear(self, number: int, job: Job, update: Update) -> None:
         epochs = job.recipe.train.epochs
@@ -183,7 +191,7 @@ class _Jobs:
         if e and e.val_accuracy is not None:
             self.accuracy[number] = f"  val {100 * e.val_accuracy:.2f} %"
         self.words = f"{name}  epoch {update.epoch}/{epochs}{loss}{self.accuracy.get(number, '')}{rate}"
-        if e and not several:
+        if e and not several and self._may_tell(e.epoch == epochs):
             val = ""
             if e.val_accuracy is not None and e.val_loss is not None:
                 val = f"  val loss {_loss(e.val_loss)} acc {100 * e.val_accuracy:.2f} %"

@@ -13,8 +13,9 @@ from fittingroom.augment.mix import cutmix, mixup
 from fittingroom.augment.noise import noise
 from fittingroom.augment.registry import AUGMENTATIONS, Augmentation, pipeline, uniform
 from fittingroom.augment.shift import shift
+from fittingroom.augment.trivial import trivial
 
 __all__ = [
     "AUGMENTATIONS", "Augmentation", "affine", "colour", "cutmix", "erase", "hflip", "mixup", "noise", "pipeline", "shift",
-    "uniform", "vflip",
+    "trivial", "uniform", "vflip",
 ]  # fmt: skip

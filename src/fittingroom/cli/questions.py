@@ -48,6 +48,37 @@ def compare(
     return compare(asked.recipes, place, data=asked.data, seeds=asked.seeds, question=question, name=asked.name)
 
 
+@works("device", "at_once", "runs", "home", "strict", report="--report", listed=True)
+def best(
+    place: Workplace,
+    data: Annotated[
+        str,
+        typer.Argument(metavar="PICTURES", help="A folder of class folders, a CSV, an .npz, a Parquet …; or a name."),
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="How pictures are read: data.group=patient, data.resize=pad …"),
+    ] = None,
+    candidates: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this candidate; several times: pixels, scratch, frozen-lite0, finetune-lite0 …"),
+    ] = None,
+    minutes: Annotated[float | None, typer.Option(min=0, help="After so many no further candidate is begun.")] = None,
+    thorough: Annotated[
+        bool, typer.Option("--thorough", help="Train all layers of a network, too: about ten times as long.")
+    ] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Fetch no weights.")] = False,
+) -> Any:
+    """Which classifier for these pictures? Candidates, judged on pictures they have not seen; the best one, ready for use."""
+    from fittingroom.questions.best import best
+    from fittingroom.spec.read import read_shape
+
+    return best(
+        data, place,
+        candidates=candidates or (), shape=read_shape(overrides or []), minutes=minutes, thorough=thorough, offline=offline,
+    )  # fmt: skip
+
+
 @works("costs", "runs", "home", report="--report")
 def demo(place: Workplace, seeds: Seeds = 3) -> Any:
     """The main job in a few minutes: an MLP, a CNN and our fast net on Fashion-MNIST, with a verdict and a report."""
@@ -254,4 +285,4 @@ def bench(
     return bench([read_recipe(name, changes) for name in names or USUAL], place)
 
 
-ALL_QUESTIONS = (demo, compare, report, replicate, stress, explain, ablate, cv, transfer, audit, bench)
+ALL_QUESTIONS = (demo, best, compare, report, replicate, stress, explain, ablate, cv, transfer, audit, bench)

@@ -121,7 +121,7 @@ def _print_run(run: RunFolder) -> None:
     from fittingroom.metrics.words import human, percent
 
     if not run.done:
-        print(f"{run.name}: not finished, {len(run.epochs)} epochs are saved")
+        print(f"{run.name}: not finished, {run.saved_epochs} epochs are saved")
         return
     m, s = run.metrics, run.structure
     if m.test:

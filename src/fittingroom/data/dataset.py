@@ -189,6 +189,23 @@ def load(
     raise unknown("data set", name, catalog(where), "fittingroom data list (or give the path of a folder of pictures)")
 
 
+def peek(name: str, home_dir: Path | str | None = None, shape: ShapeSpec | None = None) -> tuple[int, bool]:
+    """How many pictures there are under a name or path, and whether some of them came as a test part; none is decoded.
+
+    What `load` would refuse is none.
+    """
+    where, path = home(home_dir), Path(name).expanduser()
+    if name in catalog(where):
+        return entry(name, where).files.train_labels.size_bytes - 8, True
+    before = [source for about, source in own.known(where) if about.name == name]
+    if not own.exists(path) and before:
+        path = Path(before[-1])
+    if not own.exists(path):
+        return 0, False
+    listing = own.list_pictures(path.resolve(), shape or ShapeSpec())
+    return len(listing.labels), "test" in listing.splits
+
+
 def reload(name: str, digest: str, home_dir: Path | str | None = None) -> Dataset:
     """The data set of this name and content that a run was made with; one of the last few comes from memory.
 
@@ -304,6 +321,7 @@ def _own(about: own.Own, where: Path, name: str = "") -> Dataset:
             resize=about.resize,
             group=about.group or None,
             range=about.range,
+            test_fraction=about.test_fraction,
         ),
     )
 

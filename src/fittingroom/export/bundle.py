@@ -14,7 +14,7 @@ import torch
 from safetensors.numpy import save
 from scipy.special import expit, softmax
 
-from fittingroom.data import Dataset, prepare, reload
+from fittingroom.data import Dataset, not_test, prepare, reload
 from fittingroom.export.graph import onnx_graph
 from fittingroom.export.quantize import CALIBRATION, int8
 from fittingroom.export.web import FILES as SITE
@@ -22,6 +22,7 @@ from fittingroom.export.web import MARK, export_web
 from fittingroom.inference.classifier import Graph
 from fittingroom.metrics.against_rest import answers
 from fittingroom.metrics.calibration import FEWEST_TO_FIT, calibration_error, temperature
+from fittingroom.metrics.choice import evidence_of
 from fittingroom.metrics.finding import finding
 from fittingroom.metrics.intervals import proportion
 from fittingroom.metrics.metric import ACCURACY
@@ -31,7 +32,7 @@ from fittingroom.metrics.words import percent
 from fittingroom.report.model_card import model_card
 from fittingroom.spec.bundle import FORMAT, BundleFacts, Confidence, Measured, Operating, Parity, TensorFacts
 from fittingroom.spec.errors import FittingroomError, need
-from fittingroom.store import LoadedRun, RunFolder, load_run
+from fittingroom.store import LoadedRun, RunFolder, Runs, load_run
 from fittingroom.store.bundles import FACTS, FILES, GRAPH, BundleFolder, refuse_strange, sha256, write_folder
 from fittingroom.store.runs import recipe_toml
 from fittingroom.study.scored import scored_images
@@ -69,11 +70,11 @@ def export(
     out = out or (run.bundle.path if quantize == "no" else run.path / f"bundle-{quantize}")
     say, runs = place.progress.note, run.home
     run.refuse_held_out("export")
-    loaded = load_run(run)
+    data = reload(run.data.name, run.data.digest, place.home)
+    loaded, on = _evidence(run, runs)
     refuse_strange(out, FACTS, FILES)
     where = _point(loaded, at, positive)
-    data = reload(loaded.data.name, loaded.data.digest, place.home)
-    test = scored_images(run, runs, data)
+    test = scored_images(run, runs, data) if on == "test" else not_test(data)
     weights = run.arrays("weights")
     model = rebuild(run, test)
     t, fitted_on = _temperature(loaded)
@@ -83,10 +84,11 @@ def export(
         say(f"quantizing with {CALIBRATION} training images")
         train, _ = prepare(data, loaded.recipe.data)
         graph = int8(graph, train.images_NCHW[:CALIBRATION])
-    say(f"comparing the graph with the network on all {len(test):,} test images")
+    say(f"comparing the graph with the network on all {len(test):,} {'test ' if on == 'test' else ''}images")
     logits_NK, _ = Graph(graph, loaded.data.shape).predict(test.images_NCHW)
     network_NK = predict(model, test)
-    said = replace(loaded, logits_NK=logits_NK)  # what the graph says, which may be quantized
+    # what the graph says, which may be quantized; of pictures held out, what others said that were trained like it
+    said = replace(loaded, logits_NK=logits_NK) if on == "test" else loaded
     if where and quantize != "no":  # of which the threshold must be the graph's own
         _, val = prepare(data, loaded.recipe.data)
         assert val
@@ -99,7 +101,7 @@ def export(
         "weights.safetensors": save({name: np.asarray(value, order="C") for name, value in weights.items()}),
         "recipe.toml": recipe_toml(loaded.recipe).encode(),
     }
-    facts = _facts(said, data, t, fitted_on, operating).model_copy(
+    facts = _facts(said, data, t, fitted_on, operating, on).model_copy(
         update={"quantized": quantize, "sha256": {name: sha256(content) for name, content in stored.items()}}
     )
     about = {
@@ -115,16 +117,28 @@ def export(
         ),
     }
     write_folder(out, {**stored, **about}, FACTS)
-    yardstick = ACCURACY.of_largest_class(test.labels_N)
+    yardstick = ACCURACY.of_largest_class(said.labels_N)
     if yardstick is not None and facts.measured.low <= yardstick:
         say(
-            f"note: as far as the test images can tell, {loaded.name} is no better than always naming the largest class "
+            f"note: as far as the {on} images can tell, {loaded.name} is no better than always naming the largest class "
             f"({percent(facts.measured.accuracy)} % against {percent(yardstick)} %); the bundle says so, too"
         )
     bundle = BundleFolder(out)
     if web:
         export_web(bundle, web, home_dir=place.home, say=say)
     return bundle
+
+
+def _evidence(run: RunFolder, runs: Runs) -> tuple[LoadedRun, str]:
+    """The run with what speaks for it, and on which pictures that is: "test", or the "held-out" ones of its cross-validation.
+
+    A model that was trained on every picture there is has no test images; `fittingroom best` knows how its way does.
+    """
+    run.refuse_unfinished()
+    held = evidence_of(run, runs) if run.metrics.test is None else None
+    if held:
+        return held, "held-out"
+    return load_run(run), "test"
 
 
 def _temperature(run: LoadedRun) -> tuple[float, int]:
@@ -173,7 +187,9 @@ def _operating(run: LoadedRun, where: Point, t: float) -> Operating:
     )
 
 
-def _facts(run: LoadedRun, data: Dataset, t: float, fitted_on: int, operating: Operating | None) -> BundleFacts:
+def _facts(
+    run: LoadedRun, data: Dataset, t: float, fitted_on: int, operating: Operating | None, on: str
+) -> BundleFacts:
     """What the bundle says of itself; how good it is, from what its graph said of the test images."""
     logits_NK, labels_N = run.logits_NK, run.labels_N
     k, right = len(run.data.classes), logits_NK.argmax(1) == labels_N
@@ -199,7 +215,7 @@ def _facts(run: LoadedRun, data: Dataset, t: float, fitted_on: int, operating: O
                 name="features", dtype="float32", shape=("N", "D"), meaning="what the last dense layer is given"
             ),
         ),
-        measured=Measured(**said, low=low, high=high, ece_scaled=calibration_error(logits_NK / t, labels_N)),
+        measured=Measured(**said, on=on, low=low, high=high, ece_scaled=calibration_error(logits_NK / t, labels_N)),
         confidence=Confidence(
             temperature=t,
             fitted_on=fitted_on,

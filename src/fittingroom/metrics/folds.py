@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,8 +17,8 @@ from fittingroom.store import LoadedRun, RunFolder, load_run
 def pooled(folders: Mapping[str, Sequence[RunFolder]], fold_N: np.ndarray) -> list[LoadedRun]:
     """A cross-validation's finished runs by recipe, those of one recipe and seed as one run.
 
-    Its logits are of every image, each by the model that had not seen it (`fold_N` says which fold an image is in); its other
-    facts are means over the folds.
+    Its logits are of every image of those folds, each by the model that had not seen it (`fold_N` says which fold an image is
+    in); its other facts are means over the folds.
     """
     found = []
     for recipe, of_recipe in folders.items():
@@ -27,9 +28,31 @@ def pooled(folders: Mapping[str, Sequence[RunFolder]], fold_N: np.ndarray) -> li
     return found
 
 
+def chosen(candidates: Sequence[LoadedRun]) -> tuple[LoadedRun, tuple[str, ...]]:
+    """What choosing the best of these cross-validated candidates gets, as one run; and whom each part chose.
+
+    In each part stand the answers of the candidate that is best on all other parts: a part that had a say in the choice would
+    flatter it (the winner's curse). Candidates are given in the order in which equals are preferred.
+    """
+    fold_N = candidates[0].design.folds_N
+    assert fold_N is not None
+    right_CN = np.stack([run.logits_NK.argmax(1) == run.labels_N for run in candidates])
+    logits_NK, names = np.zeros_like(candidates[0].logits_NK), []
+    for fold in np.unique(fold_N):
+        best = candidates[int(right_CN[:, fold_N != fold].mean(1).argmax())]
+        logits_NK[fold_N == fold] = best.logits_NK[fold_N == fold]
+        names.append(best.name)
+    first = candidates[0]
+    recipe = first.recipe.model_copy(update={"name": "the choice"})
+    metrics = first.metrics.model_copy(update={"test": scores(logits_NK, first.labels_N)})
+    return replace(first, recipe=recipe, logits_NK=logits_NK, metrics=metrics, cost=None), tuple(names)
+
+
 def _together(recipe: str, folds: Sequence[LoadedRun], fold_N: np.ndarray) -> LoadedRun:
     first = folds[0]
-    spec = first.recipe.data
+    spec, held = first.recipe.data, [run.recipe.data.fold for run in folds]
+    fold_N = fold_N[np.isin(fold_N, held)]
+    several = len(held) > 1
     logits_NK = np.zeros((len(fold_N), first.logits_NK.shape[1]), np.float32)
     labels_N = np.zeros(len(fold_N), np.int64)
     groups_N = None if first.design.groups_N is None else np.zeros(len(fold_N), np.int64)
@@ -45,7 +68,9 @@ def _together(recipe: str, folds: Sequence[LoadedRun], fold_N: np.ndarray) -> Lo
         seed=first.seed,
         data=first.data.model_copy(
             update={
-                "title": f"{first.data.name}, {spec.folds}-fold cross-validation",
+                "title": f"{first.data.name}, {spec.folds}-fold cross-validation"
+                if several
+                else f"{first.data.name}, {first.recipe.data.fold_title} held out",
                 "digest": digest([run.data.digest for run in folds]),
                 "n_test": len(labels_N),
             }
@@ -74,7 +99,7 @@ def _together(recipe: str, folds: Sequence[LoadedRun], fold_N: np.ndarray) -> Lo
             np.concatenate([np.full(r.data.n_val, r.recipe.data.fold) for r in folds]),
         ),
         cost=next((run.cost for run in folds if run.cost), None),
-        design=Design(groups_N, fold_N),
+        design=Design(groups_N, fold_N if several else None),
     )
 
 

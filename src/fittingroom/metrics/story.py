@@ -92,7 +92,7 @@ def of_study(name: str, runs: Runs, question: Question = Question()) -> list[Sto
     study = runs.study(name)
     assert study is not None
     question = question.or_else(study.asked)
-    if study.question != "cv":
+    if study.question not in ("cv", "best"):
         return gather(runs.runs_of(study), runs, question)
     by_recipe = {
         recipe: [RunFolder(runs.path / run) for run in names] for recipe, names in study.settings["recipes"].items()

@@ -12,8 +12,10 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor, nn
 
+from fittingroom.models.kernels import DepthwiseConv2d
 from fittingroom.models.registry import MODELS, Rate, Size
 
+Hidden = Annotated[int, Field(ge=0, le=8192)]
 Scale = Annotated[float, Field(ge=0.25, le=4)]
 STEM, HEAD = 32, 1280
 STAGES = (  # expansion, channels, blocks, stride, kernel
@@ -24,11 +26,19 @@ STAGES = (  # expansion, channels, blocks, stride, kernel
 
 @MODELS.register
 def efficientnet_lite(
-    channels: int, size: Size, classes: int, *, width: Scale = 1.0, depth: Scale = 1.0, dropout: Rate = 0.2
+    channels: int,
+    size: Size,
+    classes: int,
+    *,
+    width: Scale = 1.0,
+    depth: Scale = 1.0,
+    hidden: Hidden = 0,
+    dropout: Rate = 0.2,
 ) -> nn.Module:
     """Inverted bottlenecks in seven stages, `width` times the channels and `depth` times the blocks of lite0's.
 
     lite0 to lite4: width 1, 1, 1.1, 1.2, 1.4 and depth 1, 1.1, 1.2, 1.4, 1.8. Grey images become three channels inside.
+    `hidden`: neurons of a dense layer before the last one, if there is to be one.
     """
     stages, before = [], STEM
     for (expansion, wide, _, stride, kernel), several in zip(STAGES, blocks(depth), strict=True):
@@ -47,8 +57,9 @@ def efficientnet_lite(
         ("act2", nn.ReLU6()),
         ("global_pool", nn.AdaptiveAvgPool2d(1)),
         ("flatten", nn.Flatten()),
+        *([("hidden", nn.Linear(HEAD, hidden)), ("act3", nn.ReLU())] if hidden else []),
         ("drop", nn.Dropout(dropout)),
-        ("classifier", nn.Linear(HEAD, classes)),
+        ("classifier", nn.Linear(hidden or HEAD, classes)),
     ]
     return nn.Sequential(OrderedDict([("grey", Grey())] * (channels == 1) + parts))
 
@@ -81,7 +92,7 @@ class Residual(nn.Sequential):
 def _block(before: int, after: int, expansion: int, kernel: int, stride: int) -> nn.Sequential:
     """An inverted bottleneck (Sandler et al. 2018): wider, each channel by itself, narrow again; no activation at its end."""
     wide = before * expansion
-    depthwise = nn.Conv2d(wide, wide, kernel, stride, padding=kernel // 2, groups=wide, bias=False)
+    depthwise = DepthwiseConv2d(wide, kernel, stride, padding=kernel // 2, bias=False)
     if expansion == 1:
         layers = [
             ("conv_dw", depthwise), ("bn1", _norm(wide)), ("act1", nn.ReLU6()),

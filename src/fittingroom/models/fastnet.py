@@ -25,15 +25,18 @@ def fastnet(
     width: Width = 16,
     stages: Depth = 3,
     early: bool = False,
+    shrink: Annotated[int, Field(ge=1, le=32)] = 1,
     logit_scale: Annotated[float, Field(gt=0)] = 0.5,
 ) -> nn.Module:
     """A 3×3 convolution to `width` channels, then `stages` stages of two that halve the size and double the channels.
 
-    `early` halves the size after the first convolution, too: three times as fast, and enough for digits. A max-pooled head
-    with logits × `logit_scale`.
+    `early` halves the size after the first convolution, too: three times as fast, and enough for digits. `shrink`: images
+    are averaged to so many times smaller ones first. A max-pooled head with logits × `logit_scale`.
     """
-    body: list[nn.Module] = [Halving(channels, width, pool=early and min(size) >= 2)]
-    side = min(size) // 2 if early else min(size)
+    side = min(size) // shrink
+    body: list[nn.Module] = [nn.AvgPool2d(shrink)] if shrink > 1 else []
+    body.append(Halving(channels, width, pool=early and side >= 2))
+    side = side // 2 if early else side
     for _ in range(stages):
         body += [Halving(width, 2 * width, pool=side >= 2), Residual(2 * width)]
         width, side = 2 * width, side // 2

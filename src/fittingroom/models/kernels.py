@@ -40,6 +40,25 @@ class ReluMaxPool2d(nn.MaxPool2d):
         return F.relu(super().forward(x))
 
 
+class DepthwiseConv2d(nn.Conv2d):
+    """A convolution of each channel by itself, which a training in bfloat16 on a CPU computes in float32.
+
+    oneDNN's gradients of such kernels take 4 to 40 times as long in bfloat16 as in float32 (5 × 5: docs/log.md 2026-11-27).
+
+    >>> DepthwiseConv2d(4, kernel_size=3, padding=1)(torch.zeros(1, 4, 5, 5)).shape
+    torch.Size([1, 4, 5, 5])
+    """
+
+    def __init__(self, channels: int, kernel_size: int, stride: int = 1, padding: int = 0, bias: bool = True) -> None:
+        super().__init__(channels, channels, kernel_size, stride, padding, groups=channels, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+            return super().forward(x)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(x.float()).to(torch.get_autocast_dtype("cpu"))
+
+
 def fused(layers: Iterable[nn.Module]) -> list[nn.Module]:
     """The same layers, with each ReLU in front of a 2×2 max-pooling done by the pooling; every layer keeps its number.
 

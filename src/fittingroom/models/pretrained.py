@@ -44,6 +44,12 @@ def pretrained_weights(entry: PretrainedEntry, home_dir: Path, say: Say = lambda
     return path
 
 
+def at_hand(entry: PretrainedEntry, home_dir: Path) -> bool:
+    """Whether the weights of `entry` are in the home, as they were made."""
+    folder = home_dir / "weights" / entry.name
+    return _is_sealed(folder / OURS, folder / "weights.json", entry)
+
+
 def _is_sealed(path: Path, seal: Path, entry: PretrainedEntry) -> bool:
     """Whether the file is there as it was made of this entry's."""
     try:

@@ -1,5 +1,6 @@
 """What a person came to ask: each a function that plans, has runs trained, and gives an answer. It prints and draws nothing.
 
+best        which classifier for these pictures: from a folder to an answer
 compare     which is best, by how much, is that real, what does it cost
 ablate      what does each part of a recipe do
 crossval    the same verdict where pictures are few: each is held out once

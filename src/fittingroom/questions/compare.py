@@ -59,8 +59,12 @@ def refuse_unfit(question: Question, planned: Plan) -> None:
     images to choose a threshold on.
     """
     looked_at = set()
-    for data, jobs in zip(planned.loaded, planned.jobs, strict=True):
+    for e, data, jobs in zip(planned.experiments, planned.loaded, planned.jobs, strict=True):
         where, spec = question.point(data.classes), jobs[0].recipe.data
+        if e.score_test and fold_of(data, spec).test.n == 0:
+            raise FittingroomError(
+                f"{data.name} has no test images (data.test_fraction = 0); cross-validation needs none: fittingroom cv"
+            )
         if where.aim and (data.digest, spec) not in looked_at:
             looked_at.add((data.digest, spec))
             _, val = prepare(fold_of(data, spec), spec)

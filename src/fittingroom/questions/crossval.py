@@ -11,15 +11,17 @@ from dataclasses import replace
 from itertools import chain
 from typing import Literal
 
+import numpy as np
+
 from fittingroom.data import Dataset, fold_numbers, not_test
 from fittingroom.data.pixels import shrunk
-from fittingroom.metrics.story import of_study
+from fittingroom.metrics.story import Story, of_study
 from fittingroom.metrics.verdict import Question
 from fittingroom.questions.compare import names, page_of, refuse_unfit, remember, study_name
 from fittingroom.report.page import Compared
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import Recipe
-from fittingroom.store import Study
+from fittingroom.store import Runs, Study
 from fittingroom.study.execute import THUMBNAIL_BYTES
 from fittingroom.study.plan import Experiment, plan
 from fittingroom.study.run import run
@@ -68,13 +70,20 @@ def cv(
         settings={"folds": folds, "recipes": {recipe: names(mine) for recipe, mine in runs.items()}},
     )
     remember(place, name, study, fold_N=fold_numbers(images, jobs[0].recipe.data))
-    [story] = of_study(name, place.runs, question)
+    return Compared([with_pictures(name, place.runs, images, question)], place.runs, page_of(place.runs, name), name)
+
+
+def with_pictures(name: str, runs: Runs, images: Dataset, question: Question = Question()) -> Story:
+    """The story of the cross-validation of this name, with the pictures that were held out, which are kept for reports."""
+    [story] = of_study(name, runs, question)
     if story.thumbnails_NCHW is None:
         whole = not_test(images)
-        place.runs.write_thumbnails(story.data.digest, shrunk(whole.images_NCHW, THUMBNAIL_BYTES), whole.names_N)
-        kept, names_N = place.runs.thumbnails(story.data.digest), place.runs.test_names(story.data.digest)
+        if len(whole) > len(story.labels_N):  # one part was held out, the first
+            whole = whole.take(np.flatnonzero(runs.study_arrays(name)["fold_N"] == 0))
+        runs.write_thumbnails(story.data.digest, shrunk(whole.images_NCHW, THUMBNAIL_BYTES), whole.names_N)
+        kept, names_N = runs.thumbnails(story.data.digest), runs.test_names(story.data.digest)
         story = replace(story, thumbnails_NCHW=kept, names_N=names_N)
-    return Compared([story], place.runs, page_of(place.runs, name), name)
+    return story
 
 
 def folded(

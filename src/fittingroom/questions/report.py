@@ -10,6 +10,7 @@ from fittingroom.questions.ablate import reported as ablated
 from fittingroom.questions.compare import page_of
 from fittingroom.questions.transfer import reported as transferred
 from fittingroom.report.answer import Answer
+from fittingroom.report.best_page import chosen as best_again
 from fittingroom.report.page import Compared
 from fittingroom.store import Runs, Study
 
@@ -25,6 +26,8 @@ def report(which: Sequence[str], runs: Runs, question: Question = Question()) ->
             return ablated(study, which[0], runs, question)
         case Study(question="transfer"):
             return transferred(study, which[0], runs, question)
+        case Study(question="best"):
+            return best_again(which[0], runs, page)
         case Study(question="cv"):
             return Compared(of_study(which[0], runs, question), runs, page, which[0])
     chosen, home = runs.select(which)

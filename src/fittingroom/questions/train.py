@@ -51,8 +51,8 @@ def train(
         with progress.jobs([job]) as listen, launcher:
             for line in [*(f"warning: {w}" for w in cautions(recipe, whole)), *of_workers(job, whole)]:
                 progress.note(line)
-            if run.epochs and not run.done and begin != "fresh":
-                progress.note(f"going on after epoch {len(run.epochs)} of {recipe.train.epochs} (--fresh starts over)")
+            if (saved := run.saved_epochs) and not run.done and begin != "fresh":
+                progress.note(f"going on after epoch {saved} of {recipe.train.epochs} (--fresh starts over)")
             elif there:
                 progress.note("this run is finished already; here is its result (--fresh trains it again)")
             launcher.check(job)
@@ -64,6 +64,6 @@ def train(
                     run.clear()
             launch([job], place.runs, launcher, listen, progress.note)
     except KeyboardInterrupt as stop:
-        stop.add_note(f"{len(run.epochs)} of {recipe.train.epochs} epochs are saved in {run.path}")
+        stop.add_note(f"{run.saved_epochs} of {recipe.train.epochs} epochs are saved in {run.path}")
         raise
     return run

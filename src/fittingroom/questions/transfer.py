@@ -23,7 +23,12 @@ from fittingroom.study.workplace import Workplace
 
 SIZES = (10, 100, 1000)  # training images a class; all of them come last
 LEAST_STEPS = 300  # of any training here: ten images a class would else be a handful of steps, and nothing learned
-ONLY_TUNED = ("model.freeze", "optimizer.layer_decay", "model.init")  # what means nothing from scratch
+ONLY_TUNED = (
+    "model.freeze",
+    "model.head_epochs",
+    "optimizer.layer_decay",
+    "model.init",
+)  # what means nothing from scratch
 # what is said of one source, and no other is read by
 OF_THEIRS = ("group", "near", "range", "path", "label", "images")
 SCRATCH = "from scratch"
@@ -103,7 +108,7 @@ def both(run: RunFolder, changes: Sequence[str]) -> tuple[Recipe, Recipe]:
     tree = run.recipe.model_dump(mode="json", exclude_none=True)
     tree["data"] = {key: value for key, value in tree["data"].items() if key not in OF_THEIRS}
     tree["data"] |= {"image_size": [h, w] if h != w else h, "channels": c}
-    tree["model"] |= {"init": "", "freeze": 0}
+    tree["model"] |= {"init": "", "freeze": 0, "freeze_norm": False, "head_epochs": 0}
     tree["optimizer"]["layer_decay"] = 1.0
     plain = [word for word in changes if not word.startswith(ONLY_TUNED)]
     scratch = apply_overrides(tree, plain)

@@ -18,10 +18,11 @@ class TensorFacts(Record):
 
 
 class Measured(Scores):
-    """Scores on test, with the 95 % interval of the accuracy (Wilson's, over other images) and scaled confidence's error."""
+    """Scores, with the 95 % interval of the accuracy (Wilson's, over other images) and scaled confidence's error."""
 
     low: float
     high: float
+    on: str = "test"  # the test images; "held-out": of a cross-validation, answered by models that had not seen them
     ece_scaled: float  # calibration error of the probabilities that the bundle gives
 
 

@@ -145,6 +145,12 @@ class ModelSpec(Strict):
     freeze: Literal["body"] | Natural = Field(
         default=0, description='how many first layers stay as they are (dropout goes on); "body": all but the last'
     )
+    freeze_norm: bool = Field(
+        default=False, description="BatchNorm goes on with the statistics of the trained weights: for few pictures"
+    )
+    head_epochs: Natural = Field(
+        default=0, description="epochs in front, in which only the last layer learns, from what the others give"
+    )
 
     @model_validator(mode="after")
     def _parts_match_kind(self) -> ModelSpec:
@@ -158,6 +164,8 @@ class ModelSpec(Strict):
             raise ValueError(f'sources are of a python model and hold the module of target = "{self.target}"')
         if self.freeze and not self.init:
             raise ValueError("freeze keeps trained layers as they are and needs init, the run that trained them")
+        if (self.freeze_norm or self.head_epochs) and not self.init:
+            raise ValueError("freeze_norm and head_epochs are for trained weights and need init, which names them")
         if self.kind == "sequential" and self.args:
             raise ValueError("args belong to a registered or python model; a sequential one is its layers")
         return self
@@ -189,6 +197,10 @@ class ShapeSpec(Strict):
     near: NotNegative | None = Field(
         default=None,
         description="grey levels (of 255, RMS) by which near copies differ at most, kept on one side of splits; 0 = exact ones",
+    )
+    test_fraction: Fraction | None = Field(
+        default=None,
+        description="share put aside for test where pictures bring no such part; not given: 0.2; 0: all to train on",
     )
     group: str | None = Field(
         default=None,
@@ -427,6 +439,8 @@ LATER: tuple[tuple[str, str, Any], ...] = (
     ("data", "exclude", []),
     ("model", "init", ""),
     ("model", "freeze", 0),
+    ("model", "freeze_norm", False),
+    ("model", "head_epochs", 0),
     ("model", "sources", {}),
     ("optimizer", "layer_decay", 1.0),
     ("train", "balance", "none"),

@@ -53,6 +53,12 @@ class KeptArrays:
                     found, _ = self._known(name, keys)
         return found
 
+    def has(self, name: str, keys_N: np.ndarray) -> bool:
+        """Whether all of these keys are there; what is damaged is found when it is asked for."""
+        self._read(name)
+        known = set().union(*(part.row_of for part in self._parts[name].values()))
+        return all(key.tobytes() in known for key in keys_N)
+
     def _known(self, name: str, keys: list[bytes]) -> tuple[np.ndarray, dict[bytes, int]]:
         """The array of each key as far as it is known and whole, and the first row of each other key."""
         parts = list(self._parts.get(name, {}).values())

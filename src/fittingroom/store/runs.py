@@ -17,6 +17,7 @@ import filelock
 import numpy as np
 import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file
 from safetensors.numpy import save as tensors_to_bytes
 
@@ -134,6 +135,15 @@ class RunFolder:
             return [Epoch.model_validate_json(line) for line in lines]
         except ValidationError as error:
             raise FittingroomError(f"{path} is damaged: {error.errors()[0]['msg']}; --fresh starts over") from None
+
+    @property
+    def saved_epochs(self) -> int:
+        """After how many epochs an unfinished training goes on."""
+        try:
+            with safe_open(self.path / "checkpoint.safetensors", "numpy") as file:
+                return int(file.get_tensor("epoch"))
+        except (OSError, SafetensorError):  # none yet; a damaged one is told where it is read
+            return 0
 
     def predictions(self, split: str) -> tuple[np.ndarray, np.ndarray] | None:
         """Stored logits (N,K) float32 and labels (N,) int64 of "val", "test" or "test_averaged"; None if not scored."""

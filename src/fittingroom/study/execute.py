@@ -89,7 +89,7 @@ def execute(job: Job, runs: Runs, *, at_once: int = 1, listen: Listen = lambda u
             prepare_process(run.environment.threads if run.epochs else job.threads)
             whole = reload(job.recipe.data.name, job.data_digest, job.home_dir)
             if job.recipe.model.freeze:
-                whole.train.prints_N  # once, not in each part of it
+                _ = whole.train.prints_N  # once, not in each part of it
             data = fold_of(whole, job.recipe.data)
             if not run.done:
                 train_run(job, run, material(job, data), start_of(job, run), at_once, listen)

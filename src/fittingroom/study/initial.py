@@ -36,7 +36,13 @@ class Initial:
 
     def network(self, spec: ModelSpec) -> ModelSpec:
         """The network that a recipe asks for: that of these weights, where it does not say."""
-        return spec if spec.kind else self.model.model_copy(update={"init": spec.init, "freeze": spec.freeze})
+        return (
+            spec
+            if spec.kind
+            else self.model.model_copy(
+                update={key: getattr(spec, key) for key in ("init", "freeze", "freeze_norm", "head_epochs")}
+            )
+        )
 
     def read(self) -> Start:
         """The weights in memory. Raises `FittingroomError` if the file has changed."""

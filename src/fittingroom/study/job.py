@@ -131,7 +131,7 @@ def resolve(
         home_dir=data.home_dir,
         structure=structure,
         work=work,
-        score_test=score_test,
+        score_test=score_test and data.test.n > 0,
         initial=first,
         gpu_share=gpu_share(structure, resolved, data, device),
     )

@@ -10,6 +10,7 @@ from fittingroom.study.cost import known_cost, measured_cost
 from fittingroom.study.job import Job
 from fittingroom.study.launch import choose_launcher, launch
 from fittingroom.study.plan import Experiment, Plan, plan
+from fittingroom.study.warm import warm
 from fittingroom.study.workplace import Workplace
 
 
@@ -33,6 +34,8 @@ def run(planned: Plan, place: Workplace) -> list[list[RunFolder]]:
     progress.event(Planned(runs=n, finished=n - len(waiting)))
     try:
         if waiting:
+            if place.launcher == "local":
+                warm(waiting, progress)
             with progress.jobs(waiting) as listen, choose_launcher(place.launcher, planned.at_once) as launcher:
                 launch(waiting, place.runs, launcher, listen, progress.note, wait=True)
         _costs(planned, place)

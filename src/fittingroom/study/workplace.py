@@ -55,10 +55,10 @@ def _refuse_other_shape(data: Dataset, wanted: ShapeSpec) -> None:
             f"data: {data.name} was loaded as {'×'.join(map(str, data.train.shape))} images, but the recipe asks for others "
             "(data.image_size, data.channels); give its name or path instead"
         )
-    for key in ("group", "range"):
+    for key in ("group", "range", "test_fraction"):
         mine, asked = getattr(data.shape, key), getattr(wanted, key)
-        if asked and asked != mine:
-            how = f"with data.{key} = {mine}" if mine else f"without data.{key}"
+        if asked is not None and asked != mine:
+            how = f"with data.{key} = {mine}" if mine is not None else f"without data.{key}"
             raise FittingroomError(
                 f"data: {data.name} was loaded {how}, but the recipe asks for {asked}; give its name or path instead"
             )

@@ -33,7 +33,7 @@ from fittingroom.training.graph import Graphed
 from fittingroom.training.optim import Optimizer
 from fittingroom.training.predict import batches, predict, to_float
 from fittingroom.training.schedule import lr_factor
-from fittingroom.training.start import Start, depths, frozen, start_from
+from fittingroom.training.start import Start, depths, frozen, head_first, kept_norms, start_from
 from fittingroom.training.team import ALONE, Alone
 from fittingroom.training.trunk import predict_rest, trunk_of, view_of, views_of
 
@@ -92,9 +92,12 @@ def fit(
     spec, n, k = recipe.train, len(train), len(train.classes)
     model = network(recipe, train, seed)
     if isinstance(start, Start):
+        if recipe.model.head_epochs:
+            *_, last = fit(head_first(recipe), train, None, seed=seed, device=device, start=start, team=team)
+            start = Start(last.weights(), train.classes)
         start_from(model, start.weights, start.classes == train.classes)
     model = model.to(device)
-    still = frozen(model, recipe.model)
+    still = [*frozen(model, recipe.model), *kept_norms(model, recipe.model)]
     averaged = copy.deepcopy(model) if spec.ema else None
     scored = averaged or model
     parameters = [p for p in model.parameters() if p.requires_grad]

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from fittingroom.models.efficientnet_lite import Grey
 from fittingroom.spec.errors import FittingroomError
-from fittingroom.spec.recipe import ModelSpec
+from fittingroom.spec.recipe import ModelSpec, OptimizerSpec, Recipe, ScheduleSpec
 from fittingroom.training.arrays import load_arrays
 
 
@@ -44,10 +45,15 @@ def layers_of(model: nn.Module) -> list[list[nn.Module]]:
 def start_from(model: nn.Module, weights: Mapping[str, np.ndarray], keep_head: bool) -> None:
     """Put trained `weights` into `model`, its normalisation too; all but the last layer unless `keep_head`.
 
+    Layers right before the last one that the weights do not know are new, too.
+
     Raises `FittingroomError` that names the first layer that does not fit, and why.
     """
     own = model.state_dict()
-    head = _names(model, layers_of(model)[-1])
+    layers, new = layers_of(model), 1
+    while new < len(layers) - 1 and not _names(model, layers[-1 - new]) & weights.keys():
+        new, keep_head = new + 1, False
+    head = set().union(*(_names(model, layer) for layer in layers[-new:]))
     wanted = [name for name in own if keep_head or name not in head]
     missing = [name for name in wanted if name not in weights]
     strange = [name for name in weights if name not in own]
@@ -87,6 +93,27 @@ def frozen(model: nn.Module, spec: ModelSpec) -> list[nn.Module]:
         for parameter in module.parameters(recurse=False):
             parameter.requires_grad_(False)
     return still
+
+
+def kept_norms(model: nn.Module, spec: ModelSpec) -> list[nn.Module]:
+    """The norms that go on with the statistics of the trained weights, where `spec.freeze_norm` asks for it."""
+    return [module for module in model.modules() if spec.freeze_norm and isinstance(module, _BatchNorm)]
+
+
+def head_first(recipe: Recipe) -> Recipe:
+    """The training of the last layer alone with which a training of `recipe` begins: `model.head_epochs` without augmentation.
+
+    AdamW at 1e-3 along a cosine: what a pretrained network's features were found to need (docs/log.md, 2026-11-27).
+    """
+    return recipe.model_copy(
+        update={
+            "model": recipe.model.model_copy(update={"freeze": "body", "head_epochs": 0}),
+            "augment": (),
+            "optimizer": OptimizerSpec(kind="adamw", lr=1e-3, weight_decay=0.01),
+            "schedule": ScheduleSpec(kind="cosine"),
+            "train": recipe.train.model_copy(update={"epochs": recipe.model.head_epochs, "ema": 0.0, "clip_norm": 0.0}),
+        }
+    )
 
 
 def depths(model: nn.Module) -> dict[nn.Parameter, int]:

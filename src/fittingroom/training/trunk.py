@@ -71,6 +71,10 @@ class Trunk:
             found.append(self.through(x.flip(axes) if axes else x)[: len(some)].cpu().numpy())
         return np.concatenate(found)
 
+    def knows(self, images: Images, view: int) -> bool:
+        """Whether all that the layers give of these pictures is kept."""
+        return KEPT.has(f"{self.name}-{view}", images.prints_N)
+
     def given(self, images: Images, views: Iterable[int] = (0,)) -> Tensor:
         """What the layers give of each view of each picture (V,N,…), on the device."""
         found = [

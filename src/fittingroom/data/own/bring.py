@@ -68,6 +68,7 @@ class Own(Record):
     range: tuple[float, float] | None = None  # of pictures with more than eight bits: what became black and white
     group: str = ""  # the rule that says what belongs together
     groups: dict[str, int] = Field(default={})  # split → how many groups it has
+    test_fraction: float | None = None  # of a carved test split, where somebody said how much
     suspected: str = ""  # a rule by which pictures look as if they belonged together, where none was given
 
 
@@ -170,8 +171,11 @@ def source_words(about: Own) -> str:
     """How the splits came about, in words."""
     if not about.carved:
         return "train and test as they came" + (", validation too" if "val" in about.counts else "")
+    if about.test_fraction == 0:
+        return "no test part was carved (data.test_fraction = 0)"
     undivided = f"near duplicates{f' and what belongs together ({about.group})' if about.group else ''} on one side"
-    return f"test ({TEST_FRACTION:.0%}) carved by fittingroom: stratified, {undivided}"
+    share = TEST_FRACTION if about.test_fraction is None else about.test_fraction
+    return f"test ({share:.0%}) carved by fittingroom: stratified, {undivided}"
 
 
 # ---------------------------------------------------------------- making it
@@ -246,7 +250,7 @@ def _make(path: Path, listing: Listing, spec: ShapeSpec, home_dir: Path, tick: T
         group_N = None if named is None else np.array(numbers([named[i] for i in kept]), np.int64)
         prints = [hashlib.sha256(image.tobytes()).digest() for part in chunks(images) for image in part]
         rows, carved = _splits(
-            [listing.splits[i] for i in kept], labels_N, images, prints, len(classes), path, group_N, spec.near
+            [listing.splits[i] for i in kept], labels_N, images, prints, len(classes), path, group_N, spec
         )
         counts = {s: tuple(np.bincount(labels_N[r], minlength=len(classes)).tolist()) for s, r in rows.items()}
         np.save(here / "labels.npy", labels_N)
@@ -279,6 +283,7 @@ def _make(path: Path, listing: Listing, spec: ShapeSpec, home_dir: Path, tick: T
             faults=tuple((fault.where, fault.reason) for fault in bad),
             range=scale,
             group=spec.group or "",
+            test_fraction=spec.test_fraction,
             suspected=rule,
             groups={} if group_N is None else {split: len(np.unique(group_N[r])) for split, r in rows.items()},
         )
@@ -428,22 +433,29 @@ def _splits(
     k: int,
     path: Path,
     group_N: np.ndarray | None,
-    near: float | None,
+    spec: ShapeSpec,
 ) -> tuple[dict[str, np.ndarray], bool]:
     """The rows of train, test and, where it came along, val; and whether test had to be carved out of train."""
     given = np.array(splits)
     rows = {split: np.flatnonzero(given == split) for split in ("train", "val", "test") if (given == split).any()}
     rest = rows.pop("train", np.flatnonzero(given == ""))
+    if "test" in rows and spec.test_fraction is not None:
+        raise FittingroomError(
+            f"{path} brings a test part of its own; leave data.test_fraction = {spec.test_fraction:g} away"
+        )
     if "test" in rows:
         return {"train": rest, **rows}, False
+    fraction = TEST_FRACTION if spec.test_fraction is None else spec.test_fraction
+    if fraction == 0:
+        return {"train": rest, **rows, "test": rest[:0]}, True
     mine = images.take(rest) if isinstance(images, Rows) else images[rest]
-    near_N, rng = groups(len(rest), near_links(mine, near)), np.random.default_rng(0)
+    near_N, rng = groups(len(rest), near_links(mine, spec.near)), np.random.default_rng(0)
     if group_N is None:
-        in_test = draw(labels_N[rest], k, TEST_FRACTION, rng, near_N)
+        in_test = draw(labels_N[rest], k, fraction, rng, near_N)
     else:
         near_N = joined_groups(near_N, group_N[rest])
         # at least two: of one group nothing could be said
-        in_test = draw_groups(labels_N[rest], k, TEST_FRACTION, rng, near_N, least=2)
+        in_test = draw_groups(labels_N[rest], k, fraction, rng, near_N, least=2)
     torn_N = contradictory([prints[i] for i in rest.tolist()], labels_N[rest])
     clear = in_test & ~np.isin(near_N, near_N[torn_N])  # what is labelled both ways can show nothing
     in_test = clear if clear.any() else in_test
@@ -452,15 +464,15 @@ def _splits(
             f"{path} has {len(np.unique(group_N[rest]))} groups by data.group, too few (or too large) to carve a test set from "
             "without dividing one; add a test/ folder, or name smaller groups"
         )
-    if not in_test.any() and np.rint(np.bincount(labels_N[rest]) * TEST_FRACTION).any():
+    if not in_test.any() and np.rint(np.bincount(labels_N[rest]) * fraction).any():
         raise FittingroomError(
             f"{path}: nearly all pictures are near copies of another, so no test set can be carved; a larger data.image_size may "
             f"tell them apart (data.image_size=[30,400] keeps a strip), data.near sets how near is near (0: exact copies only)"
         )
     if not in_test.any():
         raise FittingroomError(
-            f"{path} has {len(rest)} pictures to train on, too few to carve a test set of {TEST_FRACTION:.0%} from; "
-            "add pictures, or a test/ folder"
+            f"{path} has {len(rest)} pictures to train on, too few to carve a test set of {fraction:.0%} from; "
+            "add pictures, or a test/ folder, or cross-validate all of them: data.test_fraction=0"
         )
     return {"train": rest[~in_test], **rows, "test": rest[in_test]}, True
 
@@ -470,7 +482,7 @@ def _about_classes(classes: tuple[str, ...], counts: dict[str, tuple[int, ...]])
     said = []
     for split, of_class in counts.items():
         none = [name for name, n in zip(classes, of_class, strict=True) if n == 0]
-        if none:
+        if none and any(of_class):
             hint = ", and what is never trained is never predicted" if split == "train" else ""
             said.append(f"no picture in {split} of: {shown(none)}{hint}")
     train = {name: n for name, n in zip(classes, counts["train"], strict=True) if n}

@@ -1,0 +1,171 @@
+"""What `fittingroom best` found: how good the chosen way is, what more pictures would bring, which labels look wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+
+import numpy as np
+from scipy.special import softmax
+
+from fittingroom.metrics.audit import Suspect
+from fittingroom.metrics.calibration import temperature
+from fittingroom.metrics.classes import class_scores
+from fittingroom.metrics.folds import chosen, pooled
+from fittingroom.metrics.intervals import proportion
+from fittingroom.metrics.metric import ACCURACY
+from fittingroom.metrics.rows import Pair, Row
+from fittingroom.metrics.story import Story, of_study
+from fittingroom.metrics.suspects import find_suspects
+from fittingroom.metrics.verdict import Question, compare
+from fittingroom.spec.records import Share
+from fittingroom.store import LoadedRun, RunFolder, Runs, load_run
+
+LISTED = 40  # pictures whose labels look wrong, at most
+
+
+@dataclass(frozen=True)
+class WeakClass:
+    """The class that is recognised least often."""
+
+    name: str
+    images: int
+    recognised: Share
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The candidates, the one that is handed over, and what is known of it."""
+
+    story: Story  # of the candidates, on held-out pictures
+    parts: int  # that were held out, one after the other; 1: one part for all
+    votes: tuple[str, ...]  # whom each part chose by the others
+    procedure: Row | None  # what choosing and training this way gets; None where one part was held out for all
+    tested: Row | None  # what the winner got on the test set, which it met once
+    final: RunFolder | None  # the winner, trained on everything
+    trained_on: int  # pictures of that
+    more: Pair | None  # the same recipe with half of the pictures against all
+    half_of: str  # that recipe
+    suspects: tuple[Suspect, ...] | None  # None: what looks for them is not installed, or the winner is no judge
+    weakest: WeakClass
+
+    @property
+    def winner(self) -> str:
+        """The candidate that is best on the pictures that were held out."""
+        return self.story.comparison.rows[0].recipe
+
+    @property
+    def score(self) -> Row:
+        """The figure to repeat: of pictures that had no part in choosing or training."""
+        return self.tested or self.procedure or self.story.comparison.rows[0]
+
+    @property
+    def scored(self) -> int:
+        """On how many pictures that is."""
+        return len(load_run(self.final).labels_N) if self.tested and self.final else len(self.story.labels_N)
+
+
+def choice(name: str, runs: Runs) -> Choice:
+    """What the study of this name, of `fittingroom best`, came to, from what is stored."""
+    study = runs.study(name)
+    assert study is not None
+    [story] = of_study(name, runs)
+    about, fold_N = study.settings, runs.study_arrays(name)["fold_N"]
+    candidates = [of_recipe[0] for of_recipe in story.runs.values()]
+    procedure, votes = chosen(candidates) if about["parts"] > 1 else (None, ())
+    final = RunFolder(runs.path / about["final"]) if about["final"] else None
+    tested = load_run(final) if final and final.done and final.metrics.test else None
+    half = [RunFolder(runs.path / run) for run in about["half"]]
+    half_of, more = _more(story, half, fold_N) if half else ("", None)
+    return Choice(
+        story=story,
+        parts=about["parts"],
+        votes=votes,
+        procedure=_row(procedure) if procedure else None,
+        tested=_row(tested) if tested else None,
+        final=final,
+        trained_on=final.data.n_train if final else 0,
+        more=more,
+        half_of=half_of,
+        suspects=_suspects(story),
+        weakest=_weakest(story),
+    )
+
+
+def evidence_of(run: RunFolder, runs: Runs) -> LoadedRun | None:
+    """What speaks for a model that was trained on every picture there is: what its way of choosing and training said of pictures
+    held out. None where `fittingroom best` did not make it so.
+    """
+    for name in runs.studies():
+        study = runs.study(name)
+        if study and study.question == "best" and study.settings["final"] == run.name and study.settings["parts"] > 1:
+            [story] = of_study(name, runs)
+            held, _ = chosen([of_recipe[0] for of_recipe in story.runs.values()])
+            return replace(
+                held,
+                folder=run,
+                recipe=run.recipe,
+                data=run.data,
+                metrics=run.metrics,
+                environment=run.environment,
+                structure=run.structure,
+                val_logits_NK=held.logits_NK,
+                val_labels_N=held.labels_N,
+                val_design=held.design,
+            )
+    return None
+
+
+def _row(run: LoadedRun) -> Row:
+    return compare(run.data.name, [run], classes=run.data.classes).rows[0]
+
+
+def _more(story: Story, half: list[RunFolder], fold_N: np.ndarray) -> tuple[str, Pair]:
+    """The same recipe with half of the pictures and with all."""
+    name = half[0].recipe.name
+    [less] = pooled({name: half}, fold_N)
+    whole = story.runs[name.removesuffix(" half")][0]
+    question = Question(against=whole.name)
+    return whole.name, compare(story.data.name, [whole, replace(less, data=whole.data)], question, "held-out").pairs[0]
+
+
+def _suspects(story: Story) -> tuple[Suspect, ...] | None:
+    """The labels that the winner's answers to pictures that it had not seen speak against, the most doubted first."""
+    if find_spec("cleanlab") is None:
+        return None
+    run = story.any_run
+    p_NK = np.asarray(softmax(run.logits_NK.astype(np.float64) / temperature(run.logits_NK, run.labels_N), axis=1))
+    found = find_suspects("held-out", p_NK, run.labels_N)
+    if not found.able:
+        return None
+    classes, said_N = story.data.classes, found.suggested_N
+    return tuple(
+        Suspect(
+            index=row,
+            name="" if story.names_N is None else str(story.names_N[row]),
+            given=classes[run.labels_N[row]],
+            suggested=classes[said_N[row]],
+            given_label=int(run.labels_N[row]),
+            suggested_label=int(said_N[row]),
+            score=float(found.quality_N[row]),
+            confidence=float(p_NK[row, said_N[row]]),
+            flagged=True,
+        )
+        for row in found.order_N[:LISTED].tolist()
+        if found.flagged_N[row] and said_N[row] != run.labels_N[row]
+    )
+
+
+def _weakest(story: Story) -> WeakClass:
+    run = story.any_run
+    counts_KK = story.confusion(run.name)
+    recall_K = np.nan_to_num(class_scores(counts_KK).recall_K, nan=2.0)
+    c = int(recall_K.argmin())
+    mine = run.labels_N == c
+    low, high = proportion(run.logits_NK[mine].argmax(1) == c, run.design.of(mine))
+    return WeakClass(story.data.classes[c], int(mine.sum()), Share(value=float(recall_K[c]), low=low, high=high))
+
+
+def yardstick(story: Story) -> float:
+    """What always naming the largest class gets."""
+    return ACCURACY.of_largest_class(story.labels_N) or 0.0

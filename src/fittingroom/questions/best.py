@@ -1,0 +1,197 @@
+"""Which classifier for these pictures, how good is it really, and why? One question from a folder to an answer.
+
+Candidates from a line through the pixels to a network that is trained on are judged on pictures that they have not seen. Few
+pictures are cross-validated, and in each part the choice is made by the other parts; of many, one part is held out to choose on,
+and the winner, trained on all of them, meets the locked test set once. Either way no picture that had a say in the choice
+scores it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from fittingroom.data import Dataset, fold_numbers, not_test
+from fittingroom.data.dataset import peek
+from fittingroom.metrics.story import of_study
+from fittingroom.models.pretrained import at_hand, pretrained_weights
+from fittingroom.questions.compare import called, names, page_of, remember
+from fittingroom.questions.crossval import folded, with_pictures
+from fittingroom.report.best_page import Chosen, chosen
+from fittingroom.spec.candidates import SHAPE, TWO_SIZES, candidate, network_of, refuse_unknown, usual
+from fittingroom.spec.errors import FittingroomError
+from fittingroom.spec.pretrained import pretrained
+from fittingroom.spec.recipe import Recipe, ShapeSpec
+from fittingroom.store import RunFolder, Study
+from fittingroom.store.runs import safe_name
+from fittingroom.study.plan import Experiment
+from fittingroom.study.run import train
+from fittingroom.study.workplace import Workplace
+
+FEW = 1_000  # pictures: up to so many are cross-validated, of more a part is held out
+PARTS = 5
+ENOUGH_TO_HALVE = 40  # pictures, for a look at what more of them would bring
+
+
+def best(
+    pictures: str | Dataset,
+    place: Workplace,
+    *,
+    candidates: Sequence[str] = (),
+    shape: ShapeSpec = SHAPE,
+    minutes: float | None = None,
+    thorough: bool = False,
+    offline: bool = False,
+    export: bool = True,
+) -> Chosen:
+    """Judge candidates on a folder of pictures, and hand over the best: trained on everything, as a bundle and a site.
+
+    `candidates`: their names (default: `spec.candidates.usual`); `shape`: how pictures are read and grouped; `minutes`: after so
+    many no further candidate is begun; `thorough`: all layers of a network are trained, too; `offline`: no weights are fetched.
+    What is finished is not done again. Raises `FittingroomError`.
+    """
+    refuse_unknown(candidates)
+    started, progress = time.monotonic(), place.progress
+    look = _look(pictures, shape, place)
+    data, name = look.data, f"best-{safe_name(called(pictures))}"
+    weights = _weights(candidates, place, data, offline)
+    wanted = list(candidates) or usual(weights, thorough)
+    counts = dict(
+        zip(data.classes, np.bincount(data.train.labels_N, minlength=len(data.classes)).tolist(), strict=True)
+    )
+    recipes = [candidate(one, counts, look.shape, data.may_flip) for one in wanted]
+    runs: dict[str, list[RunFolder]] = {}
+    for recipe in recipes:
+        if runs and minutes is not None and time.monotonic() - started > 60 * minutes:
+            late = ", ".join(r.name for r in recipes if r.name not in runs)
+            progress.note(f"{minutes:g} minutes are over: {late} not tried; the same command with more minutes goes on")
+            break
+        progress.note(f"{recipe.name}: {recipe.description}")
+        runs[recipe.name] = _trained(recipe, look, place, name)
+        _keep(name, runs, look, place)
+        [story] = of_study(name, place.runs)
+        leader = story.comparison.rows[0]
+        said = f"{100 * leader.score:.0f} % of {story.comparison.images} pictures that it had not seen"
+        progress.note(f"{'so far' if len(runs) > 1 else 'a first answer'}: {leader.recipe} gets about {said}")
+    [story] = of_study(name, place.runs)
+    winner = next(r for r in recipes if r.name == story.comparison.rows[0].recipe)
+    more = _halved(recipes, runs, look, place, name)
+    final = _final(winner, look, place, name)
+    _keep(name, runs, look, place, half=names(more), final=final.name)
+    with_pictures(name, place.runs, data)
+    files = _handed_over(final, place, name) if export else {}
+    return chosen(name, place.runs, page_of(place.runs, name), files)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """The pictures, how they were read, and in how many parts they are judged: 1 where one of `PARTS` is held out."""
+
+    data: Dataset
+    shape: ShapeSpec
+    parts: int
+
+
+def _look(pictures: str | Dataset, shape: ShapeSpec, place: Workplace) -> _Look:
+    """Read the pictures; all of them to train on where they are few and bring no test part."""
+    shape = SHAPE.model_copy(update=shape.model_dump(exclude_none=True))
+    if isinstance(pictures, Dataset):
+        data = place.load(pictures, shape)
+        return _Look(data, shape, PARTS if len(not_test(data)) <= FEW else 1)
+    n, tested = peek(pictures, place.home, shape)
+    if n <= FEW and not tested and shape.test_fraction is None:
+        shape = shape.model_copy(update={"test_fraction": 0.0})
+    data = place.load(pictures, shape)
+    return _Look(data, shape, PARTS if len(not_test(data)) <= FEW else 1)
+
+
+def _weights(candidates: Sequence[str], place: Workplace, data: Dataset, offline: bool) -> list[str]:
+    """The pretrained networks whose weights are there, or could be fetched; what could not be is said."""
+    wanted = {entry.name for one in candidates if (entry := network_of(one))} if candidates else {*TWO_SIZES}
+    found = []
+    for entry in pretrained().values():
+        if at_hand(entry, data.home_dir):
+            found.append(entry.name)
+        elif entry.name in wanted and not offline:
+            try:
+                pretrained_weights(entry, data.home_dir, place.progress.note)
+                found.append(entry.name)
+            except FittingroomError as error:
+                if candidates:
+                    raise
+                place.progress.note(f"without {entry.title}, which others begin with: {error}")
+    missing = sorted(wanted - set(found))
+    if missing and offline and candidates:
+        raise FittingroomError(f"the weights of {', '.join(missing)} are not here; leave --offline away to fetch them")
+    if missing and offline:
+        place.progress.note(f"without {', '.join(missing)}, whose weights are not here (--offline)")
+    return found
+
+
+def _trained(recipe: Recipe, look: _Look, place: Workplace, study: str) -> list[RunFolder]:
+    """One training for each part that is held out, scored on it."""
+    parts = folded(recipe, look.data, PARTS, "test", [0])[: look.parts]
+    quick = [Experiment(e.recipe, e.dataset, e.seeds, e.part, costs=False) for e in parts]
+    return list(chain.from_iterable(train(quick, place, study)))
+
+
+def _halved(
+    recipes: Sequence[Recipe], runs: dict[str, list[RunFolder]], look: _Look, place: Workplace, study: str
+) -> list[RunFolder]:
+    """What the first candidate on frozen features gets from half of the pictures: trainings of milliseconds; [] without any."""
+    recipe = next((r for r in recipes if r.name in runs and r.model.freeze == "body"), None)
+    n = len(not_test(look.data)) * (PARTS - 1) // PARTS
+    if recipe is None or n < ENOUGH_TO_HALVE:
+        return []
+    place.progress.note(f"what more pictures bring: {recipe.name} with half of them")
+    half = recipe.model_copy(
+        update={"name": f"{recipe.name} half", "data": recipe.data.model_copy(update={"limit": n // 2})}
+    )
+    return _trained(half, look, place, study)
+
+
+def _final(recipe: Recipe, look: _Look, place: Workplace, study: str) -> RunFolder:
+    """The winner, trained on every picture but those of the test set, which it meets where there is one."""
+    n = len(look.data.train)
+    place.progress.note(f"{recipe.name}, trained on all {n:,} pictures")
+    [[run]] = train([Experiment(recipe, look.data, [0], costs=False)], place, study)
+    return run
+
+
+def _keep(
+    name: str,
+    runs: dict[str, list[RunFolder]],
+    look: _Look,
+    place: Workplace,
+    half: Sequence[str] = (),
+    final: str = "",
+) -> None:
+    """Remember what is there so far, so that the answer can be given again."""
+    folders = [*chain.from_iterable(runs.values())]
+    first = folders[0].recipe.data
+    settings = {
+        "recipes": {recipe: names(mine) for recipe, mine in runs.items()},
+        "parts": look.parts,
+        "half": list(half),
+        "final": final,
+    }
+    study = Study(question="best", runs=(*names(folders), *half, *([final] if final else [])), settings=settings)
+    remember(place, name, study, fold_N=fold_numbers(look.data, first))
+
+
+def _handed_over(final: RunFolder, place: Workplace, name: str) -> dict[str, Path]:
+    """The bundle and the site, where what they need is installed."""
+    from fittingroom.export.bundle import export
+
+    site = place.runs.path / f"{name}-site"
+    try:
+        bundle = export(final, place, web=site)
+    except FittingroomError as error:
+        place.progress.note(f"not handed over as a bundle: {error}")
+        return {}
+    return {"bundle": bundle.path, "site": site}

@@ -1,0 +1,204 @@
+"""Which classifier for these pictures: the answer of `fittingroom best` in words, a table, figures and one HTML page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fittingroom.metrics.choice import Choice, choice, yardstick
+from fittingroom.metrics.rows import Pair
+from fittingroom.metrics.words import percent, share_words
+from fittingroom.report import charts
+from fittingroom.report.answer import Answer, Table
+from fittingroom.report.mistakes import confident_mistakes, confusion_words, confusions, wrong_pictures
+from fittingroom.report.page import write_report
+from fittingroom.report.pictures import data_uri, png_bytes
+from fittingroom.report.render import both_modes, render
+from fittingroom.report.theme import Draw
+from fittingroom.spec.records import Share
+from fittingroom.store import Runs
+from fittingroom.store.atomic import write
+from fittingroom.store.runs import recipe_toml
+
+FIRST = 3  # suspects that are named in a sentence
+
+
+def chosen(name: str, runs: Runs, page: Path, files: Mapping[str, Path] | None = None) -> Chosen:
+    """The answer of the study of this name, from what is stored. `files`: what was handed over just now."""
+    found = choice(name, runs)
+    if files is None and found.final and found.final.bundle.there:
+        site = runs.path / f"{name}-site"
+        files = {"bundle": found.final.bundle.path, **({"site": site} if site.exists() else {})}
+    return Chosen(found, runs, page, name, files or {})
+
+
+def headline(c: Choice) -> str:
+    """One sentence that a person can repeat to a colleague."""
+    data, n = c.story.data, c.scored
+    right = share_words(Share(value=c.score.score, low=c.score.score_low, high=c.score.score_high))
+    which = "test pictures, which nobody had looked at before," if c.tested else "pictures that it had not seen"
+    return (
+        f"{c.winner} is the best of {len(c.story.runs)} ways to tell these {len(data.classes)} classes apart that were tried: "
+        f"a classifier chosen and trained this way gets {right} of {n:,} {which} right; always naming the largest class gets "
+        f"{percent(yardstick(c.story), 1)} %."
+    )
+
+
+def protocol(c: Choice) -> str:
+    """How it was judged, in one sentence."""
+    together = "near copies" + (f" and what belongs together ({c.story.data.group})" if c.story.data.group else "")
+    if c.parts == 1:
+        return (
+            f"{len(c.story.labels_N):,} pictures ({together} on one side) were held out to choose by; the winner was then "
+            f"trained on all {c.trained_on:,} but the test pictures, and met those once."
+        )
+    agreed = dict.fromkeys(c.votes)
+    by = (
+        "all agreed" if len(agreed) == 1 else "they chose " + ", ".join(f"{v} {c.votes.count(v)} times" for v in agreed)
+    )
+    return (
+        f"Every picture was answered once by a model that had not seen it ({c.parts} parts, {together} kept together), and in "
+        f"each part the candidate was chosen by the other parts ({by}), so that the choice does not flatter the score; the model "
+        f"that is handed over was then trained on all {c.trained_on:,}: the score is of this procedure."
+    )
+
+
+def against_others(c: Choice) -> list[str]:
+    """How the winner stands against the others."""
+    pairs = [p for p in c.story.comparison.pairs if c.winner in (p.better, p.worse)]
+    ahead = [_behind(p) for p in pairs if p.resolved]
+    level = [p.worse if p.better == c.winner else p.better for p in pairs if not p.resolved]
+    said = [f"It beats {', '.join(ahead)}."] if ahead else []
+    if level:
+        which = "that" if len(level) == 1 else "each of them"
+        said.append(f"Against {', '.join(level)} its lead is not established: {which} may be as good.")
+    return said
+
+
+def _behind(pair: Pair) -> str:
+    return f"{pair.worse} by {100 * pair.difference:.1f} points [{100 * pair.low:+.1f}, {100 * pair.high:+.1f}]"
+
+
+def next_steps(c: Choice) -> list[str]:
+    """What to do next, the most promising first."""
+    said, weak = [], c.weakest
+    where = (
+        f"begin with “{weak.name}”, of which {share_words(weak.recognised)} of {weak.images:,} are recognised"
+        if weak.recognised.value < 1
+        else ""
+    )
+    if c.more:
+        gained = c.more.difference if c.more.better == c.half_of else -c.more.difference
+        low, high = (c.more.low, c.more.high) if c.more.better == c.half_of else (-c.more.high, -c.more.low)
+        gain = f"{100 * gained:.1f} points [{100 * low:+.1f}, {100 * high:+.1f}]"
+        if c.more.resolved and gained > 0:
+            said.append(
+                f"More pictures: with twice as many {c.half_of} gained {gain}; as many again may bring less; {where}."
+            )
+        else:
+            said.append(
+                f"More pictures may bring little: with twice as many {c.half_of} gained {gain}; if any, {where}."
+            )
+    elif where:
+        said.append(f"More pictures: {where}.")
+    if c.suspects:
+        shown = ", ".join(
+            f"{s.name or f'#{s.index}'} ({s.given}, looks like {s.suggested})" for s in c.suspects[:FIRST]
+        )
+        more = " …" if len(c.suspects) > FIRST else ""
+        n = len(c.suspects)
+        said.append(f"Look at {n} picture{'s' if n > 1 else ''} whose label may be wrong: {shown}{more}.")
+    return said
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Chosen(Answer):
+    """Which way is best for these pictures, how good it is, what is handed over, and what to do next."""
+
+    heading = "answer"
+    choice: Choice
+    runs: Runs
+    page: Path
+    study: str = ""
+    handed_over: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def winner(self) -> str:
+        """The candidate's name."""
+        return self.choice.winner
+
+    @property
+    def sentences(self) -> list[str]:
+        c = self.choice
+        steps = next_steps(c)
+        return [headline(c), *against_others(c), protocol(c), *(["Next: " + " ".join(steps)] if steps else [])]
+
+    @property
+    def table(self) -> Table:
+        return self.choice.story.comparison.table
+
+    @property
+    def files(self) -> Mapping[str, Path]:
+        return self.handed_over
+
+    @property
+    def listing(self) -> Table:
+        """Every picture that a candidate gets wrong, and what each says of it."""
+        return wrong_pictures(self.choice.story)
+
+    def json(self) -> dict[str, Any]:
+        c = self.choice
+        return {
+            "winner": c.winner,
+            "score": c.score.model_dump(mode="json"),
+            "comparison": c.story.comparison.model_dump(mode="json"),
+            "votes": list(c.votes),
+            "suspects": [s.model_dump(mode="json") for s in c.suspects or ()],
+            "next": next_steps(c),
+            "run": c.final.name if c.final else None,
+            "files": {name: str(path) for name, path in self.handed_over.items()},
+        }
+
+    def _write(self, path: Path) -> None:
+        details = path.with_name(f"{path.stem}-candidates.html")
+        write_report([self.choice.story], self.runs, details)
+        write(path, render("best_page.html", **self._context(details.name)))
+
+    def _context(self, details: str) -> dict[str, Any]:
+        c = self.choice
+        story = c.story
+        pictures = story.thumbnails_NCHW
+        return {
+            "about": f"best {story.data.name}",
+            "data": story.data,
+            "headline": headline(c),
+            "others": against_others(c),
+            "protocol": protocol(c),
+            "next": next_steps(c),
+            "who": [(name, of[0].recipe.description) for name, of in story.runs.items()],
+            "rows": story.comparison.table,
+            "charts": {name: both_modes(draw) for name, draw in self._draw()},
+            "confusions": [confusion_words(story, found) for found in confusions(story, c.winner)],
+            "winner": c.winner,
+            "suspects": []
+            if pictures is None
+            else [(s, data_uri(png_bytes(pictures[s.index]))) for s in c.suspects or ()],
+            "can_suspect": c.suspects is not None,
+            "mistakes": [
+                one | {"image": data_uri(png_bytes(one["picture"]))} for one in confident_mistakes(story, c.winner)
+            ],
+            "details": details,
+            "files": {name: str(path) for name, path in self.handed_over.items()},
+            "recipe": recipe_toml(c.final.recipe) if c.final else "",
+            "run": c.final.name if c.final else "",
+        }
+
+    def _draw(self) -> Iterator[tuple[str, Draw]]:
+        story = self.choice.story
+        yield "candidates", lambda dark: charts.accuracy(story)
+        if story.comparison.pairs:
+            yield "differences", lambda dark: charts.differences(story)
+        counts, classes = story.confusion(self.winner), story.data.classes
+        yield "confusion", lambda dark: charts.confusion(counts, classes, "count", dark)

@@ -1,0 +1,106 @@
+"""What `fittingroom best` compares: ordinary recipes, from a line through the pixels to a network that is trained on."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+
+from fittingroom.spec.errors import unknown
+from fittingroom.spec.first import first_recipe
+from fittingroom.spec.pretrained import PretrainedEntry, pretrained
+from fittingroom.spec.read import parse_recipe, read_recipe
+from fittingroom.spec.recipe import Recipe, ShapeSpec
+
+SIDE = 224  # pixels a side: one size for all, so that all answer the same pictures; most pretrained networks' own
+SHAPE = ShapeSpec(image_size=SIDE, channels=3, resize="crop")
+SHRUNK = 4  # times smaller for the net from scratch: 56 pixels a side, as a first recipe has about
+COARSE = 8  # times smaller for the line through the pixels
+TWO_SIZES = ("efficientnet-lite0", "efficientnet-lite1")
+USUAL = ("frozen-lite0", "pixels", "scratch", "frozen-lite1", "finetune-lite0")  # in the order in which they are tried
+
+
+def short(entry: PretrainedEntry) -> str:
+    """A pretrained network's name as a part of a candidate's."""
+    return entry.name.removeprefix("efficientnet-")
+
+
+def names() -> list[str]:
+    """All that can be candidates.
+
+    >>> names()[:3]
+    ['pixels', 'scratch', 'frozen-lite0']
+    """
+    ways = ("frozen", "teachable", "finetune", "finetune-all")
+    return ["pixels", "scratch", *(f"{way}-{short(entry)}" for entry in pretrained().values() for way in ways)]
+
+
+def network_of(name: str) -> PretrainedEntry | None:
+    """The pretrained network that a candidate begins with; None for one that begins with none."""
+    return next((entry for entry in pretrained().values() if name.endswith(f"-{short(entry)}")), None)
+
+
+def refuse_unknown(wanted: Sequence[str]) -> None:
+    """Raise `FittingroomError` for a name that is no candidate's."""
+    for name in wanted:
+        if name not in names():
+            raise unknown("candidate", name, names(), ", ".join(names()))
+
+
+def candidate(name: str, counts: dict[str, int], read: ShapeSpec, may_flip: bool) -> Recipe:
+    """The recipe of this name for `counts` pictures of each class, read as `read` says. Raises `FittingroomError`.
+
+    >>> candidate("frozen-lite1", {"cat": 60, "dog": 50}, SHAPE, True).model.init
+    'efficientnet-lite1'
+    """
+    refuse_unknown([name])
+    entry = network_of(name)
+    if entry is None:
+        recipe = _pixels() if name == "pixels" else _scratch(counts, may_flip)
+    else:
+        recipe = _pretrained(name.removesuffix(f"-{short(entry)}"), entry, may_flip)
+    data = recipe.data.model_copy(update={**read.model_dump(exclude_none=True), "val_fraction": 0.0})
+    return recipe.model_copy(update={"name": name, "data": data, "claims": (), "measured": (), "source": ""})
+
+
+def _pretrained(way: str, entry: PretrainedEntry, may_flip: bool) -> Recipe:
+    shipped = {"frozen": "frozen", "teachable": "frozen-teachable", "finetune": "finetune", "finetune-all": "finetune"}
+    changes = [f"model.init={entry.name}"]
+    if way == "finetune-all":
+        augment = '[{kind="hflip"}, {kind="trivial"}]' if may_flip else '[{kind="trivial"}]'
+        return read_recipe(shipped[way], [*changes, "model.freeze=0", f"augment={augment}"])
+    return read_recipe(shipped[way], [*changes, *([] if may_flip or way != "finetune" else ["augment=[]"])])
+
+
+def _pixels() -> Recipe:
+    layers = [{"pool": "avg", "size": COARSE}, {"flatten": True}]
+    return parse_recipe(
+        {
+            "description": f"Logistic regression on the pixels, {SIDE // COARSE} a side: what a network has to beat.",
+            "model": {"kind": "sequential", "layers": layers},
+            "optimizer": {"kind": "adamw", "lr": 1e-3, "weight_decay": 0.1},
+            "schedule": {"kind": "cosine"},
+            "train": {"epochs": 30, "batch_size": 32},
+        }
+    )
+
+
+def _scratch(counts: dict[str, int], may_flip: bool) -> Recipe:
+    small = SIDE // SHRUNK
+    text = first_recipe("scratch", "pictures", (3, small, small), ShapeSpec(), counts, True, may_flip)
+    tree = tomllib.loads(text)
+    tree["model"]["args"]["shrink"] = SHRUNK
+    for step in tree["augment"]:
+        if step["kind"] == "shift":  # which is done before they are made smaller
+            step["pixels"] *= SHRUNK
+    tree["description"] = "A small net from nothing: what these pictures alone can teach."
+    return parse_recipe(tree)
+
+
+def usual(entries: Sequence[str], thorough: bool) -> list[str]:
+    """The candidates where nobody names any, in order, with those pretrained networks that are at hand.
+
+    >>> usual([], thorough=False)
+    ['pixels', 'scratch']
+    """
+    wanted = [*USUAL, *(["finetune-all-lite0"] if thorough else [])]
+    return [name for name in wanted if (entry := network_of(name)) is None or entry.name in entries]
