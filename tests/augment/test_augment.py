@@ -8,13 +8,16 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image, ImageEnhance, ImageOps
 from scipy import ndimage
+from sklearn.datasets import load_sample_image
 from torch import Tensor
 
 from fittingroom.augment import AUGMENTATIONS, pipeline
 from fittingroom.augment.affine import warp
 from fittingroom.augment.mix import _beta
 from fittingroom.augment.shift import _gathered, _sliced
+from fittingroom.augment.trivial import OPERATIONS, changed
 from fittingroom.data import Images
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import AugmentSpec
@@ -206,3 +209,41 @@ def test_the_mixing_ratio_is_beta_distributed(alpha: float) -> None:
 def test_mistakes(kind: str, params: dict[str, object], text: str) -> None:
     with pytest.raises(FittingroomError, match=text):
         pipeline([AugmentSpec(kind=kind, **params)])
+
+
+PILLOW = {  # of a strength in 0 … 1 and a sign
+    "brightness": lambda image, signed: ImageEnhance.Brightness(image).enhance(1 + 0.99 * signed),
+    "color": lambda image, signed: ImageEnhance.Color(image).enhance(1 + 0.99 * signed),
+    "contrast": lambda image, signed: ImageEnhance.Contrast(image).enhance(1 + 0.99 * signed),
+    "sharpness": lambda image, signed: ImageEnhance.Sharpness(image).enhance(1 + 0.99 * signed),
+    "posterize": lambda image, signed: ImageOps.posterize(image, 8 - round(6 * abs(signed))),
+    "solarize": lambda image, signed: ImageOps.solarize(image, 255 * (1 - abs(signed))),
+    "autocontrast": lambda image, signed: ImageOps.autocontrast(image),
+    "equalize": lambda image, signed: ImageOps.equalize(image),
+    "rotate": lambda image, signed: image.rotate(135 * signed, Image.Resampling.BILINEAR),
+    "identity": lambda image, signed: image,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("strength", [0.5, 1.0])
+@pytest.mark.parametrize("name", PILLOW)
+def test_trivial_does_what_pillow_does(name: str, strength: float) -> None:
+    photos = np.stack([np.asarray(load_sample_image(f"{name}.jpg"))[100:180, 200:300] for name in ("china", "flower")])
+    images = torch.from_numpy(photos).permute(0, 3, 1, 2) / 255
+    for sign in (-1.0, 1.0):
+        made = changed(images, torch.full((2,), OPERATIONS.index(name)), torch.full((2,), strength), torch.full((2,), sign))
+        theirs = [np.asarray(PILLOW[name](Image.fromarray(photo), sign * strength)) for photo in photos]
+        apart = np.abs(255 * made.permute(0, 2, 3, 1).numpy() - np.stack(theirs))
+        assert apart.mean() < (2.5 if name == "rotate" else 1.0)  # which rounds the corners otherwise
+        assert name == "rotate" or apart.max() <= 2.0
+
+
+def test_trivial_moves_by_its_strength() -> None:
+    spot = torch.zeros(2, 1, 224, 224)
+    spot[:, :, 100:120, 100:120] = 1
+    for name, axis in (("translate_x", 3), ("translate_y", 2)):
+        made = changed(spot, torch.full((2,), OPERATIONS.index(name)), torch.tensor([1.0, 0.5]), torch.tensor([1.0, -1.0]))
+        assert torch.allclose(made[0], spot[0].roll(-32, axis - 1), atol=1e-4)
+        assert torch.allclose(made[1], spot[1].roll(16, axis - 1), atol=1e-4)
+    sheared = changed(spot, torch.full((2,), OPERATIONS.index("shear_x")), torch.ones(2), torch.ones(2))
+    assert torch.isclose(sheared.sum(), spot.sum(), rtol=0.02) and not torch.equal(sheared, spot)

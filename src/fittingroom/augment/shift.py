@@ -26,7 +26,8 @@ def shift(
     mode = {"black": "constant", "reflect": "reflect", "edge": "replicate"}[fill]
     padded = F.pad(images_NCHW, (pixels,) * 4, mode=mode)
     top_N, left_N = torch.randint(0, 2 * pixels + 1, (2, n), generator=generator, device=generator.device)
-    move = _sliced if images_NCHW.device.type == "cpu" else _gathered
+    few = images_NCHW.device.type == "cpu" and (2 * pixels + 1) ** 2 <= n  # slices, of so many images
+    move = _sliced if few else _gathered
     return move(padded, top_N, left_N, (height, width)), targets_NK
 
 

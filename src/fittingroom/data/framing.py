@@ -12,7 +12,7 @@ from fittingroom.data.own.listing import Picture
 from fittingroom.data.own.shape import Target, resized
 from fittingroom.spec.framing import Framing, Subject
 
-__all__ = ["Unreadable", "frame", "pixels_of", "read_framed", "read_or_reason"]
+__all__ = ["Unreadable", "format_of", "frame", "pixels_of", "read_framed", "read_or_reason"]
 
 LOOKED_AT = 400  # pixels: a larger picture is made smaller before its subject is looked for
 RING = 40  # the ground is what the outermost 1/40 of a picture shows
@@ -47,6 +47,16 @@ def pixels_of(picture: Picture) -> int:
             return image.width * image.height
     except Unreadable:
         return 0
+
+
+def format_of(picture: Picture, most_pixels: int = MOST_PIXELS) -> str:
+    """The format (Pillow's name: "PNG") of a picture file that can be decoded to its end. Raises `Unreadable`."""
+    with opened(picture) as image:
+        if image.width * image.height > most_pixels:
+            raise Unreadable(f"has {image.width:,} × {image.height:,} pixels, more than {most_pixels:,}")
+        kind = image.format or ""
+        upright(image, None)
+        return kind
 
 
 def frame(picture: Image.Image, framing: Framing) -> np.ndarray:

@@ -16,7 +16,7 @@ from fittingroom.metrics.intervals import proportion
 from fittingroom.metrics.metric import ACCURACY
 from fittingroom.metrics.rows import Pair, Row
 from fittingroom.metrics.story import Story, of_study
-from fittingroom.metrics.suspects import find_suspects
+from fittingroom.metrics.suspects import UNLIKELY, find_suspects
 from fittingroom.metrics.verdict import Question, compare
 from fittingroom.spec.records import Share
 from fittingroom.store import LoadedRun, RunFolder, Runs, load_run
@@ -152,7 +152,7 @@ def _suspects(story: Story) -> tuple[Suspect, ...] | None:
             flagged=True,
         )
         for row in found.order_N[:LISTED].tolist()
-        if found.flagged_N[row] and said_N[row] != run.labels_N[row]
+        if found.flagged_N[row] and p_NK[row, run.labels_N[row]] < UNLIKELY
     )
 
 

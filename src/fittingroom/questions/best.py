@@ -18,6 +18,7 @@ import numpy as np
 
 from fittingroom.data import Dataset, fold_numbers, not_test
 from fittingroom.data.dataset import peek
+from fittingroom.data.split import undivided
 from fittingroom.metrics.story import of_study
 from fittingroom.models.pretrained import at_hand, pretrained_weights
 from fittingroom.questions.compare import called, names, page_of, remember
@@ -90,24 +91,40 @@ def best(
 
 @dataclass(frozen=True)
 class _Look:
-    """The pictures, how they were read, and in how many parts they are judged: 1 where one of `PARTS` is held out."""
+    """The pictures, how they were read, and in how many parts they are judged."""
 
     data: Dataset
     shape: ShapeSpec
-    parts: int
+    folds: int
+    parts: int  # of these that are held out, one after the other
 
 
 def _look(pictures: str | Dataset, shape: ShapeSpec, place: Workplace) -> _Look:
     """Read the pictures; all of them to train on where they are few and bring no test part."""
     shape = SHAPE.model_copy(update=shape.model_dump(exclude_none=True))
     if isinstance(pictures, Dataset):
-        data = place.load(pictures, shape)
-        return _Look(data, shape, PARTS if len(not_test(data)) <= FEW else 1)
+        return _parted(place.load(pictures, shape), shape)
     n, tested = peek(pictures, place.home, shape)
     if n <= FEW and not tested and shape.test_fraction is None:
         shape = shape.model_copy(update={"test_fraction": 0.0})
-    data = place.load(pictures, shape)
-    return _Look(data, shape, PARTS if len(not_test(data)) <= FEW else 1)
+    return _parted(place.load(pictures, shape), shape)
+
+
+def _parted(data: Dataset, shape: ShapeSpec) -> _Look:
+    """In how many parts these pictures can be judged: each class, and what belongs together, has to be there for every one."""
+    images = not_test(data)
+    of_class = [images.labels_N == c for c in np.unique(images.labels_N)]
+    unit_N = undivided(images, data, shape.near)
+    units = [len(np.unique(unit_N[mine])) for mine in of_class]
+    fewest = min(units)
+    if fewest < 2:
+        name = data.classes[int(np.unique(images.labels_N)[int(np.argmin(units))])]
+        what = "near copies of one another" + (f", or belong together ({shape.group})" if shape.group else "")
+        raise FittingroomError(
+            f"all pictures of “{name}” are {what}: none could be held out from the others; bring some that differ"
+        )
+    folds = min(PARTS, fewest)
+    return _Look(data, shape, folds, folds if len(images) <= FEW else 1)
 
 
 def _weights(candidates: Sequence[str], place: Workplace, data: Dataset, offline: bool) -> list[str]:
@@ -135,7 +152,7 @@ def _weights(candidates: Sequence[str], place: Workplace, data: Dataset, offline
 
 def _trained(recipe: Recipe, look: _Look, place: Workplace, study: str) -> list[RunFolder]:
     """One training for each part that is held out, scored on it."""
-    parts = folded(recipe, look.data, PARTS, "test", [0])[: look.parts]
+    parts = folded(recipe, look.data, look.folds, "test", [0])[: look.parts]
     quick = [Experiment(e.recipe, e.dataset, e.seeds, e.part, costs=False) for e in parts]
     return list(chain.from_iterable(train(quick, place, study)))
 
@@ -145,7 +162,7 @@ def _halved(
 ) -> list[RunFolder]:
     """What the first candidate on frozen features gets from half of the pictures: trainings of milliseconds; [] without any."""
     recipe = next((r for r in recipes if r.name in runs and r.model.freeze == "body"), None)
-    n = len(not_test(look.data)) * (PARTS - 1) // PARTS
+    n = len(not_test(look.data)) * (look.folds - 1) // look.folds
     if recipe is None or n < ENOUGH_TO_HALVE:
         return []
     place.progress.note(f"what more pictures bring: {recipe.name} with half of them")

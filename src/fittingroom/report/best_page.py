@@ -38,11 +38,11 @@ def headline(c: Choice) -> str:
     """One sentence that a person can repeat to a colleague."""
     data, n = c.story.data, c.scored
     right = share_words(Share(value=c.score.score, low=c.score.score_low, high=c.score.score_high))
-    which = "test pictures, which nobody had looked at before," if c.tested else "pictures that it had not seen"
+    which = "test pictures, which nobody had looked at before" if c.tested else "pictures that it has not seen"
+    of = f": the best of {len(c.story.runs)} ways that were tried" if len(c.story.runs) > 1 else ""
     return (
-        f"{c.winner} is the best of {len(c.story.runs)} ways to tell these {len(data.classes)} classes apart that were tried: "
-        f"a classifier chosen and trained this way gets {right} of {n:,} {which} right; always naming the largest class gets "
-        f"{percent(yardstick(c.story), 1)} %."
+        f"{c.winner} gets {right} of {which} right ({n:,} of them, in {len(data.classes)} classes; always naming the largest "
+        f"class would get {percent(yardstick(c.story), 1)} %){of}."
     )
 
 
@@ -55,13 +55,12 @@ def protocol(c: Choice) -> str:
             f"trained on all {c.trained_on:,} but the test pictures, and met those once."
         )
     agreed = dict.fromkeys(c.votes)
-    by = (
-        "all agreed" if len(agreed) == 1 else "they chose " + ", ".join(f"{v} {c.votes.count(v)} times" for v in agreed)
-    )
+    by = "all agreed" if len(agreed) == 1 else "they chose " + ", ".join(f"{v} {c.votes.count(v)} times" for v in agreed)
+    choice = f", and in each part the candidate was chosen by the others ({by}), so that the choice does not flatter the score"
     return (
-        f"Every picture was answered once by a model that had not seen it ({c.parts} parts, {together} kept together), and in "
-        f"each part the candidate was chosen by the other parts ({by}), so that the choice does not flatter the score; the model "
-        f"that is handed over was then trained on all {c.trained_on:,}: the score is of this procedure."
+        f"Every picture was answered once by a model that had not seen it ({c.parts} parts, {together} kept together)"
+        f"{choice if len(c.story.runs) > 1 else ''}; the model that is handed over was then trained on all {c.trained_on:,}: the "
+        "score is of this procedure."
     )
 
 
@@ -85,7 +84,7 @@ def next_steps(c: Choice) -> list[str]:
     """What to do next, the most promising first."""
     said, weak = [], c.weakest
     where = (
-        f"begin with “{weak.name}”, of which {share_words(weak.recognised)} of {weak.images:,} are recognised"
+        f"begin with “{weak.name}”: {share_words(weak.recognised)} of its {weak.images:,} are recognised"
         if weak.recognised.value < 1
         else ""
     )
@@ -179,7 +178,7 @@ class Chosen(Answer):
             "next": next_steps(c),
             "who": [(name, of[0].recipe.description) for name, of in story.runs.items()],
             "rows": story.comparison.table,
-            "charts": {name: both_modes(draw) for name, draw in self._draw()},
+            "charts": {"differences": None} | {name: both_modes(draw) for name, draw in self._draw()},
             "confusions": [confusion_words(story, found) for found in confusions(story, c.winner)],
             "winner": c.winner,
             "suspects": []
@@ -200,5 +199,7 @@ class Chosen(Answer):
         yield "candidates", lambda dark: charts.accuracy(story)
         if story.comparison.pairs:
             yield "differences", lambda dark: charts.differences(story)
+        yield "cost", lambda dark: charts.cost(story, "train_s")
         counts, classes = story.confusion(self.winner), story.data.classes
         yield "confusion", lambda dark: charts.confusion(counts, classes, "count", dark)
+        yield "reliability", lambda dark: charts.reliability(story)

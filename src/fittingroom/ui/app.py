@@ -21,7 +21,7 @@ from fittingroom.spec.errors import FittingroomError
 from fittingroom.store import Runs
 from fittingroom.ui.frame import PAGES, page
 from fittingroom.ui.rooms import Rooms
-from fittingroom.ui.routes import comparing, data, runs, starting, trying
+from fittingroom.ui.routes import collecting, comparing, data, runs, starting, trying
 
 KINDS = {".js": "text/javascript", ".css": "text/css"}
 
@@ -43,7 +43,7 @@ def create_ui(
         rooms.index.close()
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
-    for part in (runs, starting, comparing, data, trying):
+    for part in (runs, starting, collecting, comparing, data, trying):
         part.add(app, rooms)
     _add_files(app)
     _add_errors(app)
