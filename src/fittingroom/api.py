@@ -228,12 +228,14 @@ def best(
     fittingroom.spec.errors.FittingroomError: unknown candidate "nothing"; nearest: …
     """
     need("torch", "fittingroom.best", "train")
+    from fittingroom.export.bundle import handed_over
     from fittingroom.questions.best import best as ask
 
     here = _workplace(place)
     return ask(
         _data(pictures, here), here,
-        candidates=candidates, shape=read_shape(changes), minutes=minutes, thorough=thorough, offline=offline, export=export,
+        candidates=candidates, shape=read_shape(changes), minutes=minutes, thorough=thorough, offline=offline,
+        hand_over=handed_over if export else None,
     )  # fmt: skip
 
 

@@ -231,7 +231,9 @@ def test_trivial_does_what_pillow_does(name: str, strength: float) -> None:
     photos = np.stack([np.asarray(load_sample_image(f"{name}.jpg"))[100:180, 200:300] for name in ("china", "flower")])
     images = torch.from_numpy(photos).permute(0, 3, 1, 2) / 255
     for sign in (-1.0, 1.0):
-        made = changed(images, torch.full((2,), OPERATIONS.index(name)), torch.full((2,), strength), torch.full((2,), sign))
+        made = changed(
+            images, torch.full((2,), OPERATIONS.index(name)), torch.full((2,), strength), torch.full((2,), sign)
+        )
         theirs = [np.asarray(PILLOW[name](Image.fromarray(photo), sign * strength)) for photo in photos]
         apart = np.abs(255 * made.permute(0, 2, 3, 1).numpy() - np.stack(theirs))
         assert apart.mean() < (2.5 if name == "rotate" else 1.0)  # which rounds the corners otherwise
@@ -242,7 +244,9 @@ def test_trivial_moves_by_its_strength() -> None:
     spot = torch.zeros(2, 1, 224, 224)
     spot[:, :, 100:120, 100:120] = 1
     for name, axis in (("translate_x", 3), ("translate_y", 2)):
-        made = changed(spot, torch.full((2,), OPERATIONS.index(name)), torch.tensor([1.0, 0.5]), torch.tensor([1.0, -1.0]))
+        made = changed(
+            spot, torch.full((2,), OPERATIONS.index(name)), torch.tensor([1.0, 0.5]), torch.tensor([1.0, -1.0])
+        )
         assert torch.allclose(made[0], spot[0].roll(-32, axis - 1), atol=1e-4)
         assert torch.allclose(made[1], spot[1].roll(16, axis - 1), atol=1e-4)
     sheared = changed(spot, torch.full((2,), OPERATIONS.index("shear_x")), torch.ones(2), torch.ones(2))

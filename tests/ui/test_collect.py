@@ -51,9 +51,7 @@ def record(page: Page, label: str, least: int) -> None:
         "([card, n]) => parseInt(card.querySelector('.count').textContent) >= n", arg=[card.element_handle(), least]
     )
     page.mouse.up()
-    page.wait_for_function(
-        "n => Number(document.getElementById('collect').dataset.pictures) >= n", arg=before + least
-    )
+    page.wait_for_function("n => Number(document.getElementById('collect').dataset.pictures) >= n", arg=before + least)
 
 
 @needs_browser
@@ -77,7 +75,9 @@ def test_from_the_camera_to_an_answer(browser: Browser, fashion: Dataset, own_ho
         files = page.locator(".class", has_text="garment").locator("input[type=file]")
         for part in (garments[:12], garments[12:]):
             before = int(page.locator("#collect").get_attribute("data-pictures") or 0)
-            files.set_input_files([{"name": f"{i}.png", "mimeType": "image/png", "buffer": one} for i, one in enumerate(part)])
+            files.set_input_files(
+                [{"name": f"{i}.png", "mimeType": "image/png", "buffer": one} for i, one in enumerate(part)]
+            )
             page.wait_for_function(
                 "n => Number(document.getElementById('collect').dataset.pictures) === n", arg=before + 12
             )

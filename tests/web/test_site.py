@@ -317,3 +317,32 @@ def test_a_runtime_that_is_another_file_is_not_shipped(bundle: BundleFolder, tmp
     (tmp_path / "full" / "thesis.tex").write_text("x")
     with pytest.raises(FittingroomError, match="holds other things"):
         export_web(bundle, tmp_path / "full")
+
+
+def test_a_model_of_photos_looks_through_the_camera(bundle: BundleFolder, tmp_path: Path) -> None:
+    """Camera first where pictures are photos; what it sees is answered until it is switched off, and no stream stays open."""
+    import shutil
+
+    mine = BundleFolder(tmp_path / "bundle")
+    shutil.copytree(bundle.path, mine.path)
+    facts = mine.facts.model_copy(update={"framing": mine.facts.framing.model_copy(update={"subject": None})})
+    (mine.path / "bundle.json").write_text(facts.model_dump_json())
+    site = export_web(BundleFolder(mine.path), tmp_path / "photos")
+    with (
+        chromium("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream") as browser,
+        offered(site) as address,
+        opened(browser) as page,
+    ):
+        page.goto(address)
+        page.wait_for_selector("body[data-ready=yes]")
+        page.click("#camera")
+        page.locator("#video").wait_for(state="visible")
+        page.locator("#bars li").first.wait_for()
+        assert page.locator("#paper").is_hidden() and page.locator("#camera").inner_text() == "Camera off"
+        first = page.evaluate("document.getElementById('seen').toDataURL()")
+        page.locator("#seen").evaluate(  # it goes on looking
+            "async (seen, first) => { while (seen.toDataURL() === first) await new Promise(requestAnimationFrame); }", first
+        )
+        page.click("#camera")
+        page.locator("#paper").wait_for(state="visible")
+        assert page.evaluate("document.getElementById('video').srcObject") is None

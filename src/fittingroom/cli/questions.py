@@ -70,12 +70,14 @@ def best(
     offline: Annotated[bool, typer.Option("--offline", help="Fetch no weights.")] = False,
 ) -> Any:
     """Which classifier for these pictures? Candidates, judged on pictures they have not seen; the best one, ready for use."""
+    from fittingroom.export.bundle import handed_over
     from fittingroom.questions.best import best
     from fittingroom.spec.read import read_shape
 
     return best(
         data, place,
         candidates=candidates or (), shape=read_shape(overrides or []), minutes=minutes, thorough=thorough, offline=offline,
+        hand_over=handed_over,
     )  # fmt: skip
 
 

@@ -61,7 +61,7 @@ def export(
     small = f" (int8; {percent(parity.accuracy_torch)} before)" if quantize == "int8" else ""
     print(
         f"{facts.name} on {facts.data_title}: {percent(m.accuracy)} % of {m.n:,} "
-        f"test images{small}; model.onnx {size:.1f} MB\n"
+        f"{m.images}{small}; model.onnx {size:.1f} MB\n"
         f"parity: {parity.changed_predictions} predictions changed, largest difference of a logit "
         f"{parity.max_logit_difference:.1g}\n{_decides(facts.operating)}"
         f"bundle: {where}\nto ask it:    fittingroom predict {where} PICTURE"

@@ -129,6 +129,15 @@ def export(
     return bundle
 
 
+def handed_over(run: RunFolder, place: Workplace, site: Path) -> dict[str, Path]:
+    """The bundle of a run and a site in the folder `site`; where they cannot be made, nothing, and why is said."""
+    try:
+        return {"bundle": export(run, place, web=site).path, "site": site}
+    except FittingroomError as error:
+        place.progress.note(f"not handed over as a bundle: {error}")
+        return {}
+
+
 def _evidence(run: RunFolder, runs: Runs) -> tuple[LoadedRun, str]:
     """The run with what speaks for it, and on which pictures that is: "test", or the "held-out" ones of its cross-validation.
 

@@ -27,8 +27,8 @@ RUNTIME_FILES = (
     ),
 )
 SCRIPTS = (
-    "site.js", "latest.js", "framing.js", "resize.js", "picture.js", "deep.js", "pad.js", "shown.js", "occlusion.js", "model.js",
-    "try.css",
+    "site.js", "camera.js", "latest.js", "framing.js", "resize.js", "picture.js", "deep.js", "pad.js", "shown.js", "occlusion.js",
+    "model.js", "try.css",
 )  # fmt: skip
 MARK = "facts.json"  # by which we know a site of ours
 FILES = (
@@ -56,6 +56,7 @@ def export_web(bundle: BundleFolder, out: Path, *, home_dir: Path | None = None,
         "site.html",
         folders=(web_assets(),),
         facts=facts,
+        photos=facts.framing.subject is None,
         score=f"{percent(m.accuracy)} %",
         interval=f" (95 % interval {percent(m.low)} to {percent(m.high)} %)",
         framing=framing_words(facts.framing),

@@ -36,16 +36,24 @@ def chosen(candidates: Sequence[LoadedRun]) -> tuple[LoadedRun, tuple[str, ...]]
     """
     fold_N = candidates[0].design.folds_N
     assert fold_N is not None
-    right_CN = np.stack([run.logits_NK.argmax(1) == run.labels_N for run in candidates])
-    logits_NK, names = np.zeros_like(candidates[0].logits_NK), []
-    for fold in np.unique(fold_N):
-        best = candidates[int(right_CN[:, fold_N != fold].mean(1).argmax())]
-        logits_NK[fold_N == fold] = best.logits_NK[fold_N == fold]
-        names.append(best.name)
+    by_fold = choices(np.stack([run.logits_NK.argmax(1) == run.labels_N for run in candidates]), fold_N)
+    logits_NK = np.zeros_like(candidates[0].logits_NK)
+    for fold, c in by_fold.items():
+        logits_NK[fold_N == fold] = candidates[c].logits_NK[fold_N == fold]
+    names = [candidates[c].name for c in by_fold.values()]
     first = candidates[0]
     recipe = first.recipe.model_copy(update={"name": "the choice"})
     metrics = first.metrics.model_copy(update={"test": scores(logits_NK, first.labels_N)})
     return replace(first, recipe=recipe, logits_NK=logits_NK, metrics=metrics, cost=None), tuple(names)
+
+
+def choices(right_CN: np.ndarray, fold_N: np.ndarray) -> dict[int, int]:
+    """Which of C candidates each part takes: the one that is right most often on all other parts, the first of equals.
+
+    >>> choices(np.array([[1, 1, 0, 0], [0, 0, 1, 1]]), np.array([0, 0, 1, 1]))  # each was best where it must not be asked
+    {0: 1, 1: 0}
+    """
+    return {int(fold): int(right_CN[:, fold_N != fold].mean(1).argmax()) for fold in np.unique(fold_N)}
 
 
 def _together(recipe: str, folds: Sequence[LoadedRun], fold_N: np.ndarray) -> LoadedRun:

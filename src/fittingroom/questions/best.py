@@ -9,7 +9,7 @@ scores it.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -38,6 +38,8 @@ FEW = 1_000  # pictures: up to so many are cross-validated, of more a part is he
 PARTS = 5
 ENOUGH_TO_HALVE = 40  # pictures, for a look at what more of them would bring
 
+HandOver = Callable[[RunFolder, Workplace, Path], Mapping[str, Path]]
+
 
 def best(
     pictures: str | Dataset,
@@ -48,13 +50,14 @@ def best(
     minutes: float | None = None,
     thorough: bool = False,
     offline: bool = False,
-    export: bool = True,
+    hand_over: HandOver | None = None,
 ) -> Chosen:
     """Judge candidates on a folder of pictures, and hand over the best: trained on everything, as a bundle and a site.
 
     `candidates`: their names (default: `spec.candidates.usual`); `shape`: how pictures are read and grouped; `minutes`: after so
-    many no further candidate is begun; `thorough`: all layers of a network are trained, too; `offline`: no weights are fetched.
-    What is finished is not done again. Raises `FittingroomError`.
+    many no further candidate is begun; `thorough`: all layers of a network are trained, too; `offline`: no weights are fetched;
+    `hand_over` makes the winner's run ready for use, with a site in the folder that it is given. What is finished is not done
+    again. Raises `FittingroomError`.
     """
     refuse_unknown(candidates)
     started, progress = time.monotonic(), place.progress
@@ -85,7 +88,7 @@ def best(
     final = _final(winner, look, place, name)
     _keep(name, runs, look, place, half=names(more), final=final.name)
     with_pictures(name, place.runs, data)
-    files = _handed_over(final, place, name) if export else {}
+    files = hand_over(final, place, place.runs.path / f"{name}-site") if hand_over else None
     return chosen(name, place.runs, page_of(place.runs, name), files)
 
 
@@ -199,16 +202,3 @@ def _keep(
     }
     study = Study(question="best", runs=(*names(folders), *half, *([final] if final else [])), settings=settings)
     remember(place, name, study, fold_N=fold_numbers(look.data, first))
-
-
-def _handed_over(final: RunFolder, place: Workplace, name: str) -> dict[str, Path]:
-    """The bundle and the site, where what they need is installed."""
-    from fittingroom.export.bundle import export
-
-    site = place.runs.path / f"{name}-site"
-    try:
-        bundle = export(final, place, web=site)
-    except FittingroomError as error:
-        place.progress.note(f"not handed over as a bundle: {error}")
-        return {}
-    return {"bundle": bundle.path, "site": site}

@@ -55,7 +55,9 @@ def protocol(c: Choice) -> str:
             f"trained on all {c.trained_on:,} but the test pictures, and met those once."
         )
     agreed = dict.fromkeys(c.votes)
-    by = "all agreed" if len(agreed) == 1 else "they chose " + ", ".join(f"{v} {c.votes.count(v)} times" for v in agreed)
+    by = (
+        "all agreed" if len(agreed) == 1 else "they chose " + ", ".join(f"{v} {c.votes.count(v)} times" for v in agreed)
+    )
     choice = f", and in each part the candidate was chosen by the others ({by}), so that the choice does not flatter the score"
     return (
         f"Every picture was answered once by a model that had not seen it ({c.parts} parts, {together} kept together)"

@@ -23,7 +23,7 @@ def docs_page(models: Models, api: dict[str, Any], base: str) -> str:
             {
                 "name": served.name,
                 "title": f"{facts.name} on {facts.data_title}",
-                "score": f"{percent(m.accuracy)} % of {m.n:,} test images, 95 % interval {percent(m.low)} to {percent(m.high)} %",
+                "score": f"{percent(m.accuracy)} % of {m.n:,} {m.images}, 95 % interval {percent(m.low)} to {percent(m.high)} %",
                 "classes": facts.classes,
                 "shape": facts.framing.shape,
                 "decides": point_words(facts.operating) if facts.operating else "",

@@ -25,6 +25,11 @@ class Measured(Scores):
     on: str = "test"  # the test images; "held-out": of a cross-validation, answered by models that had not seen them
     ece_scaled: float  # calibration error of the probabilities that the bundle gives
 
+    @property
+    def images(self) -> str:
+        """What was scored, in words."""
+        return "pictures held out" if self.on == "held-out" else "test images"
+
 
 class Confidence(Record):
     """What the bundle's probabilities are worth. `temperature` 1 means that they are as the network gives them."""

@@ -46,7 +46,7 @@ class KeptArrays:
         found, missing = self._known(name, keys)
         if missing:
             with self._lock(name):
-                self._read(name)
+                self._look(name)
                 found, missing = self._known(name, keys)
                 if missing:
                     self._add(name, list(missing), make(np.fromiter(missing.values(), np.int64)))
@@ -55,7 +55,7 @@ class KeptArrays:
 
     def has(self, name: str, keys_N: np.ndarray) -> bool:
         """Whether all of these keys are there; what is damaged is found when it is asked for."""
-        self._read(name)
+        self._look(name)
         known = set().union(*(part.row_of for part in self._parts[name].values()))
         return all(key.tobytes() in known for key in keys_N)
 
@@ -91,9 +91,9 @@ class KeptArrays:
         ):
             with atomic(self.folder / name / f"{number:04}{suffix}") as file:
                 np.save(file, content, allow_pickle=False)
-        self._read(name)
+        self._look(name)
 
-    def _read(self, name: str) -> None:
+    def _look(self, name: str) -> None:
         """Look for what other processes computed; a part that cannot be read is none."""
         parts = self._parts.setdefault(name, {})
         for file in sorted((self.folder / name).glob("*.keys.npy")) if self.folder else ():

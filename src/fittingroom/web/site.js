@@ -1,5 +1,6 @@
 // The page that `fittingroom export RUN --web` writes: draw, drop or choose a picture, and see what the model says.
 
+import { Camera } from "./camera.js";
 import { frame, Unreadable } from "./framing.js";
 import { latest } from "./latest.js";
 import { answered, Model } from "./model.js";
@@ -15,6 +16,33 @@ let model, image = null, answer = null;
 
 const pad = new Pad($("pad"), look);
 
+const camera = $("video") && new Camera($("video"), () => {
+  $("video").hidden = !($("paper").hidden = camera.on);
+  $("camera").textContent = camera.on ? "Camera off" : "Camera";
+  look();
+});
+
+/** What the camera sees, as pixels. */
+function seen() {
+  const canvas = camera.picture();
+  return canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+}
+
+/** Answer what the camera sees, as fast as the model can. */
+async function watch() {
+  try {
+    if (camera.on) return camera.stop();
+    await camera.start();
+    $("trouble").textContent = "";
+    while (camera.on) {
+      await once();
+      await new Promise(requestAnimationFrame);
+    }
+  } catch (error) {
+    $("trouble").textContent = error.message;
+  }
+}
+
 /** Look at what is there now, once the model is; while one look is under way, only the latest wish is kept. */
 function look() {
   if (model) once();
@@ -22,7 +50,7 @@ function look() {
 
 const once = latest(async () => {
   try {
-    const picture = pad.untouched ?? (pad.empty ? null : pad.drawn());
+    const picture = camera?.on ? seen() : pad.untouched ?? (pad.empty ? null : pad.drawn());
     if (!picture) return nothing("");
     image = frame(picture, framing);
     const { logits, probabilities } = await model.run(image, 1, framing);
@@ -56,6 +84,7 @@ async function take(file) {
   if (!file) return;
   try {
     const picture = await fromFile(file, framing.range);
+    camera?.stop();
     pad.show(await createImageBitmap(new ImageData(picture.data, picture.width, picture.height)), picture);
     look();
   } catch (error) {
@@ -66,6 +95,7 @@ async function take(file) {
 $("clear").onclick = () => { pad.clear(); $("pad").focus(); };
 $("undo").onclick = () => pad.undo();
 $("why").onclick = why;
+if (camera) $("camera").onclick = watch;
 $("file").onchange = event => take(event.target.files[0]);
 document.addEventListener("paste", event => take(pictureOf(event.clipboardData)));
 document.addEventListener("dragover", event => event.preventDefault());
@@ -74,7 +104,7 @@ document.addEventListener("drop", event => { event.preventDefault(); take(pictur
 nothing("loading the model …");
 try {
   model = await Model.load("./model.onnx");
-  nothing("draw, or drop a picture");
+  nothing(camera ? "switch the camera on, or drop a picture" : "draw, or drop a picture");
   document.body.dataset.ready = "yes"; // for who waits, tests among them
   if (!pad.empty) look();
 } catch (error) {

@@ -1,5 +1,6 @@
 // The page on which classes are collected, with the camera or from files, an answer is asked for, and the model tried live.
 
+import { Camera } from "./camera.js";
 import { bars } from "./shown.js";
 
 const EVERY_MS = 150; // between two pictures of a recording
@@ -16,26 +17,22 @@ let waiting = Promise.resolve(); // pictures go one request after the other
 let run = ""; // the model that is tried, when there is one
 let live = 0;
 
-const on = () => Boolean($("video").srcObject);
+const camera = new Camera($("video"), () => {
+  $("video").hidden = $("off").hidden = !camera.on;
+  $("camera").hidden = camera.on;
+  show();
+});
 const trouble = text => { $("trouble").textContent = text; };
 const session = () => `r-${Date.now().toString(36)}-${Math.random().toString(36).slice(2, 6)}`;
 
 async function post(path, body) {
   const reply = await fetch(here + path, { method: "POST", body });
-  const told = await reply.json();
+  const told = await reply.jscamera.on;
   if (!reply.ok) throw new Error(told.error);
   return told;
 }
 
-/** What the camera sees, or a picture of a file, as a JPEG of at most SIDE pixels. */
-async function jpeg(source, width, height) {
-  const scale = Math.min(1, SIDE / Math.max(width, height));
-  const canvas = new OffscreenCanvas(Math.round(width * scale), Math.round(height * scale));
-  canvas.getContext("2d").drawImage(source, 0, 0, canvas.width, canvas.height);
-  return canvas.convertToBlob({ type: "image/jpeg", quality: 0.92 });
-}
-
-const frame = () => jpeg($("video"), $("video").videoWidth, $("video").videoHeight);
+const frame = () => camera.picture(SIDE).convertToBlob({ type: "image/jpeg", quality: 0.92 });
 
 function bring(label, recording, pictures) {
   waiting = waiting.then(async () => {
@@ -45,7 +42,7 @@ function bring(label, recording, pictures) {
       const told = await post(`/pictures/${encodeURIComponent(label)}/${recording}`, body);
       if (told.refused) trouble(`${told.refused} of these files were no JPEG, PNG or WebP, and were left out.`);
     }
-    facts = await (await fetch(`${here}/facts`)).json();
+    facts = await (await fetch(`${here}/facts`)).jscamera.on;
     show();
   }).catch(error => trouble(error.message));
   return waiting;
@@ -58,9 +55,9 @@ function card(label) {
   const button = at(".record");
   let recording = null;
   const begin = event => {
-    if (recording || !on() || event.button > 0) return;
+    if (recording || !camera.on || event.button > 0) return;
     event.preventDefault();
-    const mine = recording = { name: session(), pictures: [] };
+    const mine = recording = { name: sessicamera.on, pictures: [] };
     button.classList.add("recording");
     (async () => {
       while (recording === mine) {
@@ -92,7 +89,7 @@ function show() {
   for (const one of facts.classes) card(one.name);
   for (const [label, made] of cards) {
     const one = facts.classes.find(other => other.name === label), at = selector => made.querySelector(selector);
-    at(".record").disabled = !on();
+    at(".record").disabled = !camera.on;
     at(".forget").disabled = !one;
     at(".count").textContent = one ? `${one.pictures} pictures` + (one.several ? `, ${one.several} recording${one.several > 1 ? "s" : ""}` : "") : "no pictures yet";
     at(".strip").replaceChildren(...(one?.latest ?? []).map(src => Object.assign(document.createElement("img"), { src: encodeURI(src), alt: label, loading: "lazy" })));
@@ -111,7 +108,7 @@ async function ask(quick) {
     const { command } = await post(`/ask${quick ? "?quick=1" : ""}`);
     for (;;) {
       await new Promise(done => setTimeout(done, 700));
-      const told = await (await fetch(`${here}/answer/${command}`)).json();
+      const told = await (await fetch(`${here}/answer/${command}`)).jscamera.on;
       $("said").textContent = told.status === "finished" ? "" : told.said;
       if (told.status === "running") continue;
       if (told.sentences.length) answered(told);
@@ -133,19 +130,19 @@ function answered(told) {
   if (told.run) links.push(["The model", `/runs/${told.run}`], ["Try it on pictures", `/try?run=${told.run}`]);
   $("links").replaceChildren(...links.flatMap(([textContent, href]) => [Object.assign(document.createElement("a"), { className: "button", textContent, href }), " "]));
   run = told.run;
-  if (run && on()) look();
+  if (run && camera.on) look();
 }
 
 /** Ask the model what the camera sees, again and again. */
 async function look() {
   const mine = ++live;
   $("live").hidden = false;
-  while (mine === live && run && on()) {
+  while (mine === live && run && camera.on) {
     const body = new FormData();
     body.append("image", await frame(), "picture.jpg");
     body.append("run", run);
     try {
-      const { models: [told] } = await (await fetch("/try", { method: "POST", body })).json();
+      const { models: [told] } = await (await fetch("/try", { method: "POST", body })).jscamera.on;
       $("says").textContent = told.error ? `This ${told.error}.` : told.answer;
       bars($("bars"), (told.top ?? []).map(one => one.name), (told.top ?? []).map(one => one.p));
       document.body.dataset.answered = told.answer ?? "";
@@ -157,30 +154,16 @@ async function look() {
   if (mine === live) $("live").hidden = true;
 }
 
-async function camera() {
+async function see() {
   $("camera").disabled = true;
   try {
-    if (!navigator.mediaDevices) throw new Error("browsers allow it on this machine and over https only");
-    $("video").srcObject = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 640 } } });
-    await $("video").play();
+    await camera.start();
     trouble("");
+    if (run) look();
   } catch (error) {
-    off();
-    trouble(`No camera: ${error.message}.`);
+    trouble(error.message);
   }
   $("camera").disabled = false;
-  $("video").hidden = $("off").hidden = !on();
-  $("camera").hidden = on();
-  show();
-  if (run && on()) look();
-}
-
-function off() {
-  $("video").srcObject?.getTracks().forEach(track => track.stop());
-  $("video").srcObject = null;
-  $("video").hidden = $("off").hidden = true;
-  $("camera").hidden = false;
-  show();
 }
 
 /** A folder of class folders; what lies in a folder of its own inside a class belongs together. */
@@ -190,13 +173,13 @@ async function folder(files) {
   if (byClass.size < 2) return trouble("Choose a folder that has a folder of pictures for each class.");
   for (const [label, pictures] of byClass) {
     for (const together of Map.groupBy(pictures, ([parts]) => parts.slice(2, -1).join("/")).values()) {
-      await bring(label, together[0][0].length > 3 ? session() : "alone", together.map(([, file]) => file));
+      await bring(label, together[0][0].length > 3 ? sessicamera.on : "alone", together.map(([, file]) => file));
     }
   }
 }
 
-$("camera").onclick = camera;
-$("off").onclick = off;
+$("camera").onclick = see;
+$("off").onclick = () => camera.stop();
 $("folder").onchange = event => folder(event.target.files);
 $("quick").onclick = () => ask(true);
 $("all").onclick = () => ask(false);
@@ -209,6 +192,5 @@ $("another").onsubmit = event => {
   $("label").value = "";
   show();
 };
-addEventListener("pagehide", off);
 show();
 document.body.dataset.ready = "yes";

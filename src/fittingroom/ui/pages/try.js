@@ -1,5 +1,6 @@
 // The page on which a picture is tried on several models: the server answers, the pad and the bars are the exported site's.
 
+import { Camera } from "./camera.js";
 import { latest } from "./latest.js";
 import { Pad } from "./pad.js";
 import { pictureOf } from "./picture.js";
@@ -10,6 +11,7 @@ if ($("pad")) begin();
 
 function begin() {
   const pad = new Pad($("pad"), () => ask());
+  const camera = new Camera($("video"), () => { $("webcam").hidden = !camera.on; });
 
   /** The picture as it is now: a file untouched, or what the pad shows; null for an empty pad. */
   async function picture() {
@@ -76,39 +78,26 @@ function begin() {
     }
   }
 
-  async function camera() {
-    off();
-    $("camera").disabled = true; // a second stream would be one that nobody can close
+  async function look() {
+    $("camera").disabled = true;
     try {
-      if (!navigator.mediaDevices) throw new Error("browsers allow it on this machine and over https only");
-      $("video").srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
-      await $("video").play();
-      $("webcam").hidden = false;
+      await camera.start();
       $("trouble").textContent = "";
     } catch (error) {
-      off();
-      $("trouble").textContent = `No camera: ${error.message}.`;
-    } finally {
-      $("camera").disabled = false;
+      $("trouble").textContent = error.message;
     }
-  }
-
-  function off() {
-    $("video").srcObject?.getTracks().forEach(track => track.stop());
-    $("video").srcObject = null;
-    $("webcam").hidden = true;
+    $("camera").disabled = false;
   }
 
   $("clear").onclick = () => { pad.clear(); $("pad").focus(); };
   $("undo").onclick = () => pad.undo();
   $("file").onchange = event => take(event.target.files[0]);
   $("models").onchange = $("heat").onchange = ask;
-  $("camera").onclick = camera;
-  $("off").onclick = off;
+  $("camera").onclick = look;
+  $("off").onclick = () => camera.stop();
   $("shoot").onclick = async () => {
-    const { videoWidth: width, videoHeight: height } = $("video"), canvas = new OffscreenCanvas(width, height);
-    canvas.getContext("2d").drawImage($("video"), 0, 0);
-    off();
+    const canvas = camera.picture();
+    camera.stop();
     take(await canvas.convertToBlob({ type: "image/png" }));
   };
   document.addEventListener("paste", event => take(pictureOf(event.clipboardData)));

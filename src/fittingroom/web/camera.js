@@ -1,0 +1,42 @@
+// The camera: one stream at a time, shown in a <video>, closed when the page is left.
+
+export class Camera {
+  /** `changed` is called whenever it went on or off. */
+  constructor(video, changed = () => {}) {
+    Object.assign(this, { video, changed });
+    addEventListener("pagehide", () => this.stop());
+  }
+
+  get on() {
+    return Boolean(this.video.srcObject);
+  }
+
+  /** Ask for the camera; an error says in words why there is none. */
+  async start() {
+    this.stop(); // a second stream would be one that nobody can close
+    try {
+      if (!navigator.mediaDevices) throw new Error("browsers allow it on this machine and over https only");
+      const wanted = { facingMode: "environment", width: { ideal: 640 } };
+      this.video.srcObject = await navigator.mediaDevices.getUserMedia({ video: wanted });
+      await this.video.play();
+    } catch (error) {
+      this.stop();
+      throw new Error(`No camera: ${error.message}.`);
+    }
+    this.changed();
+  }
+
+  stop() {
+    this.video.srcObject?.getTracks().forEach(track => track.stop());
+    this.video.srcObject = null;
+    this.changed();
+  }
+
+  /** What it sees now on a canvas, at most `side` pixels on the longer side. */
+  picture(side = Infinity) {
+    const { videoWidth, videoHeight } = this.video, scale = Math.min(1, side / Math.max(videoWidth, videoHeight));
+    const canvas = new OffscreenCanvas(Math.round(videoWidth * scale), Math.round(videoHeight * scale));
+    canvas.getContext("2d").drawImage(this.video, 0, 0, canvas.width, canvas.height);
+    return canvas;
+  }
+}
