@@ -457,7 +457,7 @@ def audit(
 
     here = _workplace(place)
     images = _data(data, here)
-    auditor = read(auditor_of(images, here.runs, score) if recipe is None else recipe, changes)
+    auditor = read(auditor_of(images, here.runs, score, here.home) if recipe is None else recipe, changes)
     return ask(images, here, auditor=auditor, split=split, score=score, folds=folds)
 
 

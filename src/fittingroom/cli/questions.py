@@ -248,7 +248,7 @@ def audit(
     from fittingroom.questions.audit import audit, auditor_of
     from fittingroom.questions.recipes import read
 
-    auditor = read(recipe or auditor_of(data, place.runs, score or []), overrides or [])
+    auditor = read(recipe or auditor_of(data, place.runs, score or [], place.home), overrides or [])
     return audit(data, place, auditor=auditor, split=split, score=score or [], folds=folds, most=most)  # type: ignore[arg-type]
 
 

@@ -23,7 +23,9 @@ from fittingroom.training import predict, prepare_process
 from fittingroom.training.rebuild import rebuild
 
 WRONG = 12  # confidently wrong test images that are explained
-DELETION_IMAGES = 500  # the first so many test images, for the deletion curve
+DELETION_IMAGES = 500  # the first so many test images, for the deletion curve; of large ones fewer …
+DELETION_PIXELS = 500 * 64 * 64  # … but …
+FEWEST_DELETED = 50  # … so many
 
 
 def explain(
@@ -84,7 +86,8 @@ def explain(
     points = embedding(test_features, jobs=threads)
     layer, weights = filters(model, train.shape)
     say("the deletion curve")
-    curve = deletion(model, tests_NCHW[:DELETION_IMAGES])
+    n = max(FEWEST_DELETED, min(DELETION_IMAGES, DELETION_PIXELS // (run.data.shape[1] * run.data.shape[2])))
+    curve = deletion(model, tests_NCHW[:n])
     run.write_npz(
         "explain",
         {
@@ -104,7 +107,7 @@ def explain(
         },
     )
     told = {name: values.tolist() for name, values in curve.items()}
-    write(run.path / "deletion.json", json.dumps(told | {"images": min(DELETION_IMAGES, len(tests_NCHW))}))
+    write(run.path / "deletion.json", json.dumps(told | {"images": min(n, len(tests_NCHW))}))
 
 
 def _mine(path: Path, framing: Framing) -> np.ndarray:

@@ -21,6 +21,7 @@ def int8(graph: bytes, images_NCHW: np.ndarray) -> bytes:
     """
     need("onnx", "quantizing", "export")
     runtime()
+    import onnx
     from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -40,11 +41,13 @@ def int8(graph: bytes, images_NCHW: np.ndarray) -> bytes:
             plain, folded, small = (Path(folder) / f"{name}.onnx" for name in ("plain", "folded", "small"))
             plain.write_bytes(graph)
             quant_pre_process(str(plain), str(folded), skip_symbolic_shape=True)
+            clips = any(node.op_type == "Clip" for node in onnx.load(folded).graph.node)
             quantize_static(
                 str(folded),
                 str(small),
                 Reader(),
-                op_types_to_quantize=["Conv", "Gemm", "MatMul"],
+                # a range that is taken before ReLU6 would be spent on what that cuts off: docs/log.md 2026-11-27
+                op_types_to_quantize=["Conv", "Gemm", "MatMul", *(["Clip", "Add"] if clips else [])],
                 per_channel=True,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,

@@ -17,6 +17,7 @@ import numpy as np
 from scipy.special import softmax
 
 from fittingroom.data import Dataset, Images, fold_numbers, not_test
+from fittingroom.data.dataset import peek
 from fittingroom.data.decisions import read_decisions
 from fittingroom.data.duplicates import near_pairs
 from fittingroom.data.outliers import outliers
@@ -24,13 +25,16 @@ from fittingroom.metrics.audit import Measured, describe
 from fittingroom.metrics.calibration import temperature
 from fittingroom.metrics.story import Story, gather
 from fittingroom.metrics.suspects import Suspects, find_suspects
+from fittingroom.models.pretrained import at_hand
 from fittingroom.questions.compare import names, page_of, remember
 from fittingroom.questions.crossval import folded
 from fittingroom.report.audit_page import Audited
 from fittingroom.spec.errors import FittingroomError, need
+from fittingroom.spec.pretrained import pretrained
 from fittingroom.spec.recipe import Recipe
 from fittingroom.store import RunFolder, Runs, Study
 from fittingroom.store.atomic import write
+from fittingroom.store.fetch import home
 from fittingroom.study.plan import Experiment
 from fittingroom.study.run import train
 from fittingroom.study.sharing import threads_each
@@ -41,6 +45,10 @@ from fittingroom.training.rebuild import rebuild
 # the recipe whose models audit a data set, unless another is named
 AUDITORS = {"mnist": "fast-mnist", "fashion-mnist": "fast-fashion"}
 OTHER_AUDITOR = "fast-fashion"
+FROZEN, MOST_FROZEN = (
+    "frozen",
+    5_000,
+)  # of up to so many pictures, where the weights are at hand: from few it learns most
 
 
 def audit(
@@ -93,11 +101,13 @@ def audit(
     return Audited(found, images, fine, decisions, page_of(place.runs, f"audit-{loaded.name}-{split}"), name)
 
 
-def auditor_of(data: str | Dataset, runs: Runs, score: Sequence[str] = ()) -> str | Recipe:
+def auditor_of(
+    data: str | Dataset, runs: Runs, score: Sequence[str] = (), home_dir: Path | None = None
+) -> str | Recipe:
     """The recipe whose models audit a data set unless another is named.
 
     For shipped data, one that is good there. For others, of the recipes that were trained on data of this name among `runs`, the
-    best on validation, unless it is scored; else a usual one.
+    best on validation, unless it is scored; else frozen features where they can be had, or a usual one.
     """
     if isinstance(data, Dataset):
         called = {data.name}
@@ -112,7 +122,8 @@ def auditor_of(data: str | Dataset, runs: Runs, score: Sequence[str] = ()) -> st
     ]
     known = [run for run in trained if run.metrics.val_accuracy is not None and not run.recipe.data.folds]
     if not known:
-        return OTHER_AUDITOR
+        few = not isinstance(data, Dataset) and 0 < peek(str(data), home_dir)[0] <= MOST_FROZEN
+        return FROZEN if few and at_hand(pretrained()["efficientnet-lite0"], home(home_dir)) else OTHER_AUDITOR
     best = max(known, key=lambda run: run.metrics.val_accuracy or 0.0).recipe
     return best.model_copy(update={"data": best.data.model_copy(update={"limit": None})})
 

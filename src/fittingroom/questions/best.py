@@ -30,9 +30,12 @@ from fittingroom.spec.pretrained import pretrained
 from fittingroom.spec.recipe import Recipe, ShapeSpec
 from fittingroom.store import RunFolder, Study
 from fittingroom.store.runs import safe_name
+from fittingroom.study.launch import Launcher, choose_launcher
 from fittingroom.study.plan import Experiment
 from fittingroom.study.run import train
+from fittingroom.study.sharing import sharing
 from fittingroom.study.workplace import Workplace
+from fittingroom.training import choose_device
 
 FEW = 1_000  # pictures: up to so many are cross-validated, of more a part is held out
 PARTS = 5
@@ -70,21 +73,25 @@ def best(
     )
     recipes = [candidate(one, counts, look.shape, data.may_flip) for one in wanted]
     runs: dict[str, list[RunFolder]] = {}
-    for recipe in recipes:
-        if runs and minutes is not None and time.monotonic() - started > 60 * minutes:
-            late = ", ".join(r.name for r in recipes if r.name not in runs)
-            progress.note(f"{minutes:g} minutes are over: {late} not tried; the same command with more minutes goes on")
-            break
-        progress.note(f"{recipe.name}: {recipe.description}")
-        runs[recipe.name] = _trained(recipe, look, place, name)
-        _keep(name, runs, look, place)
-        [story] = of_study(name, place.runs)
-        leader = story.comparison.rows[0]
-        said = f"{100 * leader.score:.0f} % of {story.comparison.images} pictures that it had not seen"
-        progress.note(f"{'so far' if len(runs) > 1 else 'a first answer'}: {leader.recipe} gets about {said}")
+    at_once, _ = sharing(choose_device(place.device), place.launcher, place.at_once, look.parts)
+    with choose_launcher(place.launcher, at_once) as crew:  # once for all: a process takes seconds to start
+        for recipe in recipes:
+            if runs and minutes is not None and time.monotonic() - started > 60 * minutes:
+                late = ", ".join(r.name for r in recipes if r.name not in runs)
+                progress.note(
+                    f"{minutes:g} minutes are over: {late} not tried; the same command with more minutes goes on"
+                )
+                break
+            progress.note(f"{recipe.name}: {recipe.description}")
+            runs[recipe.name] = _trained(recipe, look, place, name, crew)
+            _keep(name, runs, look, place)
+            [story] = of_study(name, place.runs)
+            leader = story.comparison.rows[0]
+            said = f"{100 * leader.score:.0f} % of {story.comparison.images} pictures that it had not seen"
+            progress.note(f"{'so far' if len(runs) > 1 else 'a first answer'}: {leader.recipe} gets about {said}")
+        more = _halved([r for r in recipes if r.name in runs], look, place, name, crew)
     [story] = of_study(name, place.runs)
     winner = next(r for r in recipes if r.name == story.comparison.rows[0].recipe)
-    more = _halved(recipes, runs, look, place, name)
     final = _final(winner, look, place, name)
     _keep(name, runs, look, place, half=names(more), final=final.name)
     with_pictures(name, place.runs, data)
@@ -153,18 +160,16 @@ def _weights(candidates: Sequence[str], place: Workplace, data: Dataset, offline
     return found
 
 
-def _trained(recipe: Recipe, look: _Look, place: Workplace, study: str) -> list[RunFolder]:
+def _trained(recipe: Recipe, look: _Look, place: Workplace, study: str, crew: Launcher) -> list[RunFolder]:
     """One training for each part that is held out, scored on it."""
     parts = folded(recipe, look.data, look.folds, "test", [0])[: look.parts]
     quick = [Experiment(e.recipe, e.dataset, e.seeds, e.part, costs=False) for e in parts]
-    return list(chain.from_iterable(train(quick, place, study)))
+    return list(chain.from_iterable(train(quick, place, study, crew)))
 
 
-def _halved(
-    recipes: Sequence[Recipe], runs: dict[str, list[RunFolder]], look: _Look, place: Workplace, study: str
-) -> list[RunFolder]:
-    """What the first candidate on frozen features gets from half of the pictures: trainings of milliseconds; [] without any."""
-    recipe = next((r for r in recipes if r.name in runs and r.model.freeze == "body"), None)
+def _halved(recipes: Sequence[Recipe], look: _Look, place: Workplace, study: str, crew: Launcher) -> list[RunFolder]:
+    """What the first recipe on frozen features gets from half of the pictures: trainings of milliseconds; [] without any."""
+    recipe = next((r for r in recipes if r.model.freeze == "body"), None)
     n = len(not_test(look.data)) * (look.folds - 1) // look.folds
     if recipe is None or n < ENOUGH_TO_HALVE:
         return []
@@ -172,7 +177,7 @@ def _halved(
     half = recipe.model_copy(
         update={"name": f"{recipe.name} half", "data": recipe.data.model_copy(update={"limit": n // 2})}
     )
-    return _trained(half, look, place, study)
+    return _trained(half, look, place, study, crew)
 
 
 def _final(recipe: Recipe, look: _Look, place: Workplace, study: str) -> RunFolder:

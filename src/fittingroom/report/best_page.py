@@ -38,12 +38,14 @@ def headline(c: Choice) -> str:
     """One sentence that a person can repeat to a colleague."""
     data, n = c.story.data, c.scored
     right = share_words(Share(value=c.score.score, low=c.score.score_low, high=c.score.score_high))
-    which = "test pictures, which nobody had looked at before" if c.tested else "pictures that it has not seen"
-    of = f": the best of {len(c.story.runs)} ways that were tried" if len(c.story.runs) > 1 else ""
-    return (
-        f"{c.winner} gets {right} of {which} right ({n:,} of them, in {len(data.classes)} classes; always naming the largest "
-        f"class would get {percent(yardstick(c.story), 1)} %){of}."
+    which = (
+        f"{n:,} test pictures right, which nobody had looked at before"
+        if c.tested
+        else f"{n:,} pictures right that it had not seen"
     )
+    of = f": the best of {len(c.story.runs)} ways that were tried" if len(c.story.runs) > 1 else ""
+    largest = f"always naming the largest would get {percent(yardstick(c.story), 1)} %"
+    return f"{c.winner} gets {right} of {which} ({len(data.classes)} classes; {largest}){of}."
 
 
 def protocol(c: Choice) -> str:
@@ -69,9 +71,14 @@ def protocol(c: Choice) -> str:
 def against_others(c: Choice) -> list[str]:
     """How the winner stands against the others."""
     pairs = [p for p in c.story.comparison.pairs if c.winner in (p.better, p.worse)]
-    ahead = [_behind(p) for p in pairs if p.resolved]
-    level = [p.worse if p.better == c.winner else p.better for p in pairs if not p.resolved]
-    said = [f"It beats {', '.join(ahead)}."] if ahead else []
+    beaten = [
+        _behind(p)
+        for p in pairs
+        if p.better == c.winner and (p.resolved or (p.seeds == 1 and not p.folds and p.low > 0))
+    ]
+    level = [p.worse if p.better == c.winner else p.better for p in pairs if _behind(p) not in beaten]
+    once = " (one training each: the intervals cover other pictures, not another seed)" if c.parts == 1 else ""
+    said = [f"It is ahead of {', '.join(beaten)}{once}."] if beaten else []
     if level:
         which = "that" if len(level) == 1 else "each of them"
         said.append(f"Against {', '.join(level)} its lead is not established: {which} may be as good.")
@@ -94,7 +101,7 @@ def next_steps(c: Choice) -> list[str]:
         gained = c.more.difference if c.more.better == c.half_of else -c.more.difference
         low, high = (c.more.low, c.more.high) if c.more.better == c.half_of else (-c.more.high, -c.more.low)
         gain = f"{100 * gained:.1f} points [{100 * low:+.1f}, {100 * high:+.1f}]"
-        if c.more.resolved and gained > 0:
+        if low > 0:
             said.append(
                 f"More pictures: with twice as many {c.half_of} gained {gain}; as many again may bring less; {where}."
             )

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from fittingroom.store import RunFolder
 from fittingroom.store.events import Planned
 from fittingroom.study.cost import known_cost, measured_cost
 from fittingroom.study.job import Job
-from fittingroom.study.launch import choose_launcher, launch
+from fittingroom.study.launch import Launcher, choose_launcher, launch
 from fittingroom.study.plan import Experiment, Plan, plan
 from fittingroom.study.warm import warm
 from fittingroom.study.workplace import Workplace
 
 
-def train(experiments: Sequence[Experiment], place: Workplace, study: str = "") -> list[list[RunFolder]]:
+def train(
+    experiments: Sequence[Experiment], place: Workplace, study: str = "", crew: Launcher | None = None
+) -> list[list[RunFolder]]:
     """The finished runs of each experiment: what is missing is trained. Raises `FittingroomError` as `plan` and `run` do."""
-    return run(plan(experiments, place, study), place)
+    return run(plan(experiments, place, study), place, crew)
 
 
-def run(planned: Plan, place: Workplace) -> list[list[RunFolder]]:
+def run(planned: Plan, place: Workplace, crew: Launcher | None = None) -> list[list[RunFolder]]:
     """Train what is waiting, then measure what was trained; the finished runs of each experiment.
+
+    `crew` trains, where somebody has one that is to be used again; else who the workplace names.
 
     If some runs fail, the others are still finished, and one `FittingroomError` names the failures. An interruption keeps
     whole epochs and finished runs, and says so.
@@ -36,8 +41,9 @@ def run(planned: Plan, place: Workplace) -> list[list[RunFolder]]:
         if waiting:
             if place.launcher == "local":
                 warm(waiting, progress)
-            with progress.jobs(waiting) as listen, choose_launcher(place.launcher, planned.at_once) as launcher:
-                launch(waiting, place.runs, launcher, listen, progress.note, wait=True)
+            with progress.jobs(waiting) as listen, ExitStack() as once:
+                trainer = crew or once.enter_context(choose_launcher(place.launcher, planned.at_once))
+                launch(waiting, place.runs, trainer, listen, progress.note, wait=True)
         _costs(planned, place)
     except KeyboardInterrupt as stop:
         stop.add_note(f"whole epochs and finished runs are saved in {place.runs.path}")
