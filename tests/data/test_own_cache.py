@@ -371,7 +371,7 @@ def mapped(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
     def switch() -> None:
         monkeypatch.setattr(own, "RESIDENT_BYTES", 0)
-        monkeypatch.setattr(making, "RESIDENT_BYTES", 0)
+        monkeypatch.setattr(making, "HASHED_BYTES", 0)
 
     return switch
 

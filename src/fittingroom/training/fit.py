@@ -118,7 +118,10 @@ def fit(
     trunk = trunk_of(model, still, train.shape, n, device) if views else None
     batch_of = batches(train.images_NCHW, device) if trunk is None else lambda rows: rows
     given = trunk.given(train, views) if trunk and views else None  # (V,N,…)
-    plain = {id(some): trunk.given(some)[0] for some in (clean, val) if trunk and some}  # once, not at each epoch
+    # once, not at each epoch; the clean sample is a part of what is given already
+    plain: dict[int, tuple[Tensor, Tensor | None]] = {id(val): (trunk.given(val)[0], None)} if trunk and val else {}
+    if given is not None:
+        plain[id(clean)] = given[0], torch.from_numpy(clean_rows(train)).to(device)
     learner, scorer = (trunk.rest(model), trunk.rest(scored)) if trunk else (model, scored)
 
     def state() -> State:
@@ -130,7 +133,7 @@ def fit(
 
     def score(some: Images) -> np.ndarray:
         if trunk:
-            return predict_rest(scorer, plain[id(some)])
+            return predict_rest(scorer, *plain[id(some)])
         return team.each(len(some), lambda part: predict(scored, take(some.images_NCHW, part), device))
 
     def look(images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -278,7 +281,12 @@ def network(recipe: Recipe, train: Images, seed: int) -> nn.Module:
 
 def clean_sample(train: Images) -> Images:
     """The fixed sample of training images on which the clean accuracy is taken."""
-    return train.take(np.random.default_rng(0).permutation(len(train))[:CLEAN_N])
+    return train.take(clean_rows(train))
+
+
+def clean_rows(train: Images) -> np.ndarray:
+    """Which training images these are."""
+    return np.random.default_rng(0).permutation(len(train))[:CLEAN_N]
 
 
 def restore(recipe: Recipe, weights: dict[str, np.ndarray], like: Images, device: str = "cpu") -> nn.Module:

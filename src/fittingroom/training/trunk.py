@@ -7,7 +7,7 @@ first layers stay as they are (`model.freeze`) and the augmentation has few outc
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -26,6 +26,7 @@ from fittingroom.training.start import frozen
 
 MIRRORS = ("hflip", "vflip")  # augmentations with two outcomes; a view is numbered by which of them it has
 BATCH = 32  # pictures at once, always as many: the last bits of an output can hang on that
+SCORED = 250  # of which the rest is scored at once
 MOST_BYTES = 1 << 30  # of kept outputs of one view; more is computed anew each time
 VIEW = torch.tensor([[0.0, 1.0], [2.0, 3.0]])  # a picture whose first pixel tells the view
 
@@ -75,13 +76,17 @@ class Trunk:
         """Whether all that the layers give of these pictures is kept."""
         return KEPT.has(f"{self.name}-{view}", images.prints_N)
 
-    def given(self, images: Images, views: Iterable[int] = (0,)) -> Tensor:
+    def given(self, images: Images, views: Sequence[int] = (0,)) -> Tensor:
         """What the layers give of each view of each picture (V,N,…), on the device."""
-        found = [
-            KEPT.of(f"{self.name}-{view}", images.prints_N, partial(self.compute, images.images_NCHW, view=view))
-            for view in views
-        ]
-        return torch.from_numpy(np.stack(found) if len(found) > 1 else found[0][None]).to(self.device)
+        out: np.ndarray | None = None
+        for i, view in enumerate(views):
+            compute = partial(self.compute, images.images_NCHW, view=view)
+            found = KEPT.of(f"{self.name}-{view}", images.prints_N, compute)
+            if len(views) == 1:
+                return torch.from_numpy(found[None]).to(self.device)
+            out = np.empty((len(views), *found.shape), found.dtype) if out is None else out
+            out[i] = found
+        return torch.from_numpy(out).to(self.device)
 
 
 def trunk_of(
@@ -116,11 +121,12 @@ def view_of(recipe: Recipe, n: int, targets: Tensor, generator: Generator) -> tu
 
 
 @torch.inference_mode()
-def predict_rest(rest: nn.Module, given: Tensor) -> np.ndarray:
-    """Logits (N,K) of a network's last layers, from what its first ones gave of at least one picture."""
+def predict_rest(rest: nn.Module, given: Tensor, rows: Tensor | None = None) -> np.ndarray:
+    """Logits (N,K) of a network's last layers, from what its first ones gave of at least one picture (of these `rows`)."""
     was_training = rest.training
     rest.eval()
-    logits = torch.cat([rest(part).float() for part in given.split(1024)])
+    parts = given.split(SCORED) if rows is None else (given[some] for some in rows.split(SCORED))
+    logits = torch.cat([rest(part).float() for part in parts])
     rest.train(was_training)
     return logits.cpu().numpy()
 

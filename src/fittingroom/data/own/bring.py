@@ -44,7 +44,8 @@ VERSION = 3  # raised when the same pictures become other tensors
 TEST_FRACTION = 0.2  # carved where a source brings no test split
 SAMPLED = 400  # pictures that are looked at to choose a shape, spread over all
 CHUNK = 32  # pictures that a core decodes in one go
-RESIDENT_BYTES = 2 << 30  # a larger tensor file is mapped instead of read
+RESIDENT_BYTES = 1 << 29  # a larger tensor file is mapped instead of read
+HASHED_BYTES = 2 << 30  # a larger one is not hashed anew each time
 MOST_ALONE = 10  # pictures that may each be a class of their own
 IMBALANCED = 3.0  # times as many images in the largest class as in the smallest are told
 
@@ -148,7 +149,7 @@ def pixels(about: Own, home_dir: Path) -> Brought:
             splits = {key: file[key] for key in file}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise FittingroomError(f"{folder} is damaged ({error}); delete it and give the pictures' path again") from None
-    if images.nbytes <= RESIDENT_BYTES and _sha256(folder / "images.npy") != about.sha256:
+    if images.nbytes <= HASHED_BYTES and _sha256(folder / "images.npy") != about.sha256:
         raise FittingroomError(
             f"{folder / 'images.npy'} has changed; delete {folder} and give the pictures' path again"
         )
