@@ -222,10 +222,10 @@ def best(
     `minutes` no further one is begun; `thorough` trains all layers of a network, too; `offline` fetches no weights; without
     `export` no bundle and no site are written. Raises `FittingroomError`.
 
-    >>> answer = best("fashion-mnist", candidates=["nothing"], quiet=True)
+    >>> best("fashion-mnist", candidates=["nothing"], quiet=True)  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    fittingroom.spec.errors.FittingroomError: unknown candidate "nothing"; nearest: …
+    fittingroom.spec.errors.FittingroomError: unknown candidate "nothing"...
     """
     need("torch", "fittingroom.best", "train")
     from fittingroom.export.bundle import handed_over

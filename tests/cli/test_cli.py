@@ -103,7 +103,8 @@ def rest(process: subprocess.Popen[str]) -> str:
 @pytest.mark.main_job
 def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
     words = ["train", "readme-004-mlp", "train.epochs=4000", "data.limit=3000"]
-    process = started(tmp_path, *words, says="epoch    2/4000")
+    process = started(tmp_path, *words, says="epoch    1/4000")
+    until(lambda: any(file.read_bytes().count(b"\n") > 1 for file in tmp_path.glob("runs/*/epochs.jsonl")))
     os.killpg(process.pid, signal.SIGINT)
     said = rest(process)
     assert process.returncode == 130 and "Traceback" not in said

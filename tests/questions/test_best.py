@@ -80,7 +80,16 @@ def test_from_a_folder_to_an_answer(fashion: Dataset, own_home: Path, tmp_path: 
     page = answer.report()
     assert "Labels that look wrong" in page.read_text() and (runs / "best-wardrobe-candidates.html").is_file()
     before = {run.path: (run.path / "DONE").stat().st_mtime_ns for run in Runs(runs).list()}
-    told = here("best", str(wardrobe), *(f"--candidates={one}" for one in QUICK), "--runs", str(runs), "--home", str(own_home), "--json")
+    told = here(
+        "best",
+        str(wardrobe),
+        *(f"--candidates={one}" for one in QUICK),
+        "--runs",
+        str(runs),
+        "--home",
+        str(own_home),
+        "--json",
+    )
     found = json.loads(told.stdout)
     assert found["winner"] == "frozen-lite0" and found["score"]["score"] == c.score.score
     assert before == {run.path: (run.path / "DONE").stat().st_mtime_ns for run in Runs(runs).list()}
@@ -132,7 +141,9 @@ def test_what_cannot_be_answered_is_told(fashion: Dataset, tmp_path: Path) -> No
         fr.best(few, candidates=["frozen-lite1"], offline=True, home=tmp_path / "home", quiet=True)
     for extra in list((few / "top").iterdir())[1:]:
         extra.unlink()
-    with pytest.raises(FittingroomError, match="all pictures of “top” are near copies of one another: none could be held out"):
+    with pytest.raises(
+        FittingroomError, match="all pictures of “top” are near copies of one another: none could be held out"
+    ):
         fr.best(few, candidates=["pixels"], home=tmp_path / "home", quiet=True)
     with pytest.raises(FittingroomError, match="there is nothing at"):
         fr.best(tmp_path / "nowhere" / "at all", candidates=["pixels"], home=tmp_path / "home", quiet=True)

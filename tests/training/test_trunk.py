@@ -12,12 +12,12 @@ import pytest
 from fittingroom.data import Images
 from fittingroom.models import build
 from fittingroom.spec.read import parse_recipe
-from fittingroom.spec.recipe import Recipe
+from fittingroom.spec.recipe import OptimizerSpec, Recipe
 from fittingroom.store.kept import KeptArrays
 from fittingroom.training import fit, predict
 from fittingroom.training import trunk as room
 from fittingroom.training.arrays import to_arrays
-from fittingroom.training.start import Start
+from fittingroom.training.start import Start, head_first
 from fittingroom.training.trunk import Predictor
 
 CONVS = [
@@ -138,3 +138,33 @@ def test_a_trained_network_says_the_same_by_what_is_kept(few: tuple[Images, Imag
     recipe = recipe_of("body")
     *_, last = fit(recipe, images, val, seed=1, start=start_of(images))
     assert np.allclose(Predictor(recipe, last.model)(val), predict(last.model, val), atol=1e-5)
+
+
+def test_fine_tuning_begins_with_the_head(few: tuple[Images, Images], kept: KeptArrays) -> None:
+    """The last layer of the frozen training is what the training of all layers goes on from; norms keep their statistics."""
+    images, val = (part.take(np.arange(60)) for part in few)
+    model = recipe_of(0).model.model_copy(update={"head_epochs": 3, "freeze_norm": True})
+    recipe = recipe_of(0).model_copy(update={"model": model, "optimizer": OptimizerSpec(kind="sgd", lr=1e-9)})
+    start = start_of(images)
+    *_, head = fit(head_first(recipe), images, None, seed=1, start=start)
+    *_, last = fit(recipe, images, val, seed=1, start=start)
+    begun, ended = head.weights(), last.weights()
+    assert all(np.allclose(ended[name], begun[name], atol=1e-6) for name in begun)  # the rate is nearly 0
+    of_first, *_, of_last = (name for name in ended if name.endswith("weight"))
+    assert not np.allclose(ended[of_last], start.weights[of_last])  # the head learned
+    statistics = [name for name in ended if "running" in name]
+    assert statistics and all(np.array_equal(ended[name], start.weights[name]) for name in statistics)
+    learned = recipe.model_copy(update={"optimizer": OptimizerSpec(kind="adamw", lr=1e-2)})
+    *_, moved = fit(learned, images, val, seed=1, start=start)
+    assert all(np.array_equal(moved.weights()[name], start.weights[name]) for name in statistics)
+    assert not np.allclose(moved.weights()[of_first], start.weights[of_first])
+
+
+def test_a_resumed_fine_tuning_does_not_begin_again(few: tuple[Images, Images], kept: KeptArrays) -> None:
+    images, _ = (part.take(np.arange(60)) for part in few)
+    model = recipe_of(0).model.model_copy(update={"head_epochs": 2})
+    recipe = recipe_of(0).model_copy(update={"model": model})
+    whole = [snapshot.weights() for snapshot in fit(recipe, images, None, seed=1, start=start_of(images))]
+    first = next(iter(fit(recipe, images, None, seed=1, start=start_of(images)))).state()
+    [second] = [snapshot.weights() for snapshot in fit(recipe, images, None, seed=1, start=first)]
+    assert all(np.array_equal(second[name], whole[1][name]) for name in second)

@@ -341,7 +341,8 @@ def test_a_model_of_photos_looks_through_the_camera(bundle: BundleFolder, tmp_pa
         assert page.locator("#paper").is_hidden() and page.locator("#camera").inner_text() == "Camera off"
         first = page.evaluate("document.getElementById('seen').toDataURL()")
         page.locator("#seen").evaluate(  # it goes on looking
-            "async (seen, first) => { while (seen.toDataURL() === first) await new Promise(requestAnimationFrame); }", first
+            "async (seen, first) => { while (seen.toDataURL() === first) await new Promise(requestAnimationFrame); }",
+            first,
         )
         page.click("#camera")
         page.locator("#paper").wait_for(state="visible")

@@ -115,9 +115,9 @@ def next_steps(c: Choice) -> list[str]:
         shown = ", ".join(
             f"{s.name or f'#{s.index}'} ({s.given}, looks like {s.suggested})" for s in c.suspects[:FIRST]
         )
-        more = " …" if len(c.suspects) > FIRST else ""
+        more = " …" if len(c.suspects) > FIRST else "."
         n = len(c.suspects)
-        said.append(f"Look at {n} picture{'s' if n > 1 else ''} whose label may be wrong: {shown}{more}.")
+        said.append(f"Look at {n} picture{'s' if n > 1 else ''} whose label may be wrong: {shown}{more}")
     return said
 
 

@@ -78,9 +78,9 @@ class KeptArrays:
         values = np.ascontiguousarray(values)
         sums = np.array([zlib.crc32(value) for value in values], np.uint32)
         if self.folder is None:
-            while len(self._parts) > 1 and name not in self._parts:  # memory is not a disk
-                del self._parts[next(iter(self._parts))]
             parts = self._parts.setdefault(name, {})
+            for other in [one for one in self._parts if one != name][:-1]:  # memory is not a disk
+                del self._parts[other]
             parts[str(len(parts))] = _Part({key: i for i, key in enumerate(keys)}, sums, values)
             return
         number = len(list((self.folder / name).glob("*.keys.npy")))
