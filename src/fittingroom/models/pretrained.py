@@ -6,22 +6,28 @@ import hashlib
 import json
 import pickle
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
+from typing import Any, Literal
 
 import filelock
 import numpy as np
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
 
+from fittingroom.models.build import build
 from fittingroom.models.efficientnet_lite import blocks
 from fittingroom.spec.errors import FittingroomError
-from fittingroom.spec.pretrained import PretrainedEntry
+from fittingroom.spec.pretrained import PretrainedEntry, pretrained
+from fittingroom.spec.recipe import ModelSpec
 from fittingroom.store.atomic import explained, write
 from fittingroom.store.fetch import Say, fetch, read_payload
 
 OURS = "weights.safetensors"
+HALF = (0.5, 0.5, 0.5)  # mean and deviation that timm trained this family with
+SMALL = 64  # pixels a side, of a network that is only looked at
 VERSION = 1  # raised when the same file becomes other tensors
 
 
@@ -63,19 +69,81 @@ def _seal(entry: PretrainedEntry, content: bytes) -> dict[str, object]:
     return {"version": VERSION, "of": entry.file.sha256, "sha256": hashlib.sha256(content).hexdigest()}
 
 
+def weights_of_file(file: Path, home_dir: Path) -> tuple[Path, ModelSpec | None]:
+    """A file of trained weights, kept under the home with our names, and the network that they are of.
+
+    A file that fittingroom wrote has our names already (its network is not known). Another is recognised by its tensors as one of
+    the networks of `spec.pretrained`. Raises `FittingroomError`.
+    """
+    tensors = _tensors(file)
+    if "mean" in tensors and "scale" in tensors:
+        return kept(tensors, home_dir), None
+    theirs: Literal["timm", "efficientnet_pytorch"] = (
+        "efficientnet_pytorch" if "_conv_stem.weight" in tensors else "timm"
+    )
+    for entry in pretrained().values():
+        like = entry.model_copy(update={"names": theirs, "mean": HALF, "sd": HALF})
+        found = dict(_renamed(tensors, like))
+        if _shapes(found) == _of_network(entry.kind, tuple(entry.args.items())):
+            return kept(found, home_dir), ModelSpec(kind=entry.kind, args=entry.args)
+    raise FittingroomError.at(
+        "model.init",
+        f"{file} holds {len(tensors)} tensors of no network with trained weights that is known here (fittingroom models)",
+    )
+
+
+def kept(tensors: Mapping[str, np.ndarray], home_dir: Path, classes: Sequence[str] = ()) -> Path:
+    """Weights as a file under the home that is named by its content, so that a run which began with them can be made again.
+
+    `classes` that they tell apart are written into it.
+    """
+    about = {"classes": json.dumps(classes)} if classes else None
+    content = save({name: np.asarray(value, order="C") for name, value in tensors.items()}, about)
+    path = kept_file(hashlib.sha256(content).hexdigest(), home_dir)
+    if not path.exists():
+        write(path, content)
+    return path
+
+
+def classes_of(file: Path) -> tuple[str, ...]:
+    """The classes that are written into a file of weights; () where none are."""
+    with safe_open(file, "numpy") as opened:
+        return tuple(json.loads((opened.metadata() or {}).get("classes", "[]")))
+
+
+def kept_file(sha256: str, home_dir: Path) -> Path:
+    """Where weights with this hash (or so much of it) lie, there or not."""
+    return home_dir / "weights" / "files" / f"{sha256[:16]}.safetensors"
+
+
+@cache
+def _of_network(kind: str, args: tuple[tuple[str, Any], ...]) -> dict[str, tuple[int, ...]]:
+    model = build(ModelSpec(kind=kind, args=dict(args)), (3, SMALL, SMALL), 2)
+    return _shapes({name: value.numpy() for name, value in model.state_dict().items()})
+
+
+def _shapes(tensors: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
+    """The shape of each tensor, but for the classes that the last layer tells apart."""
+    return {name: value.shape for name, value in tensors.items() if not name.startswith("body.classifier.")}
+
+
 def _opened(folder: Path, entry: PretrainedEntry) -> Mapping[str, np.ndarray]:
     """The tensors of the verified file. No code in it is run, whatever it holds."""
-    content = read_payload(folder, entry.file)
-    path = folder / entry.file.name
+    read_payload(folder, entry.file)  # raises for any other
+    return _tensors(folder / entry.file.name)
+
+
+def _tensors(path: Path) -> Mapping[str, np.ndarray]:
+    """What a file of weights holds, by its own names."""
     try:
         if path.suffix == ".safetensors":
-            return load(content)
+            return load(path.read_bytes())
         tensors = torch.load(path, map_location="cpu", weights_only=True)
         return {
             name: value.float().numpy() if value.is_floating_point() else value.numpy()
             for name, value in tensors.items()
         }
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, AttributeError, EOFError) as error:
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, AttributeError, EOFError, ValueError) as error:
         raise FittingroomError(f"{path} does not hold weights alone ({str(error).splitlines()[0][:200]})") from None
 
 

@@ -140,7 +140,8 @@ class ModelSpec(Strict):
     )
     init: str = Field(
         default="",
-        description="trained weights to start from: a pretrained network's name, or a run; other classes get a new last layer",
+        description="trained weights to start from: a pretrained network, a run, a bundle, or a .safetensors or .pth file; "
+        "other classes get a new last layer",
     )
     freeze: Literal["body"] | Natural = Field(
         default=0, description='how many first layers stay as they are (dropout goes on); "body": all but the last'

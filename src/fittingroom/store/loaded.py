@@ -42,6 +42,10 @@ def load_run(folder: RunFolder) -> LoadedRun:
     """A finished and scored run in memory; `FittingroomError` if it is neither."""
     folder.refuse_unfinished()
     predictions = folder.predictions("test")
+    if predictions is None and folder.data.n_test == 0:
+        raise FittingroomError(
+            f"{folder.path} was trained on every picture there is and met no test image; its way is judged by fittingroom cv or best"
+        )
     if predictions is None:
         raise FittingroomError(f"{folder.path} was trained with --no-test; train it again without, to score it")
     val = folder.predictions("val")

@@ -10,11 +10,13 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from fittingroom.models.pretrained import pretrained_weights
+from fittingroom.models.pretrained import classes_of, kept, kept_file, pretrained_weights, weights_of_file
 from fittingroom.spec.errors import FittingroomError
+from fittingroom.spec.parse import read_toml
 from fittingroom.spec.pretrained import pretrained
+from fittingroom.spec.read import parse_recipe
 from fittingroom.spec.recipe import ModelSpec
-from fittingroom.store import Runs
+from fittingroom.store import BundleFolder, Runs
 from fittingroom.store.fetch import Say
 from fittingroom.training.start import Start
 
@@ -36,13 +38,18 @@ class Initial:
 
     def network(self, spec: ModelSpec) -> ModelSpec:
         """The network that a recipe asks for: that of these weights, where it does not say."""
-        return (
-            spec
-            if spec.kind
-            else self.model.model_copy(
-                update={key: getattr(spec, key) for key in ("init", "freeze", "freeze_norm", "head_epochs")}
+        if spec.kind:
+            return spec
+        if not self.model.kind:
+            raise FittingroomError.at(
+                "model.init",
+                f"which network the weights of {self.name} are of is not written in them; give model.kind and model.args, or the "
+                "run or the bundle that they are from",
             )
-        )
+        if spec.args and self.model.kind == "sequential":
+            raise FittingroomError.at("model.args", f"{self.name} is of layers, which take no args; leave them away")
+        own = {key: getattr(spec, key) for key in ("init", "freeze", "freeze_norm", "head_epochs")}
+        return self.model.model_copy(update={**own, "args": {**self.model.args, **spec.args}})
 
     def read(self) -> Start:
         """The weights in memory. Raises `FittingroomError` if the file has changed."""
@@ -56,8 +63,11 @@ class Initial:
             raise FittingroomError.at("model.init", f"{self.path} is not readable ({error})") from None
 
 
+WEIGHTS = (".safetensors", ".pth", ".pt")  # how files of weights end
+
+
 def initial(init: str, runs: Runs, home_dir: Path, say: Say = lambda line: None) -> Initial | None:
-    """What `model.init` names: a pretrained network, or a run by path or by name in the runs folder; None for "".
+    """What `model.init` names: a pretrained network, a bundle, a file of weights, or a run by path or name; None for "".
 
     The weights of a pretrained network are brought into the home if they are not there. A label's digest must be that of what is
     found. Raises `FittingroomError`.
@@ -69,6 +79,17 @@ def initial(init: str, runs: Runs, home_dir: Path, say: Say = lambda line: None)
     if entry := pretrained().get(name):
         path = pretrained_weights(entry, home_dir, say)
         found = Initial(path, name, (), _sha256(path), ModelSpec(kind=entry.kind, args=entry.args))
+    elif BundleFolder(Path(name)).there:
+        bundle = BundleFolder(Path(name))
+        path = kept(load_file(bundle.path / "weights.safetensors"), home_dir, bundle.facts.classes)
+        model = parse_recipe(read_toml(bundle.path / "recipe.toml"), where=str(bundle.path)).model
+        found = Initial(path, bundle.facts.name, bundle.facts.classes, _sha256(path), model)
+    elif Path(name).suffix in WEIGHTS and Path(name).is_file():
+        path, known = weights_of_file(Path(name), home_dir)
+        found = Initial(path, Path(name).stem, (), _sha256(path), known or ModelSpec(kind=""))
+    elif content and kept_file(content, home_dir).is_file():
+        path = kept_file(content, home_dir)
+        found = Initial(path, name, classes_of(path), _sha256(path), ModelSpec(kind=""))
     else:
         run = runs.find(name)
         run.refuse_unfinished()
