@@ -44,7 +44,7 @@ def load_run(folder: RunFolder) -> LoadedRun:
     predictions = folder.predictions("test")
     if predictions is None and folder.data.n_test == 0:
         raise FittingroomError(
-            f"{folder.path} was trained on every picture there is and met no test image; its way is judged by fittingroom cv or best"
+            f"{folder.path} was trained on every picture there is and met no test image; fittingroom cv or best judge its way"
         )
     if predictions is None:
         raise FittingroomError(f"{folder.path} was trained with --no-test; train it again without, to score it")
