@@ -67,13 +67,13 @@ def test_from_a_folder_to_an_answer(fashion: Dataset, own_home: Path, tmp_path: 
     assert bundle.facts.measured.on == "held-out" and bundle.facts.measured.n == 73
     assert bundle.facts.measured.accuracy == pytest.approx(c.score.score)
     card = (bundle.path / "README.md").read_text()
-    assert "pictures that were held out" in card and "has seen every one of them" in card and "test images" not in card
+    assert "pictures that were held out" in card and "which it has seen" in card and "test images" not in card
     assert (answer.files["site"] / "index.html").is_file()
     sneakers = np.flatnonzero(fashion.train.labels_N == KINDS["sneaker"])[40:45]
     for row in sneakers:
         (tmp_path / f"{row}.png").write_bytes(png_bytes(fashion.train.images_NCHW[row]))
     told = here("predict", str(bundle.path), *(str(tmp_path / f"{row}.png") for row in sneakers), "--json")
-    assert sum('"sneaker"' in line and '"class": "sneaker"' in line for line in told.stdout.splitlines()) >= 4
+    assert sum(one["top"][0]["class"] == "sneaker" for one in json.loads(told.stdout)["predictions"]) >= 4
     # what lies in the wrong folder is found
     assert c.suspects and c.suspects[0].name.endswith("astray.png") and c.suspects[0].suggested == "sneaker"
     # it is answered again from what is stored, and nothing is trained twice
@@ -121,7 +121,7 @@ def test_a_part_has_no_say_in_the_choice_that_it_scores() -> None:
         by_fold = choices(right_CN, fold_N)
         nested.append(np.mean([right_CN[by_fold[fold], i] for i, fold in enumerate(fold_N)]))
         best.append(right_CN.mean(1).max())
-    assert np.mean(best) > truth + 0.03  # the winner's curse
+    assert np.mean(best) > truth + 0.03  # the winner's curse, which an order by score would bring back through equals
     assert abs(np.mean(nested) - truth) < 4 * np.std(nested) / np.sqrt(400)
 
 
@@ -139,11 +139,16 @@ def test_what_cannot_be_answered_is_told(fashion: Dataset, tmp_path: Path) -> No
         fr.best(few, candidates=["frozen-lite9"], home=tmp_path / "home", quiet=True)
     with pytest.raises(FittingroomError, match="weights of efficientnet-lite1 are not here; leave --offline away"):
         fr.best(few, candidates=["frozen-lite1"], offline=True, home=tmp_path / "home", quiet=True)
-    for extra in list((few / "top").iterdir())[1:]:
-        extra.unlink()
+    first, *others = (few / "top").iterdir()
+    for extra in others:
+        extra.write_bytes(first.read_bytes())
     with pytest.raises(
-        FittingroomError, match="all pictures of “top” are near copies of one another: none could be held out"
+        FittingroomError, match="all pictures of “top” are near copies of one another: none could be held"
     ):
+        fr.best(few, candidates=["pixels"], home=tmp_path / "home", quiet=True)
+    for extra in others:
+        extra.unlink()
+    with pytest.raises(FittingroomError, match="“top” has one picture: none could be held out; bring more of it"):
         fr.best(few, candidates=["pixels"], home=tmp_path / "home", quiet=True)
     with pytest.raises(FittingroomError, match="there is nothing at"):
         fr.best(tmp_path / "nowhere" / "at all", candidates=["pixels"], home=tmp_path / "home", quiet=True)

@@ -83,7 +83,7 @@ def test_from_the_camera_to_an_answer(browser: Browser, fashion: Dataset, own_ho
             )
         expect(page.locator(".class", has_text="garment").locator(".count")).to_have_text("24 pictures")
         files.set_input_files([{"name": "note.txt", "mimeType": "image/png", "buffer": b"no picture"}])
-        expect(page.locator("#trouble")).to_contain_text("1 of these files were no JPEG")
+        expect(page.locator("#trouble")).to_contain_text("1 of 1 pictures for “garment” were left out")
         page.click("#quick")
         expect(page.locator("#sentences p").first).to_contain_text("frozen-lite0 gets", timeout=ANSWER_MS)
         expect(page.locator("#says")).to_contain_text("green")  # which the camera shows all the time

@@ -58,7 +58,8 @@ def export(
         return
     m = facts.measured
     size = (where / "model.onnx").stat().st_size / 1e6
-    small = f" (int8; {percent(parity.accuracy_torch)} before)" if quantize == "int8" else ""
+    before = f"{percent(parity.accuracy_torch)} before" if m.on == "test" else "measured before it was quantized"
+    small = f" (int8; {before})" if quantize == "int8" else ""
     print(
         f"{facts.name} on {facts.data_title}: {percent(m.accuracy)} % of {m.n:,} "
         f"{m.images}{small}; model.onnx {size:.1f} MB\n"

@@ -202,7 +202,10 @@ def peek(name: str, home_dir: Path | str | None = None, shape: ShapeSpec | None 
         path = Path(before[-1])
     if not own.exists(path):
         return 0, False
-    listing = own.list_pictures(path.resolve(), shape or ShapeSpec())
+    try:
+        listing = own.list_pictures(path.resolve(), shape or ShapeSpec())
+    except FittingroomError:
+        return 0, False
     return len(listing.labels), "test" in listing.splits
 
 

@@ -74,6 +74,10 @@ def export(
     loaded, on = _evidence(run, runs)
     refuse_strange(out, FACTS, FILES)
     where = _point(loaded, at, positive)
+    if where and quantize != "no" and on != "test":
+        raise FittingroomError(
+            "--at with --quantize takes a run that met a test set: here nothing is left to choose an int8 threshold on"
+        )
     test = scored_images(run, runs, data) if on == "test" else not_test(data)
     weights = run.arrays("weights")
     model = rebuild(run, test)
@@ -131,11 +135,13 @@ def export(
 
 def handed_over(run: RunFolder, place: Workplace, site: Path) -> dict[str, Path]:
     """The bundle of a run and a site in the folder `site`; where they cannot be made, nothing, and why is said."""
+    made: dict[str, Path] = {}
     try:
-        return {"bundle": export(run, place, web=site).path, "site": site}
+        made["bundle"] = export(run, place).path
+        made["site"] = export_web(run.bundle, site, home_dir=place.home, say=place.progress.note)
     except FittingroomError as error:
-        place.progress.note(f"not handed over as a bundle: {error}")
-        return {}
+        place.progress.note(f"not handed over as a {'site' if made else 'bundle'}: {error}")
+    return made
 
 
 def _evidence(run: RunFolder, runs: Runs) -> tuple[LoadedRun, str]:

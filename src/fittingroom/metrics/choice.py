@@ -44,6 +44,9 @@ class Choice:
     tested: Row | None  # what the winner got on the test set, which it met once
     final: RunFolder | None  # the winner, trained on everything
     trained_on: int  # pictures of that
+    scored: int  # pictures that the score is of
+    yardstick: float  # what always naming the largest class gets of these
+    test_reads: int  # of the test set, in this folder of runs
     more: Pair | None  # the same recipe with half of the pictures against all
     half_of: str  # that recipe
     suspects: tuple[Suspect, ...] | None  # None: what looks for them is not installed, or the winner is no judge
@@ -59,11 +62,6 @@ class Choice:
         """The figure to repeat: of pictures that had no part in choosing or training."""
         return self.tested or self.procedure or self.story.comparison.rows[0]
 
-    @property
-    def scored(self) -> int:
-        """On how many pictures that is."""
-        return len(load_run(self.final).labels_N) if self.tested and self.final else len(self.story.labels_N)
-
 
 def choice(name: str, runs: Runs) -> Choice:
     """What the study of this name, of `fittingroom best`, came to, from what is stored."""
@@ -71,10 +69,13 @@ def choice(name: str, runs: Runs) -> Choice:
     assert study is not None
     [story] = of_study(name, runs)
     about, fold_N = study.settings, runs.study_arrays(name)["fold_N"]
-    candidates = [of_recipe[0] for of_recipe in story.runs.values()]
+    candidates = [
+        story.runs[recipe][0] for recipe in about["recipes"]
+    ]  # as they were tried: the best first would be a choice
     procedure, votes = chosen(candidates) if about["parts"] > 1 else (None, ())
     final = RunFolder(runs.path / about["final"]) if about["final"] else None
     tested = load_run(final) if final and final.done and final.metrics.test else None
+    labels_N = tested.labels_N if tested else story.labels_N
     half = [RunFolder(runs.path / run) for run in about["half"]]
     half_of, more = _more(story, half, fold_N) if half else ("", None)
     return Choice(
@@ -85,6 +86,9 @@ def choice(name: str, runs: Runs) -> Choice:
         tested=_row(tested) if tested else None,
         final=final,
         trained_on=final.data.n_train if final else 0,
+        scored=len(labels_N),
+        yardstick=ACCURACY.of_largest_class(labels_N) or 0.0,
+        test_reads=runs.test_reads().get(story.data.name, 0),
         more=more,
         half_of=half_of,
         suspects=_suspects(story),
@@ -100,7 +104,7 @@ def evidence_of(run: RunFolder, runs: Runs) -> LoadedRun | None:
         study = runs.study(name)
         if study and study.question == "best" and study.settings["final"] == run.name and study.settings["parts"] > 1:
             [story] = of_study(name, runs)
-            held, _ = chosen([of_recipe[0] for of_recipe in story.runs.values()])
+            held, _ = chosen([story.runs[recipe][0] for recipe in study.settings["recipes"]])
             return replace(
                 held,
                 folder=run,
@@ -164,8 +168,3 @@ def _weakest(story: Story) -> WeakClass:
     mine = run.labels_N == c
     low, high = proportion(run.logits_NK[mine].argmax(1) == c, run.design.of(mine))
     return WeakClass(story.data.classes[c], int(mine.sum()), Share(value=float(recall_K[c]), low=low, high=high))
-
-
-def yardstick(story: Story) -> float:
-    """What always naming the largest class gets."""
-    return ACCURACY.of_largest_class(story.labels_N) or 0.0

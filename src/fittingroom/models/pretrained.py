@@ -82,7 +82,8 @@ def weights_of_file(file: Path, home_dir: Path) -> tuple[Path, ModelSpec | None]
         "efficientnet_pytorch" if "_conv_stem.weight" in tensors else "timm"
     )
     for entry in pretrained().values():
-        like = entry.model_copy(update={"names": theirs, "mean": HALF, "sd": HALF})
+        normal = {"mean": HALF, "sd": HALF} if theirs == "timm" else {}
+        like = entry.model_copy(update={"names": theirs, **normal})
         found = dict(_renamed(tensors, like))
         if _shapes(found) == _of_network(entry.kind, tuple(entry.args.items())):
             return kept(found, home_dir), ModelSpec(kind=entry.kind, args=entry.args)
@@ -143,7 +144,15 @@ def _tensors(path: Path) -> Mapping[str, np.ndarray]:
             name: value.float().numpy() if value.is_floating_point() else value.numpy()
             for name, value in tensors.items()
         }
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, AttributeError, EOFError, ValueError) as error:
+    except (
+        SafetensorError,
+        pickle.UnpicklingError,
+        RuntimeError,
+        AttributeError,
+        EOFError,
+        ValueError,
+        KeyError,
+    ) as error:
         raise FittingroomError(f"{path} does not hold weights alone ({str(error).splitlines()[0][:200]})") from None
 
 

@@ -19,9 +19,10 @@ import numpy as np
 from fittingroom.data import Dataset, fold_numbers, not_test
 from fittingroom.data.dataset import peek
 from fittingroom.data.split import undivided
-from fittingroom.metrics.story import of_study
+from fittingroom.metrics.folds import pooled
+from fittingroom.metrics.story import stories
 from fittingroom.models.pretrained import at_hand, pretrained_weights
-from fittingroom.questions.compare import called, names, page_of, remember
+from fittingroom.questions.compare import names, page_of, remember
 from fittingroom.questions.crossval import folded, with_pictures
 from fittingroom.report.best_page import Chosen, chosen
 from fittingroom.spec.candidates import SHAPE, TWO_SIZES, candidate, network_of, refuse_unknown, usual
@@ -65,7 +66,7 @@ def best(
     refuse_unknown(candidates)
     started, progress = time.monotonic(), place.progress
     look = _look(pictures, shape, place)
-    data, name = look.data, f"best-{safe_name(called(pictures))}"
+    data, name = look.data, f"best-{safe_name(look.data.name)}"
     weights = _weights(candidates, place, data, offline)
     wanted = list(candidates) or usual(weights, thorough)
     counts = dict(
@@ -73,6 +74,7 @@ def best(
     )
     recipes = [candidate(one, counts, look.shape, data.may_flip) for one in wanted]
     runs: dict[str, list[RunFolder]] = {}
+    fold_N = fold_numbers(data, folded(recipes[0], data, look.folds, "test", [0])[0].recipe.data)
     at_once, _ = sharing(choose_device(place.device), place.launcher, place.at_once, look.parts)
     with choose_launcher(place.launcher, at_once) as crew:  # once for all: a process takes seconds to start
         for recipe in recipes:
@@ -84,16 +86,22 @@ def best(
                 break
             progress.note(f"{recipe.name}: {recipe.description}")
             runs[recipe.name] = _trained(recipe, look, place, name, crew)
-            _keep(name, runs, look, place)
-            [story] = of_study(name, place.runs)
+            [story] = stories(pooled(runs, fold_N), place.runs, on="held-out")
             leader = story.comparison.rows[0]
             said = f"{100 * leader.score:.0f} % of {story.comparison.images} pictures that it had not seen"
             progress.note(f"{'so far' if len(runs) > 1 else 'a first answer'}: {leader.recipe} gets about {said}")
         more = _halved([r for r in recipes if r.name in runs], look, place, name, crew)
-    [story] = of_study(name, place.runs)
     winner = next(r for r in recipes if r.name == story.comparison.rows[0].recipe)
     final = _final(winner, look, place, name)
-    _keep(name, runs, look, place, half=names(more), final=final.name)
+    folders = [*chain.from_iterable(runs.values())]
+    settings = {
+        "recipes": {recipe: names(mine) for recipe, mine in runs.items()},
+        "parts": look.parts,
+        "half": list(names(more)),
+        "final": final.name,
+    }
+    study = Study(question="best", runs=names([*folders, *more, final]), settings=settings)
+    remember(place, name, study, fold_N=fold_N)
     with_pictures(name, place.runs, data)
     files = hand_over(final, place, place.runs.path / f"{name}-site") if hand_over else None
     return chosen(name, place.runs, page_of(place.runs, name), files)
@@ -128,13 +136,16 @@ def _parted(data: Dataset, shape: ShapeSpec) -> _Look:
     units = [len(np.unique(unit_N[mine])) for mine in of_class]
     fewest = min(units)
     if fewest < 2:
-        name = data.classes[int(np.unique(images.labels_N)[int(np.argmin(units))])]
+        mine = of_class[int(np.argmin(units))]
+        name = data.classes[int(images.labels_N[mine][0])]
+        if mine.sum() == 1:
+            raise FittingroomError(f"“{name}” has one picture: none could be held out; bring more of it")
         what = "near copies of one another" + (f", or belong together ({shape.group})" if shape.group else "")
         raise FittingroomError(
             f"all pictures of “{name}” are {what}: none could be held out from the others; bring some that differ"
         )
     folds = min(PARTS, fewest)
-    return _Look(data, shape, folds, folds if len(images) <= FEW else 1)
+    return _Look(data, shape, folds, folds if len(images) <= FEW or data.test.n == 0 else 1)
 
 
 def _weights(candidates: Sequence[str], place: Workplace, data: Dataset, offline: bool) -> list[str]:
@@ -183,27 +194,6 @@ def _halved(recipes: Sequence[Recipe], look: _Look, place: Workplace, study: str
 def _final(recipe: Recipe, look: _Look, place: Workplace, study: str) -> RunFolder:
     """The winner, trained on every picture but those of the test set, which it meets where there is one."""
     n = len(look.data.train)
-    place.progress.note(f"{recipe.name}, trained on all {n:,} pictures")
+    place.progress.note(f"{recipe.name}, trained on {n:,} pictures")
     [[run]] = train([Experiment(recipe, look.data, [0], costs=False)], place, study)
     return run
-
-
-def _keep(
-    name: str,
-    runs: dict[str, list[RunFolder]],
-    look: _Look,
-    place: Workplace,
-    half: Sequence[str] = (),
-    final: str = "",
-) -> None:
-    """Remember what is there so far, so that the answer can be given again."""
-    folders = [*chain.from_iterable(runs.values())]
-    first = folders[0].recipe.data
-    settings = {
-        "recipes": {recipe: names(mine) for recipe, mine in runs.items()},
-        "parts": look.parts,
-        "half": list(half),
-        "final": final,
-    }
-    study = Study(question="best", runs=(*names(folders), *half, *([final] if final else [])), settings=settings)
-    remember(place, name, study, fold_N=fold_numbers(look.data, first))

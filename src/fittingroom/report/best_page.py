@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fittingroom.metrics.choice import Choice, choice, yardstick
+from fittingroom.metrics.choice import Choice, choice
 from fittingroom.metrics.rows import Pair
 from fittingroom.metrics.words import percent, share_words
 from fittingroom.report import charts
@@ -36,36 +36,39 @@ def chosen(name: str, runs: Runs, page: Path, files: Mapping[str, Path] | None =
 
 def headline(c: Choice) -> str:
     """One sentence that a person can repeat to a colleague."""
-    data, n = c.story.data, c.scored
     right = share_words(Share(value=c.score.score, low=c.score.score_low, high=c.score.score_high))
-    which = (
-        f"{n:,} test pictures right, which nobody had looked at before"
-        if c.tested
-        else f"{n:,} pictures right that it had not seen"
-    )
+    once = "which nobody had looked at before" if c.test_reads == 1 else f"which were looked at {c.test_reads} times"
+    which = f"test pictures right, {once}" if c.tested else "pictures right that it had not seen"
     of = f": the best of {len(c.story.runs)} ways that were tried" if len(c.story.runs) > 1 else ""
-    largest = f"always naming the largest would get {percent(yardstick(c.story), 1)} %"
-    return f"{c.winner} gets {right} of {which} ({len(data.classes)} classes; {largest}){of}."
+    largest = f"always naming the largest would get {percent(c.yardstick, 1)} %"
+    return f"{c.winner} gets {right} of {c.scored:,} {which} ({len(c.story.data.classes)} classes; {largest}){of}."
 
 
 def protocol(c: Choice) -> str:
-    """How it was judged, in one sentence."""
-    together = "near copies" + (f" and what belongs together ({c.story.data.group})" if c.story.data.group else "")
+    """How it was judged, in one sentence or two."""
+    copies = "exact copies" if c.story.any_run.recipe.data.near == 0 else "near copies"
+    together = copies + (f" and what belongs together ({c.story.data.group})" if c.story.data.group else "")
+    held = f"{len(c.story.labels_N):,}"
     if c.parts == 1:
-        return (
-            f"{len(c.story.labels_N):,} pictures ({together} on one side) were held out to choose by; the winner was then "
-            f"trained on all {c.trained_on:,} but the test pictures, and met those once."
+        how = f"{held} pictures ({together} on one side) were held out to choose by"
+    else:
+        agreed = dict.fromkeys(c.votes)
+        by = (
+            "all agreed"
+            if len(agreed) == 1
+            else "they chose " + ", ".join(f"{v} {c.votes.count(v)} times" for v in agreed)
         )
-    agreed = dict.fromkeys(c.votes)
-    by = (
-        "all agreed" if len(agreed) == 1 else "they chose " + ", ".join(f"{v} {c.votes.count(v)} times" for v in agreed)
-    )
-    choice = f", and in each part the candidate was chosen by the others ({by}), so that the choice does not flatter the score"
-    return (
-        f"Every picture was answered once by a model that had not seen it ({c.parts} parts, {together} kept together)"
-        f"{choice if len(c.story.runs) > 1 else ''}; the model that is handed over was then trained on all {c.trained_on:,}: the "
-        "score is of this procedure."
-    )
+        how = f"each of {held} pictures was answered by a model that had not seen it ({c.parts} parts, {together} kept together)"
+        if len(c.story.runs) > 1 and not c.tested:
+            how += f", and in each part the candidate was chosen by the others ({by}), so that the choice flatters no score"
+    if c.final is None:
+        return f"{how[0].upper()}{how[1:]}. It is not finished: the winner has not been trained on all of them yet."
+    if c.tested:
+        end = f"the winner was then trained on {c.trained_on:,} pictures, none of them of the test part, and met that once"
+    else:
+        whole = "all of them" if c.trained_on == len(c.story.labels_N) else f"{c.trained_on:,} of them"
+        end = f"the model that is handed over was then trained on {whole}: the score is of this procedure"
+    return f"{how[0].upper()}{how[1:]}; {end}."
 
 
 def against_others(c: Choice) -> list[str]:
@@ -92,25 +95,20 @@ def _behind(pair: Pair) -> str:
 def next_steps(c: Choice) -> list[str]:
     """What to do next, the most promising first."""
     said, weak = [], c.weakest
-    where = (
-        f"begin with “{weak.name}”: {share_words(weak.recognised)} of its {weak.images:,} are recognised"
-        if weak.recognised.value < 1
-        else ""
-    )
+    begin = f"begin with “{weak.name}”: {share_words(weak.recognised)} of its {weak.images:,} are recognised"
+    where = f"; {begin}" if weak.recognised.value < 1 else ""
     if c.more:
         gained = c.more.difference if c.more.better == c.half_of else -c.more.difference
         low, high = (c.more.low, c.more.high) if c.more.better == c.half_of else (-c.more.high, -c.more.low)
         gain = f"{100 * gained:.1f} points [{100 * low:+.1f}, {100 * high:+.1f}]"
         if low > 0:
             said.append(
-                f"More pictures: with twice as many {c.half_of} gained {gain}; as many again may bring less; {where}."
+                f"More pictures: with twice as many {c.half_of} gained {gain}, and as many again may bring less{where}."
             )
         else:
-            said.append(
-                f"More pictures may bring little: with twice as many {c.half_of} gained {gain}; if any, {where}."
-            )
+            said.append(f"More pictures may bring little: with twice as many {c.half_of} gained {gain}{where}.")
     elif where:
-        said.append(f"More pictures: {where}.")
+        said.append(f"More pictures{where}.")
     if c.suspects:
         shown = ", ".join(
             f"{s.name or f'#{s.index}'} ({s.given}, looks like {s.suggested})" for s in c.suspects[:FIRST]

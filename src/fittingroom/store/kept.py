@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -49,8 +50,14 @@ class KeptArrays:
                 self._look(name)
                 found, missing = self._known(name, keys)
                 if missing:
-                    self._add(name, list(missing), make(np.fromiter(missing.values(), np.int64)))
-                    found, _ = self._known(name, keys)
+                    made = make(np.fromiter(missing.values(), np.int64))
+                    self._add(name, list(missing), made)
+                    if not len(found) or len(missing) == len(set(keys)):
+                        found = np.empty((len(keys), *made.shape[1:]), made.dtype)
+                    at = {key: i for i, key in enumerate(missing)}
+                    for row, key in enumerate(keys):
+                        if key in at:
+                            found[row] = made[at[key]]
         return found
 
     def has(self, name: str, keys_N: np.ndarray) -> bool:
@@ -83,13 +90,13 @@ class KeptArrays:
                 del self._parts[other]
             parts[str(len(parts))] = _Part({key: i for i, key in enumerate(keys)}, sums, values)
             return
-        number = len(list((self.folder / name).glob("*.keys.npy")))
+        stem = secrets.token_hex(8)
         for suffix, content in (
             (".npy", values),
             (".sums.npy", sums),
             (".keys.npy", np.frombuffer(b"".join(keys), np.uint8).reshape(len(keys), -1)),  # last: now it is there
         ):
-            with atomic(self.folder / name / f"{number:04}{suffix}") as file:
+            with atomic(self.folder / name / f"{stem}{suffix}") as file:
                 np.save(file, content, allow_pickle=False)
         self._look(name)
 

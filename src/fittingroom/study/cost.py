@@ -10,6 +10,7 @@ import torch
 
 from fittingroom.data import fold_of, prepare, reload
 from fittingroom.spec.machine import cores
+from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.records import Cost
 from fittingroom.store import RunFolder
 from fittingroom.store.fetch import Say
@@ -61,6 +62,11 @@ def machine() -> str:
     return f"{cpu_name()}, {cores()} cores, torch {torch.__version__}"
 
 
+def _steps_of(recipe: Recipe) -> Recipe:
+    """The recipe without the training of the last layer alone that comes in front."""
+    return recipe.model_copy(update={"model": recipe.model.model_copy(update={"head_epochs": 0})})
+
+
 def _measure(job: Job, run: RunFolder, threads: int) -> Cost | None:
     prepare_process(threads)
     data = fold_of(reload(job.recipe.data.name, job.data_digest, job.home_dir), job.recipe.data)
@@ -74,7 +80,7 @@ def _measure(job: Job, run: RunFolder, threads: int) -> Cost | None:
     for _ in range(TRIES):
         quiet = Quiet()
         forget_peak(job.device)
-        step, peak = step_s(job.recipe, train, job.device, start=start), peak_memory_bytes(job.device)
+        step, peak = step_s(_steps_of(job.recipe), train, job.device, start=start), peak_memory_bytes(job.device)
         model = restore(job.recipe, run.arrays("weights"), train, job.device)
         cost = Cost(
             train_images_per_s=min(job.recipe.train.batch_size, len(train)) / step if step else None,

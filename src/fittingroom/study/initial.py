@@ -76,20 +76,23 @@ def initial(init: str, runs: Runs, home_dir: Path, say: Say = lambda line: None)
         return None
     labelled = re.fullmatch(r"(.+)@([0-9a-f]{16,64})", init)
     name, content = labelled.groups() if labelled else (init, "")
-    if entry := pretrained().get(name):
+    if content and kept_file(content, home_dir).is_file():
+        path = kept_file(content, home_dir)
+        found = Initial(path, name, classes_of(path), _sha256(path), ModelSpec(kind=""))
+    elif entry := pretrained().get(name):
         path = pretrained_weights(entry, home_dir, say)
         found = Initial(path, name, (), _sha256(path), ModelSpec(kind=entry.kind, args=entry.args))
     elif BundleFolder(Path(name)).there:
         bundle = BundleFolder(Path(name))
-        path = kept(load_file(bundle.path / "weights.safetensors"), home_dir, bundle.facts.classes)
+        whole = bundle.path / "weights.safetensors"
+        if _sha256(whole) != bundle.facts.sha256["weights.safetensors"]:
+            raise FittingroomError.at("model.init", f"{whole} is not what the bundle was made with; export it again")
+        path = kept(load_file(whole), home_dir, bundle.facts.classes)
         model = parse_recipe(read_toml(bundle.path / "recipe.toml"), where=str(bundle.path)).model
         found = Initial(path, bundle.facts.name, bundle.facts.classes, _sha256(path), model)
     elif Path(name).suffix in WEIGHTS and Path(name).is_file():
         path, known = weights_of_file(Path(name), home_dir)
         found = Initial(path, Path(name).stem, (), _sha256(path), known or ModelSpec(kind=""))
-    elif content and kept_file(content, home_dir).is_file():
-        path = kept_file(content, home_dir)
-        found = Initial(path, name, classes_of(path), _sha256(path), ModelSpec(kind=""))
     else:
         run = runs.find(name)
         run.refuse_unfinished()

@@ -17,7 +17,7 @@ from fittingroom.training.fit import network
 from fittingroom.training.start import frozen, head_first, start_from
 from fittingroom.training.trunk import KEPT, trunk_of, views_of
 
-BLOCK = 128  # pictures between two signs of life
+BLOCK = 512  # pictures between two signs of life, and of one file
 
 
 def warm(jobs: Sequence[Job], progress: Progress) -> None:

@@ -32,7 +32,8 @@ function seen() {
 async function watch() {
   try {
     if (camera.on) return camera.stop();
-    await camera.start();
+    $("camera").disabled = true;
+    await camera.start().finally(() => { $("camera").disabled = false; });
     $("trouble").textContent = "";
     while (camera.on) {
       await once();

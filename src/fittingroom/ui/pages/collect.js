@@ -6,7 +6,8 @@ import { bars } from "./shown.js";
 const EVERY_MS = 150; // between two pictures of a recording
 const LIVE_MS = 400; // between two pictures that the model is asked about
 const SIDE = 480; // pixels of a picture's longer side, at most
-const BATCH = 16; // pictures of one request
+const BATCH = 16, BATCH_BYTES = 16e6; // pictures and bytes of one request, at most
+const LARGE_BYTES = 4e6, LARGE_SIDE = 1600; // a file above the first is made smaller
 
 const $ = id => document.getElementById(id);
 const place = $("collect"), least = Number(place.dataset.least);
@@ -23,26 +24,58 @@ const camera = new Camera($("video"), () => {
   show();
 });
 const trouble = text => { $("trouble").textContent = text; };
-const session = () => `r-${Date.now().toString(36)}-${Math.random().toString(36).slice(2, 6)}`;
+const session = () => `${Date.now().toString(16)}-r${Math.random().toString(36).slice(2, 6)}`; // sorted by time
 
 async function post(path, body) {
   const reply = await fetch(here + path, { method: "POST", body });
-  const told = await reply.jscamera.on;
+  const told = await reply.json();
   if (!reply.ok) throw new Error(told.error);
   return told;
 }
 
 const frame = () => camera.picture(SIDE).convertToBlob({ type: "image/jpeg", quality: 0.92 });
 
+/** A file as it is, or a large photograph at a size that is enough to train on. */
+async function fitting(file) {
+  if (file.size <= LARGE_BYTES) return file;
+  const picture = await createImageBitmap(file), scale = Math.min(1, LARGE_SIDE / Math.max(picture.width, picture.height));
+  const canvas = new OffscreenCanvas(Math.round(picture.width * scale), Math.round(picture.height * scale));
+  canvas.getContext("2d").drawImage(picture, 0, 0, canvas.width, canvas.height);
+  picture.close();
+  return canvas.convertToBlob({ type: "image/jpeg", quality: 0.92 });
+}
+
+/** Send pictures, one request after the other; what could not be brought is counted and said. */
 function bring(label, recording, pictures) {
   waiting = waiting.then(async () => {
-    for (let i = 0; i < pictures.length; i += BATCH) {
-      const body = new FormData();
-      for (const picture of pictures.slice(i, i + BATCH)) body.append("image", picture, "picture");
-      const told = await post(`/pictures/${encodeURIComponent(label)}/${recording}`, body);
-      if (told.refused) trouble(`${told.refused} of these files were no JPEG, PNG or WebP, and were left out.`);
+    let lost = 0, why = "", batch = [], bytes = 0;
+    const send = async () => {
+      const body = new FormData(), sent = batch;
+      for (const picture of sent) body.append("image", picture, "picture");
+      [batch, bytes] = [[], 0];
+      try {
+        const told = await post(`/pictures/${encodeURIComponent(label)}/${recording}`, body);
+        lost += told.refused.length;
+        why = told.refused[0] ?? why;
+      } catch (error) {
+        lost += sent.length;
+        why = error.message;
+      }
+    };
+    for (const file of pictures) {
+      try {
+        const picture = await fitting(file);
+        if (batch.length && (batch.length >= BATCH || bytes + picture.size > BATCH_BYTES)) await send();
+        batch.push(picture);
+        bytes += picture.size;
+      } catch {
+        lost += 1;
+        why = "is no picture that this browser can read";
+      }
     }
-    facts = await (await fetch(`${here}/facts`)).jscamera.on;
+    if (batch.length) await send();
+    if (lost) trouble(`${lost} of ${pictures.length} pictures for “${label}” were left out: one ${why}.`);
+    facts = await (await fetch(`${here}/facts`)).json();
     show();
   }).catch(error => trouble(error.message));
   return waiting;
@@ -57,14 +90,15 @@ function card(label) {
   const begin = event => {
     if (recording || !camera.on || event.button > 0) return;
     event.preventDefault();
-    const mine = recording = { name: sessicamera.on, pictures: [] };
+    const mine = recording = { name: session(), pictures: [] };
     button.classList.add("recording");
     (async () => {
-      while (recording === mine) {
+      while (recording === mine && camera.on) {
         mine.pictures.push(await frame());
         at(".count").textContent = `${mine.pictures.length} pictures`;
         await new Promise(done => setTimeout(done, EVERY_MS));
       }
+      end();
       await bring(label, mine.name, mine.pictures);
     })();
   };
@@ -108,7 +142,7 @@ async function ask(quick) {
     const { command } = await post(`/ask${quick ? "?quick=1" : ""}`);
     for (;;) {
       await new Promise(done => setTimeout(done, 700));
-      const told = await (await fetch(`${here}/answer/${command}`)).jscamera.on;
+      const told = await (await fetch(`${here}/answer/${command}`)).json();
       $("said").textContent = told.status === "finished" ? "" : told.said;
       if (told.status === "running") continue;
       if (told.sentences.length) answered(told);
@@ -142,7 +176,7 @@ async function look() {
     body.append("image", await frame(), "picture.jpg");
     body.append("run", run);
     try {
-      const { models: [told] } = await (await fetch("/try", { method: "POST", body })).jscamera.on;
+      const { models: [told] } = await (await fetch("/try", { method: "POST", body })).json();
       $("says").textContent = told.error ? `This ${told.error}.` : told.answer;
       bars($("bars"), (told.top ?? []).map(one => one.name), (told.top ?? []).map(one => one.p));
       document.body.dataset.answered = told.answer ?? "";
@@ -173,7 +207,7 @@ async function folder(files) {
   if (byClass.size < 2) return trouble("Choose a folder that has a folder of pictures for each class.");
   for (const [label, pictures] of byClass) {
     for (const together of Map.groupBy(pictures, ([parts]) => parts.slice(2, -1).join("/")).values()) {
-      await bring(label, together[0][0].length > 3 ? sessicamera.on : "alone", together.map(([, file]) => file));
+      await bring(label, together[0][0].length > 3 ? session() : "alone", together.map(([, file]) => file));
     }
   }
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -62,20 +63,22 @@ def add(app: FastAPI, rooms: Rooms) -> None:
         async with request.form(max_files=MOST, max_fields=0) as sent:
             pictures = [await one.read() for one in sent.getlist("image") if isinstance(one, UploadFile)]
 
-        def keep() -> int:
-            kept = 0
+        def keep() -> list[str]:
+            refused = []
             for i, content in enumerate(pictures):
                 try:
-                    suffix = SUFFIXES[format_of(content, Limits().pixels)]
-                except (Unreadable, KeyError):
-                    continue  # said by the numbers
-                own = f"f-{secrets.token_hex(4)}-{i}"  # a picture that was taken by itself
-                collected.add(name, label, own if recording == ALONE else recording, content, suffix)
-                kept += 1
-            return kept
+                    kind = format_of(content, Limits().pixels)
+                except Unreadable as reason:
+                    refused.append(str(reason))
+                    continue
+                if kind not in SUFFIXES:
+                    refused.append(f"is a {kind}, and none of {', '.join(SUFFIXES)}")
+                    continue
+                own = f"{time.time_ns() // 10**6:x}-f{i:02}-{secrets.token_hex(2)}"  # by itself; sorted by time
+                collected.add(name, label, own if recording == ALONE else recording, content, SUFFIXES[kind])
+            return refused
 
-        kept = await run_in_threadpool(keep)
-        return JSONResponse({"kept": kept, "refused": len(pictures) - kept})
+        return JSONResponse({"refused": await run_in_threadpool(keep)})
 
     @app.post("/collect/{name}/forget/{label}/{recording}")
     def forget(name: str, label: str, recording: str) -> JSONResponse:
