@@ -45,7 +45,7 @@ def site(bundle: BundleFolder, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with chromium() as found:
+    with chromium("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream") as found:
         yield found
 
 
@@ -319,7 +319,7 @@ def test_a_runtime_that_is_another_file_is_not_shipped(bundle: BundleFolder, tmp
         export_web(bundle, tmp_path / "full")
 
 
-def test_a_model_of_photos_looks_through_the_camera(bundle: BundleFolder, tmp_path: Path) -> None:
+def test_a_model_of_photos_looks_through_the_camera(browser: Browser, bundle: BundleFolder, tmp_path: Path) -> None:
     """Camera first where pictures are photos; what it sees is answered until it is switched off, and no stream stays open."""
     import shutil
 
@@ -328,11 +328,7 @@ def test_a_model_of_photos_looks_through_the_camera(bundle: BundleFolder, tmp_pa
     facts = mine.facts.model_copy(update={"framing": mine.facts.framing.model_copy(update={"subject": None})})
     (mine.path / "bundle.json").write_text(facts.model_dump_json())
     site = export_web(BundleFolder(mine.path), tmp_path / "photos")
-    with (
-        chromium("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream") as browser,
-        offered(site) as address,
-        opened(browser) as page,
-    ):
+    with offered(site) as address, opened(browser) as page:
         page.goto(address)
         page.wait_for_selector("body[data-ready=yes]")
         page.click("#camera")
