@@ -28,6 +28,7 @@ from fittingroom.spec.sources import FileEntry
 from fittingroom.store.fetch import home
 from fittingroom.training import predict
 from fittingroom.training.arrays import load_arrays
+from fittingroom.training.start import layers_of
 
 PALACE = 698  # of ImageNet's classes
 
@@ -56,6 +57,15 @@ def test_conformance_of_weights(name: str) -> None:
 @pytest.mark.parametrize(("depth", "several"), [(1.0, 16), (1.1, 21), (1.2, 21), (1.4, 24), (1.8, 30)])
 def test_blocks_are_as_many_as_the_paper_has(depth: float, several: int) -> None:
     assert sum(blocks(depth)) == several
+
+
+@pytest.mark.parametrize("name", pretrained())
+def test_an_entry_counts_its_layers(name: str) -> None:
+    entry = pretrained()[name]
+    model = build(ModelSpec(kind=entry.kind, args=entry.args), (3, 64, 64), 2)
+    layers, called = layers_of(model), {id(module): of for of, module in model.named_modules()}
+    assert len(layers) - 1 == entry.layers
+    assert called[id(layers[entry.early_layers][0])] == "body.blocks.5.0.conv_pw"
 
 
 def test_a_recipe_leaves_open_what_the_weights_decide() -> None:

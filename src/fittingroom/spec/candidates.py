@@ -65,10 +65,11 @@ def candidate(name: str, counts: dict[str, int], read: ShapeSpec, may_flip: bool
 
 def _pretrained(way: str, entry: PretrainedEntry, may_flip: bool) -> Recipe:
     shipped = {"frozen": "frozen", "teachable": "frozen-teachable", "finetune": "finetune", "finetune-all": "finetune"}
-    changes = [f"model.init={entry.name}"]
+    freeze = {"frozen": "body", "teachable": entry.layers, "finetune": entry.early_layers, "finetune-all": 0}
+    changes = [f"model.init={entry.name}", f"model.freeze={freeze[way]}"]
     if way == "finetune-all":
         augment = '[{kind="hflip"}, {kind="trivial"}]' if may_flip else '[{kind="trivial"}]'
-        return read_recipe(shipped[way], [*changes, "model.freeze=0", f"augment={augment}"])
+        return read_recipe(shipped[way], [*changes, f"augment={augment}"])
     return read_recipe(shipped[way], [*changes, *([] if may_flip or way != "finetune" else ["augment=[]"])])
 
 

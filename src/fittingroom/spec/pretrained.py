@@ -33,6 +33,8 @@ class PretrainedEntry(Strict):
     kind: str  # a name of `fittingroom models`
     args: dict[str, int | float | bool | str] = Field(default={})
     classes: Count  # that it was trained to tell apart
+    layers: Count  # but the last, which is of their classes
+    early_layers: Count  # of these: what lies before the last two stages
     image_size: Count
     resize: Literal["pad", "crop", "stretch"]
     mean: Three  # of values in 0 … 1
