@@ -73,6 +73,11 @@ class Images:
             vars(some)["prints_N"] = self.prints_N[rows]
         return some
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many images each class has."""
+        return dict(zip(self.classes, np.bincount(self.labels_N, minlength=len(self.classes)).tolist(), strict=True))
+
     def called(self, row: int) -> str:
         """What an image is called: its file's name, or its number."""
         return called(self.names_N, row)

@@ -27,9 +27,13 @@ def read_framed(picture: Picture, framing: Framing, most_pixels: int = MOST_PIXE
     Raises `Unreadable`, "is no PNG …", say: what is wrong with it; so for one with more than `most_pixels`, undecoded.
     """
     with opened(picture) as image:
-        if image.width * image.height > most_pixels:
-            raise Unreadable(f"has {image.width:,} × {image.height:,} pixels, more than {most_pixels:,}")
+        _refuse_large(image, most_pixels)
         return frame(upright(image, framing.range), framing)
+
+
+def _refuse_large(image: Image.Image, most_pixels: int) -> None:
+    if image.width * image.height > most_pixels:
+        raise Unreadable(f"has {image.width:,} × {image.height:,} pixels, more than {most_pixels:,}")
 
 
 def read_or_reason(picture: Picture, framing: Framing, most_pixels: int = MOST_PIXELS) -> np.ndarray | str:
@@ -52,8 +56,7 @@ def pixels_of(picture: Picture) -> int:
 def format_of(picture: Picture, most_pixels: int = MOST_PIXELS) -> str:
     """The format (Pillow's name: "PNG") of a picture file that can be decoded to its end. Raises `Unreadable`."""
     with opened(picture) as image:
-        if image.width * image.height > most_pixels:
-            raise Unreadable(f"has {image.width:,} × {image.height:,} pixels, more than {most_pixels:,}")
+        _refuse_large(image, most_pixels)
         kind = image.format or ""
         upright(image, None)
         return kind

@@ -23,9 +23,8 @@ from fittingroom.training import predict, prepare_process
 from fittingroom.training.rebuild import rebuild
 
 WRONG = 12  # confidently wrong test images that are explained
-DELETION_IMAGES = 500  # the first so many test images, for the deletion curve; of large ones fewer …
-DELETION_PIXELS = 500 * 64 * 64  # … but …
-FEWEST_DELETED = 50  # … so many
+# of the deletion curve: the first so many test images, of large ones as many as have so many pixels, but not fewer than this
+DELETION_IMAGES, DELETION_PIXELS, FEWEST_DELETED = 500, 500 * 64 * 64, 50
 
 
 def explain(

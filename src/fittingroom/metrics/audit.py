@@ -96,6 +96,27 @@ class Measured:
     rms: Sequence[float]  # by which each pair differs
 
 
+def doubted(
+    suspects: Suspects, rows: np.ndarray, classes: Sequence[str], names_N: np.ndarray | None
+) -> tuple[Suspect, ...]:
+    """These rows as records."""
+    labels_N, said_N = suspects.labels_N, suspects.suggested_N
+    return tuple(
+        Suspect(
+            index=i,
+            name="" if names_N is None else str(names_N[i]),
+            given=classes[labels_N[i]],
+            suggested=classes[said_N[i]],
+            given_label=labels_N[i],
+            suggested_label=said_N[i],
+            score=suspects.quality_N[i],
+            confidence=suspects.p_NK[i].max(),
+            flagged=suspects.flagged_N[i],
+        )
+        for i in rows.tolist()
+    )
+
+
 def describe(
     auditor: str, folds: int, about: tuple[str, str], classes: Sequence[str], suspects: Suspects, measured: Measured,
     stories: Sequence[Story], most: int,
@@ -105,7 +126,7 @@ def describe(
     `about` is the data set's name and title.
     """
     ranked = suspects.order_N[: max(most, int(suspects.flagged_N.sum()))]
-    labels_N, said_N, names_N = suspects.labels_N, suspects.suggested_N, measured.names_N
+    labels_N, names_N = suspects.labels_N, measured.names_N
 
     def name(row: int) -> str:
         return "" if names_N is None else str(names_N[row])
@@ -133,20 +154,7 @@ def describe(
         accuracy=suspects.accuracy,
         yardstick=suspects.yardstick,
         able=suspects.able,
-        suspects=tuple(
-            Suspect(
-                index=i,
-                name=name(i),
-                given=classes[labels_N[i]],
-                suggested=classes[said_N[i]],
-                given_label=labels_N[i],
-                suggested_label=said_N[i],
-                score=suspects.quality_N[i],
-                confidence=suspects.p_NK[i].max(),
-                flagged=suspects.flagged_N[i],
-            )
-            for i in ranked.tolist()
-        ),
+        suspects=doubted(suspects, ranked, classes, names_N),
         outliers=tuple(
             Outlier(index=i, name=name(i), label=classes[labels_N[i]], distance=measured.distance_N[i])
             for i in measured.far_N[:FEW].tolist()

@@ -66,6 +66,11 @@ def calibration_error(logits_NK: np.ndarray, labels_N: np.ndarray, bins: int = B
     return sum(b.n * abs(b.accuracy - b.confidence) for b in found) / n if n else float("nan")
 
 
+def probabilities(logits_NK: np.ndarray, t: float) -> np.ndarray:
+    """Probabilities (N,K) that mean what they say: softmax at temperature `t`, fitted on images the model did not see."""
+    return np.asarray(softmax(logits_NK.astype(np.float64) / t, axis=1))
+
+
 def temperature(logits_NK: np.ndarray, labels_N: np.ndarray) -> float:
     """The T > 0 that makes `logits / T` least wrong (log loss); fit it on validation, use it on test.
 

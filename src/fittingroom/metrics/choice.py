@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
 import numpy as np
-from scipy.special import softmax
 
-from fittingroom.metrics.audit import Suspect
-from fittingroom.metrics.calibration import temperature
+from fittingroom.metrics.audit import Suspect, doubted
+from fittingroom.metrics.calibration import probabilities, temperature
 from fittingroom.metrics.classes import class_scores
 from fittingroom.metrics.folds import chosen, pooled
 from fittingroom.metrics.intervals import proportion
@@ -19,7 +18,7 @@ from fittingroom.metrics.story import Story, of_study
 from fittingroom.metrics.suspects import UNLIKELY, find_suspects
 from fittingroom.metrics.verdict import Question, compare
 from fittingroom.spec.records import Share
-from fittingroom.store import LoadedRun, RunFolder, Runs, load_run
+from fittingroom.store import LoadedRun, RunFolder, Runs, Study, load_run
 
 LISTED = 40  # pictures whose labels look wrong, at most
 
@@ -42,7 +41,7 @@ class Choice:
     votes: tuple[str, ...]  # whom each part chose by the others
     procedure: Row | None  # what choosing and training this way gets; None where one part was held out for all
     tested: Row | None  # what the winner got on the test set, which it met once
-    final: RunFolder | None  # the winner, trained on everything
+    final: RunFolder  # the winner, trained on everything
     trained_on: int  # pictures of that
     scored: int  # pictures that the score is of
     yardstick: float  # what always naming the largest class gets of these
@@ -69,12 +68,9 @@ def choice(name: str, runs: Runs) -> Choice:
     assert study is not None
     [story] = of_study(name, runs)
     about, fold_N = study.settings, runs.study_arrays(name)["fold_N"]
-    candidates = [
-        story.runs[recipe][0] for recipe in about["recipes"]
-    ]  # as they were tried: the best first would be a choice
-    procedure, votes = chosen(candidates) if about["parts"] > 1 else (None, ())
-    final = RunFolder(runs.path / about["final"]) if about["final"] else None
-    tested = load_run(final) if final and final.done and final.metrics.test else None
+    procedure, votes = chosen(_candidates(story, study)) if about["parts"] > 1 else (None, ())
+    final = RunFolder(runs.path / about["final"])
+    tested = load_run(final) if final.metrics.test else None
     labels_N = tested.labels_N if tested else story.labels_N
     half = [RunFolder(runs.path / run) for run in about["half"]]
     half_of, more = _more(story, half, fold_N) if half else ("", None)
@@ -85,7 +81,7 @@ def choice(name: str, runs: Runs) -> Choice:
         procedure=_row(procedure) if procedure else None,
         tested=_row(tested) if tested else None,
         final=final,
-        trained_on=final.data.n_train if final else 0,
+        trained_on=final.data.n_train,
         scored=len(labels_N),
         yardstick=ACCURACY.of_largest_class(labels_N) or 0.0,
         test_reads=runs.test_reads().get(story.data.name, 0),
@@ -104,7 +100,7 @@ def evidence_of(run: RunFolder, runs: Runs) -> LoadedRun | None:
         study = runs.study(name)
         if study and study.question == "best" and study.settings["final"] == run.name and study.settings["parts"] > 1:
             [story] = of_study(name, runs)
-            held, _ = chosen([story.runs[recipe][0] for recipe in study.settings["recipes"]])
+            held, _ = chosen(_candidates(story, study))
             return replace(
                 held,
                 folder=run,
@@ -118,6 +114,11 @@ def evidence_of(run: RunFolder, runs: Runs) -> LoadedRun | None:
                 val_design=held.design,
             )
     return None
+
+
+def _candidates(story: Story, study: Study) -> list[LoadedRun]:
+    """In the order in which they were tried: that of their scores would be a choice."""
+    return [story.runs[recipe][0] for recipe in study.settings["recipes"]]
 
 
 def _row(run: LoadedRun) -> Row:
@@ -138,26 +139,13 @@ def _suspects(story: Story) -> tuple[Suspect, ...] | None:
     if find_spec("cleanlab") is None:
         return None
     run = story.any_run
-    p_NK = np.asarray(softmax(run.logits_NK.astype(np.float64) / temperature(run.logits_NK, run.labels_N), axis=1))
+    p_NK = probabilities(run.logits_NK, temperature(run.logits_NK, run.labels_N))
     found = find_suspects("held-out", p_NK, run.labels_N)
     if not found.able:
         return None
-    classes, said_N = story.data.classes, found.suggested_N
-    return tuple(
-        Suspect(
-            index=row,
-            name="" if story.names_N is None else str(story.names_N[row]),
-            given=classes[run.labels_N[row]],
-            suggested=classes[said_N[row]],
-            given_label=int(run.labels_N[row]),
-            suggested_label=int(said_N[row]),
-            score=float(found.quality_N[row]),
-            confidence=float(p_NK[row, said_N[row]]),
-            flagged=True,
-        )
-        for row in found.order_N[:LISTED].tolist()
-        if found.flagged_N[row] and p_NK[row, run.labels_N[row]] < UNLIKELY
-    )
+    first = found.order_N[:LISTED]
+    own_N = found.p_NK[first, run.labels_N[first]]
+    return doubted(found, first[found.flagged_N[first] & (own_N < UNLIKELY)], story.data.classes, story.names_N)
 
 
 def _weakest(story: Story) -> WeakClass:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from scipy.special import softmax
 
 from fittingroom.data import Dataset, Images, fold_numbers, not_test
 from fittingroom.data.dataset import peek
@@ -22,7 +21,7 @@ from fittingroom.data.decisions import read_decisions
 from fittingroom.data.duplicates import near_pairs
 from fittingroom.data.outliers import outliers
 from fittingroom.metrics.audit import Measured, describe
-from fittingroom.metrics.calibration import temperature
+from fittingroom.metrics.calibration import probabilities, temperature
 from fittingroom.metrics.story import Story, gather
 from fittingroom.metrics.suspects import Suspects, find_suspects
 from fittingroom.models.pretrained import at_hand
@@ -157,11 +156,6 @@ def of_train(data: Dataset, runs: Sequence[RunFolder]) -> Suspects:
         assert held_out is not None
         p_NK[fold_N == run.recipe.data.fold] = probabilities(held_out[0], temperature(*held_out))
     return find_suspects("train", p_NK, images.labels_N)
-
-
-def probabilities(logits_NK: np.ndarray, t: float) -> np.ndarray:
-    """Probabilities (N,K) that mean what they say: softmax at temperature `t`, fitted on images the model did not see."""
-    return np.asarray(softmax(logits_NK.astype(np.float64) / t, axis=1))
 
 
 def of_test(data: Dataset, runs: Sequence[RunFolder], place: Workplace) -> tuple[Suspects, Images]:

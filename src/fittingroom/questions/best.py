@@ -69,10 +69,7 @@ def best(
     data, name = look.data, f"best-{safe_name(look.data.name)}"
     weights = _weights(candidates, place, data, offline)
     wanted = list(candidates) or usual(weights, thorough)
-    counts = dict(
-        zip(data.classes, np.bincount(data.train.labels_N, minlength=len(data.classes)).tolist(), strict=True)
-    )
-    recipes = [candidate(one, counts, look.shape, data.may_flip) for one in wanted]
+    recipes = [candidate(one, data.train.counts, look.shape, data.may_flip) for one in wanted]
     runs: dict[str, list[RunFolder]] = {}
     fold_N = fold_numbers(data, folded(recipes[0], data, look.folds, "test", [0])[0].recipe.data)
     at_once, _ = sharing(choose_device(place.device), place.launcher, place.at_once, look.parts)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from fittingroom.metrics.verdict import FEW_IMAGES
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.first import first_recipe
@@ -31,12 +29,13 @@ def new(name: str, data: str, place: Workplace, *, changes: Sequence[str] = (), 
         place.progress.note(
             f"note: {found.test.n} pictures for test are few; cross-validation scores every picture once: fittingroom cv {path}"
         )
-    counts = np.bincount(found.train.labels_N, minlength=len(found.classes)).tolist()
     there = Path(data).expanduser()
     source = str(there.resolve()) if found.own and there.exists() else data
     if not is_printable(source):
         raise FittingroomError(f"the path {data!r} is not UTF-8 and cannot be written into a recipe; rename it")
-    by_class = dict(zip(found.classes, counts, strict=True))
     shape, read = found.train.shape, found.shape.model_copy(update=asked.model_dump(exclude_none=True))
-    write(path, first_recipe(name, source, shape, read, by_class, found.own, found.may_flip, found.suspected_group))
+    write(
+        path,
+        first_recipe(name, source, shape, read, found.train.counts, found.own, found.may_flip, found.suspected_group),
+    )
     return path

@@ -10,10 +10,9 @@ from typing import Any
 from fittingroom.metrics.choice import Choice, choice
 from fittingroom.metrics.rows import Pair
 from fittingroom.metrics.words import percent, share_words
-from fittingroom.report import charts
 from fittingroom.report.answer import Answer, Table
-from fittingroom.report.mistakes import confident_mistakes, confusion_words, confusions, wrong_pictures
-from fittingroom.report.page import write_report
+from fittingroom.report.mistakes import confident_mistakes, confusion_words, confusions, pictured, wrong_pictures
+from fittingroom.report.page import figures, write_report
 from fittingroom.report.pictures import data_uri, png_bytes
 from fittingroom.report.render import both_modes, render
 from fittingroom.report.theme import Draw
@@ -28,7 +27,7 @@ FIRST = 3  # suspects that are named in a sentence
 def chosen(name: str, runs: Runs, page: Path, files: Mapping[str, Path] | None = None) -> Chosen:
     """The answer of the study of this name, from what is stored. `files`: what was handed over just now."""
     found = choice(name, runs)
-    if files is None and found.final and found.final.bundle.there:
+    if files is None and found.final.bundle.there:
         site = runs.path / f"{name}-site"
         files = {"bundle": found.final.bundle.path, **({"site": site} if site.exists() else {})}
     return Chosen(found, runs, page, name, files or {})
@@ -52,34 +51,27 @@ def protocol(c: Choice) -> str:
     if c.parts == 1:
         how = f"{held} pictures ({together} on one side) were held out to choose by"
     else:
-        agreed = dict.fromkeys(c.votes)
-        by = (
-            "all agreed"
-            if len(agreed) == 1
-            else "they chose " + ", ".join(f"{v} {c.votes.count(v)} times" for v in agreed)
-        )
-        how = f"each of {held} pictures was answered by a model that had not seen it ({c.parts} parts, {together} kept together)"
-        if len(c.story.runs) > 1 and not c.tested:
-            how += f", and in each part the candidate was chosen by the others ({by}), so that the choice flatters no score"
-    if c.final is None:
-        return f"{how[0].upper()}{how[1:]}. It is not finished: the winner has not been trained on all of them yet."
+        how = f"Each of {held} pictures was answered by a model that had not seen it ({c.parts} parts, {together} kept together)"
+    if c.parts > 1 and len(c.story.runs) > 1 and not c.tested:
+        several = ", ".join(f"{name} {c.votes.count(name)} times" for name in dict.fromkeys(c.votes))
+        by = "all agreed" if len(set(c.votes)) == 1 else f"they chose {several}"
+        how += f", and in each part the candidate was chosen by the others ({by}), so that the choice flatters no score"
     if c.tested:
         end = f"the winner was then trained on {c.trained_on:,} pictures, none of them of the test part, and met that once"
     else:
         whole = "all of them" if c.trained_on == len(c.story.labels_N) else f"{c.trained_on:,} of them"
         end = f"the model that is handed over was then trained on {whole}: the score is of this procedure"
-    return f"{how[0].upper()}{how[1:]}; {end}."
+    return f"{how}; {end}."
 
 
 def against_others(c: Choice) -> list[str]:
     """How the winner stands against the others."""
     pairs = [p for p in c.story.comparison.pairs if c.winner in (p.better, p.worse)]
-    beaten = [
-        _behind(p)
-        for p in pairs
-        if p.better == c.winner and (p.resolved or (p.seeds == 1 and not p.folds and p.low > 0))
+    clear = [p.better == c.winner and (p.resolved or (p.seeds == 1 and not p.folds and p.low > 0)) for p in pairs]
+    beaten = [_behind(p) for p, is_clear in zip(pairs, clear, strict=True) if is_clear]
+    level = [
+        p.worse if p.better == c.winner else p.better for p, is_clear in zip(pairs, clear, strict=True) if not is_clear
     ]
-    level = [p.worse if p.better == c.winner else p.better for p in pairs if _behind(p) not in beaten]
     once = " (one training each: the intervals cover other pictures, not another seed)" if c.parts == 1 else ""
     said = [f"It is ahead of {', '.join(beaten)}{once}."] if beaten else []
     if level:
@@ -163,7 +155,7 @@ class Chosen(Answer):
             "votes": list(c.votes),
             "suspects": [s.model_dump(mode="json") for s in c.suspects or ()],
             "next": next_steps(c),
-            "run": c.final.name if c.final else None,
+            "run": c.final.name,
             "files": {name: str(path) for name, path in self.handed_over.items()},
         }
 
@@ -192,21 +184,21 @@ class Chosen(Answer):
             if pictures is None
             else [(s, data_uri(png_bytes(pictures[s.index]))) for s in c.suspects or ()],
             "can_suspect": c.suspects is not None,
-            "mistakes": [
-                one | {"image": data_uri(png_bytes(one["picture"]))} for one in confident_mistakes(story, c.winner)
-            ],
+            "mistakes": [pictured(one) for one in confident_mistakes(story, c.winner)],
             "details": details,
             "files": {name: str(path) for name, path in self.handed_over.items()},
-            "recipe": recipe_toml(c.final.recipe) if c.final else "",
-            "run": c.final.name if c.final else "",
+            "recipe": recipe_toml(c.final.recipe),
+            "run": c.final.name,
         }
 
     def _draw(self) -> Iterator[tuple[str, Draw]]:
-        story = self.choice.story
-        yield "candidates", lambda dark: charts.accuracy(story)
-        if story.comparison.pairs:
-            yield "differences", lambda dark: charts.differences(story)
-        yield "cost", lambda dark: charts.cost(story, "train_s")
-        counts, classes = story.confusion(self.winner), story.data.classes
-        yield "confusion", lambda dark: charts.confusion(counts, classes, "count", dark)
-        yield "reliability", lambda dark: charts.reliability(story)
+        drawn, winner = dict(figures(self.choice.story)), self.winner
+        wanted = {
+            "candidates": "accuracy",
+            "differences": "differences",
+            "cost": "train_s",
+            "confusion": f"confusion-{winner}",
+        }
+        for name, figure in {**wanted, "reliability": "reliability"}.items():
+            if figure in drawn:
+                yield name, drawn[figure]

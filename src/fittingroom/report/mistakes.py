@@ -52,7 +52,7 @@ def mistakes(story: Story, recipe: str, drawn: Mapping[str, Mapping[str, str]]) 
             [mean, *(percent(getattr(by_class, mean)(n), 1) for n in names), f"{by_class.support_K.sum():,.0f}", ""]
             for mean in ("macro", "weighted")
         ],
-        "gallery": [_uri(one) for one in confident_mistakes(story, recipe)],
+        "gallery": [pictured(one) for one in confident_mistakes(story, recipe)],
     }  # fmt: skip
 
 
@@ -79,7 +79,7 @@ def only_one_is_right(story: Story) -> list[dict[str, Any]]:
             margin = p_right[rows, labels[rows]] - p_wrong[rows, labels[rows]]
             clearest = rows[np.argsort(-margin, kind="stable")][: GALLERY // 2]
             lines = {int(i): [f"said {story.data.classes[said[i]]}"] for i in clearest}
-            found.append({"right": right, "wrong": wrong, "gallery": [_uri(one) for one in gallery(story, lines)]})
+            found.append({"right": right, "wrong": wrong, "gallery": [pictured(one) for one in gallery(story, lines)]})
     return found
 
 
@@ -97,7 +97,8 @@ def gallery(story: Story, lines: Mapping[int, list[str]]) -> list[dict[str, Any]
     ]  # fmt: skip
 
 
-def _uri(one: Mapping[str, Any]) -> dict[str, Any]:
+def pictured(one: Mapping[str, Any]) -> dict[str, Any]:
+    """The same, with its picture as a page shows it."""
     return {**one, "image": data_uri(png_bytes(one["picture"]))}
 
 

@@ -52,7 +52,7 @@ class KeptArrays:
                 if missing:
                     made = make(np.fromiter(missing.values(), np.int64))
                     self._add(name, list(missing), made)
-                    if not len(found) or len(missing) == len(set(keys)):
+                    if not len(found):  # nothing was known of this name
                         found = np.empty((len(keys), *made.shape[1:]), made.dtype)
                     at = {key: i for i, key in enumerate(missing)}
                     for row, key in enumerate(keys):

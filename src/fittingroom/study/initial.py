@@ -20,6 +20,8 @@ from fittingroom.store import BundleFolder, Runs
 from fittingroom.store.fetch import Say
 from fittingroom.training.start import Start
 
+WEIGHTS = (".safetensors", ".pth", ".pt")  # how files of weights end
+
 
 @dataclass(frozen=True)
 class Initial:
@@ -61,9 +63,6 @@ class Initial:
             return Start(load_file(self.path), self.classes)
         except SafetensorError as error:
             raise FittingroomError.at("model.init", f"{self.path} is not readable ({error})") from None
-
-
-WEIGHTS = (".safetensors", ".pth", ".pt")  # how files of weights end
 
 
 def initial(init: str, runs: Runs, home_dir: Path, say: Say = lambda line: None) -> Initial | None:

@@ -1,5 +1,7 @@
 // The camera: one stream at a time, shown in a <video>, closed when the page is left.
 
+import { scaled } from "./picture.js";
+
 export class Camera {
   /** `changed` is called whenever it went on or off. */
   constructor(video, changed = () => {}) {
@@ -34,9 +36,6 @@ export class Camera {
 
   /** What it sees now on a canvas, at most `side` pixels on the longer side. */
   picture(side = Infinity) {
-    const { videoWidth, videoHeight } = this.video, scale = Math.min(1, side / Math.max(videoWidth, videoHeight));
-    const canvas = new OffscreenCanvas(Math.round(videoWidth * scale), Math.round(videoHeight * scale));
-    canvas.getContext("2d").drawImage(this.video, 0, 0, canvas.width, canvas.height);
-    return canvas;
+    return scaled(this.video, this.video.videoWidth, this.video.videoHeight, side);
   }
 }

@@ -32,6 +32,14 @@ export async function fromFile(file, range = null) {
   }
 }
 
+/** A picture of this size on a canvas, at most `side` pixels on the longer side. */
+export function scaled(source, width, height, side = Infinity) {
+  const scale = Math.min(1, side / Math.max(width, height));
+  const canvas = new OffscreenCanvas(Math.round(width * scale), Math.round(height * scale));
+  canvas.getContext("2d").drawImage(source, 0, 0, canvas.width, canvas.height);
+  return canvas;
+}
+
 /** What a canvas shows. */
 export function fromCanvas(canvas) {
   const { width, height } = canvas;

@@ -6,7 +6,7 @@ import { latest } from "./latest.js";
 import { answered, Model } from "./model.js";
 import { occlusion } from "./occlusion.js";
 import { Pad } from "./pad.js";
-import { fromFile, pictureOf } from "./picture.js";
+import { fromCanvas, fromFile, pictureOf } from "./picture.js";
 import { bars, heated, pixels } from "./shown.js";
 
 const $ = id => document.getElementById(id);
@@ -21,12 +21,6 @@ const camera = $("video") && new Camera($("video"), () => {
   $("camera").textContent = camera.on ? "Camera off" : "Camera";
   look();
 });
-
-/** What the camera sees, as pixels. */
-function seen() {
-  const canvas = camera.picture();
-  return canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-}
 
 /** Answer what the camera sees, as fast as the model can. */
 async function watch() {
@@ -51,7 +45,7 @@ function look() {
 
 const once = latest(async () => {
   try {
-    const picture = camera?.on ? seen() : pad.untouched ?? (pad.empty ? null : pad.drawn());
+    const picture = camera?.on ? fromCanvas(camera.picture()) : pad.untouched ?? (pad.empty ? null : pad.drawn());
     if (!picture) return nothing("");
     image = frame(picture, framing);
     const { logits, probabilities } = await model.run(image, 1, framing);

@@ -168,6 +168,10 @@ def _content(
     return digest({"images": sha256, "labels": labels, "splits": prints, "classes": classes} | grouped)
 
 
+def _share(test_fraction: float | None) -> float:
+    return TEST_FRACTION if test_fraction is None else test_fraction
+
+
 def source_words(about: Own) -> str:
     """How the splits came about, in words."""
     if not about.carved:
@@ -175,8 +179,7 @@ def source_words(about: Own) -> str:
     if about.test_fraction == 0:
         return "no test part was carved (data.test_fraction = 0)"
     undivided = f"near duplicates{f' and what belongs together ({about.group})' if about.group else ''} on one side"
-    share = TEST_FRACTION if about.test_fraction is None else about.test_fraction
-    return f"test ({share:.0%}) carved by fittingroom: stratified, {undivided}"
+    return f"test ({_share(about.test_fraction):.0%}) carved by fittingroom: stratified, {undivided}"
 
 
 # ---------------------------------------------------------------- making it
@@ -446,7 +449,7 @@ def _splits(
         )
     if "test" in rows:
         return {"train": rest, **rows}, False
-    fraction = TEST_FRACTION if spec.test_fraction is None else spec.test_fraction
+    fraction = _share(spec.test_fraction)
     if fraction == 0:
         return {"train": rest, **rows, "test": rest[:0]}, True
     mine = images.take(rest) if isinstance(images, Rows) else images[rest]

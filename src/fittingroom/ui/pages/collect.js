@@ -1,11 +1,13 @@
 // The page on which classes are collected, with the camera or from files, an answer is asked for, and the model tried live.
 
 import { Camera } from "./camera.js";
+import { scaled } from "./picture.js";
 import { bars } from "./shown.js";
 
 const EVERY_MS = 150; // between two pictures of a recording
 const LIVE_MS = 400; // between two pictures that the model is asked about
 const SIDE = 480; // pixels of a picture's longer side, at most
+const JPEG = { type: "image/jpeg", quality: 0.92 };
 const BATCH = 16, BATCH_BYTES = 16e6; // pictures and bytes of one request, at most
 const LARGE_BYTES = 4e6, LARGE_SIDE = 1600; // a file above the first is made smaller
 
@@ -33,16 +35,14 @@ async function post(path, body) {
   return told;
 }
 
-const frame = () => camera.picture(SIDE).convertToBlob({ type: "image/jpeg", quality: 0.92 });
+const frame = () => camera.picture(SIDE).convertToBlob(JPEG);
 
 /** A file as it is, or a large photograph at a size that is enough to train on. */
 async function fitting(file) {
   if (file.size <= LARGE_BYTES) return file;
-  const picture = await createImageBitmap(file), scale = Math.min(1, LARGE_SIDE / Math.max(picture.width, picture.height));
-  const canvas = new OffscreenCanvas(Math.round(picture.width * scale), Math.round(picture.height * scale));
-  canvas.getContext("2d").drawImage(picture, 0, 0, canvas.width, canvas.height);
+  const picture = await createImageBitmap(file), canvas = scaled(picture, picture.width, picture.height, LARGE_SIDE);
   picture.close();
-  return canvas.convertToBlob({ type: "image/jpeg", quality: 0.92 });
+  return canvas.convertToBlob(JPEG);
 }
 
 /** Send pictures, one request after the other; what could not be brought is counted and said. */

@@ -17,6 +17,7 @@ from fittingroom.data.framing import Unreadable, format_of
 from fittingroom.serve.settings import Limits
 from fittingroom.store.collected import SUFFIXES, Collected
 from fittingroom.ui.frame import page
+from fittingroom.ui.opaque import opaque
 from fittingroom.ui.rooms import Rooms
 
 MOST = 32  # pictures of one request
@@ -44,8 +45,7 @@ def add(app: FastAPI, rooms: Rooms) -> None:
 
     @app.get("/collect/{name}")
     def collect(name: str) -> HTMLResponse:
-        classes = collected.classes(name)
-        return page("collect.html", "collect", name=name, facts=_facts(collected, name), least=LEAST, any=bool(classes))
+        return page("collect.html", "collect", name=name, facts=_facts(collected, name), least=LEAST)
 
     @app.get("/collect/{name}/facts")
     def facts(name: str) -> JSONResponse:
@@ -139,6 +139,6 @@ def _answer(rooms: Rooms, command: str) -> Mapping[str, Any]:
         study = rooms.runs.study(progress.answer.subject)
         final = str(study.settings.get("final", "")) if study else ""
         rooms.index.sync()
-        line = next((line for line in rooms.index.page(final)[0] if line.name == final), None) if final else None
+        line = next(iter(rooms.index.find([opaque(final)])), None)
         told |= {"run": line.id if line else "", "study": rooms.study(progress.answer.subject)}
     return told
