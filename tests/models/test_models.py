@@ -18,6 +18,7 @@ from fittingroom.explain.features import last_features
 from fittingroom.export.graph import onnx_graph
 from fittingroom.inference.classifier import Graph
 from fittingroom.models import MODELS, build, describe
+from fittingroom.models.vit import Block
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.read import parse_recipe, read_recipe, shipped_recipes
 from fittingroom.spec.recipe import ModelSpec, Recipe
@@ -88,7 +89,10 @@ def test_facts_of_a_model_are_counted_by_torch_and_right(name: str) -> None:
         if isinstance(module, nn.Conv2d):
             by_hand += 2 * module.weight.numel() * math.prod(shapes[key][1:])
         elif isinstance(module, nn.Linear):
-            by_hand += 2 * module.weight.numel()
+            by_hand += 2 * module.weight.numel() * math.prod(shapes[key][:-1])
+        elif isinstance(module, Block):  # attention: each token with each, twice
+            tokens, width = shapes[f"{key}.proj"]
+            by_hand += 2 * 2 * tokens**2 * width
     assert facts.flops == by_hand
 
 

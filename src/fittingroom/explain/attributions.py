@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fittingroom.data.pixels import at_once
-from fittingroom.explain.features import convolutions
+from fittingroom.explain.features import mapping
 from fittingroom.spec.errors import need
 from fittingroom.training.predict import predict, to_float, to_tensor
 
@@ -22,14 +22,14 @@ DELETED = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)  # shares of pixels, 
 def attributions(model: nn.Module, images_NCHW: np.ndarray, classes_N: np.ndarray) -> dict[str, np.ndarray]:
     """Method → maps (N,H,W) float32: how much each pixel speaks for the class. uint8 images.
 
-    Grad-CAM (Selvaraju et al. 2017; only networks with convolutions, on the last one), integrated gradients from black
+    Grad-CAM (Selvaraju et al. 2017; only networks with maps, on the last ones), integrated gradients from black
     (Sundararajan et al. 2017), occlusion by grey squares (Zeiler & Fergus 2014). Raises `MissingExtra` without Captum.
     """
     attr = _captum()
     x, target = _tensor(images_NCHW), torch.from_numpy(np.asarray(classes_N))
     model.eval()
     found: dict[str, Tensor] = {}
-    layers = convolutions(model)
+    layers = mapping(model)
     if layers:
         cam, few = attr.LayerGradCam(model, layers[-1][1]), at_once(x.shape[1:])
         parts = [

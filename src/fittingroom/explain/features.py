@@ -32,18 +32,19 @@ def filters(model: nn.Module, shape: tuple[int, int, int]) -> tuple[str, np.ndar
     return "", np.zeros((0, 1, 1, 1), np.float32)
 
 
-def convolutions(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """The convolutions in the order in which they are defined."""
-    return [(name.removeprefix("body."), m) for name, m in model.named_modules() if isinstance(m, nn.Conv2d)]
+def mapping(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """The layers that give maps (N,C,h,w), in the order in which they are defined: convolutions, and a transformer's patches."""
+    kinds = nn.Conv2d | nn.Unflatten
+    return [(name.removeprefix("body."), m) for name, m in model.named_modules() if isinstance(m, kinds)]
 
 
 @torch.inference_mode()
 def feature_maps(model: nn.Module, image_CHW: np.ndarray) -> dict[str, np.ndarray]:
-    """What the first, the middle and the last convolution make of one uint8 image: name → (≤ `MAPS`, h, w) float32.
+    """What the first, the middle and the last layer with maps make of one uint8 image: name → (≤ `MAPS`, h, w) float32.
 
-    The most active channels of each. Empty for a network without convolutions.
+    The most active channels of each. Empty for a network without maps.
     """
-    layers = convolutions(model)
+    layers = mapping(model)
     wanted = dict.fromkeys((0, len(layers) // 2, len(layers) - 1)) if layers else {}
     found: dict[str, np.ndarray] = {}
     with _listening([layers[i] for i in wanted]) as heard:

@@ -8,12 +8,13 @@ from fittingroom.models.build import Classifier, build, describe, with_sources
 from fittingroom.models.efficientnet_lite import efficientnet_lite
 from fittingroom.models.fastnet import fastnet
 from fittingroom.models.registry import MODELS
-from fittingroom.models.resnet import resnet10, resnet18, resnet20
+from fittingroom.models.resnet import resnet10, resnet18, resnet18_photos, resnet20
 from fittingroom.models.sequential import sequential
 from fittingroom.models.vgg import vgg
+from fittingroom.models.vit import vit
 from fittingroom.models.wide_resnet import wide_resnet
 
 __all__ = [
-    "MODELS", "Classifier", "build", "describe", "efficientnet_lite", "fastnet", "resnet10", "resnet18", "resnet20", "sequential",
-    "vgg", "wide_resnet", "with_sources",
+    "MODELS", "Classifier", "build", "describe", "efficientnet_lite", "fastnet", "resnet10", "resnet18", "resnet18_photos",
+    "resnet20", "sequential", "vgg", "vit", "wide_resnet", "with_sources",
 ]  # fmt: skip

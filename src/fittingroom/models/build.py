@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from fittingroom.models.executed import where
@@ -104,7 +105,8 @@ def describe(model: nn.Module, shape: tuple[int, int, int]) -> Structure:
     leaves = [(n, m) for n, m in model.named_modules() if not list(m.children()) and not isinstance(m, nn.Identity)]
     handles = [module.register_forward_hook(note(name.removeprefix("body."))) for name, module in leaves]
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    plain = sdpa_kernel(SDPBackend.MATH)  # the counter doesn't know a CPU's own attention
+    with torch.no_grad(), plain, FlopCounterMode(display=False) as counter:
         model(torch.zeros(1, *shape, device=device))
     for handle in handles:
         handle.remove()

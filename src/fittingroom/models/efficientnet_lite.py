@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 from pydantic import Field
 from torch import Tensor, nn
 
 from fittingroom.models.kernels import DepthwiseConv2d
+from fittingroom.models.photos import Grey, Hidden, head
 from fittingroom.models.registry import MODELS, Rate, Size
 
-Hidden = Annotated[int, Field(ge=0, le=8192)]
 Scale = Annotated[float, Field(ge=0.25, le=4)]
 STEM, HEAD = 32, 1280
 STAGES = (  # expansion, channels, blocks, stride, kernel
@@ -34,32 +36,32 @@ def efficientnet_lite(
     depth: Scale = 1.0,
     hidden: Hidden = 0,
     dropout: Rate = 0.2,
+    norm_eps: Annotated[float, Field(gt=0, le=0.1)] = 1e-3,
 ) -> nn.Module:
     """Inverted bottlenecks in seven stages, `width` times the channels and `depth` times the blocks of lite0's.
 
     lite0 to lite4: width 1, 1, 1.1, 1.2, 1.4 and depth 1, 1.1, 1.2, 1.4, 1.8. Grey images become three channels inside.
-    `hidden`: neurons of a dense layer before the last one, if there is to be one.
+    `hidden`: neurons of a dense layer before the last one, if there is to be one. timm trains with a `norm_eps` of 1e-5.
     """
+    norm = partial(nn.BatchNorm2d, eps=norm_eps, momentum=0.01)
     stages, before = [], STEM
     for (expansion, wide, _, stride, kernel), several in zip(STAGES, blocks(depth), strict=True):
         after, stage = _divisible(wide * width), []
         for block in range(several):
-            stage.append(_block(before, after, expansion, kernel, stride if block == 0 else 1))
+            stage.append(_block(before, after, expansion, kernel, stride if block == 0 else 1, norm))
             before = after
         stages.append(nn.Sequential(*stage))
     parts: list[tuple[str, nn.Module]] = [
         ("conv_stem", nn.Conv2d(3, STEM, 3, 2, padding=1, bias=False)),
-        ("bn1", _norm(STEM)),
+        ("bn1", norm(STEM)),
         ("act1", nn.ReLU6()),
         ("blocks", nn.Sequential(*stages)),
         ("conv_head", nn.Conv2d(before, HEAD, 1, bias=False)),
-        ("bn2", _norm(HEAD)),
+        ("bn2", norm(HEAD)),
         ("act2", nn.ReLU6()),
         ("global_pool", nn.AdaptiveAvgPool2d(1)),
         ("flatten", nn.Flatten()),
-        *([("hidden", nn.Linear(HEAD, hidden)), ("act3", nn.ReLU())] if hidden else []),
-        ("drop", nn.Dropout(dropout)),
-        ("classifier", nn.Linear(hidden or HEAD, classes)),
+        *head(HEAD, hidden, dropout, classes),
     ]
     return nn.Sequential(OrderedDict([("grey", Grey())] * (channels == 1) + parts))
 
@@ -74,13 +76,6 @@ def blocks(depth: float) -> list[int]:
     return [n if i in ends else math.ceil(n * depth) for i, (_, _, n, _, _) in enumerate(STAGES)]
 
 
-class Grey(nn.Module):
-    """One channel as three that are alike: what a network of colour pictures is given of a grey one."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.expand(-1, 3, -1, -1)
-
-
 class Residual(nn.Sequential):
     """Layers beside a shortcut."""
 
@@ -89,27 +84,25 @@ class Residual(nn.Sequential):
         return out + x
 
 
-def _block(before: int, after: int, expansion: int, kernel: int, stride: int) -> nn.Sequential:
+def _block(
+    before: int, after: int, expansion: int, kernel: int, stride: int, norm: Callable[[int], nn.Module]
+) -> nn.Sequential:
     """An inverted bottleneck (Sandler et al. 2018): wider, each channel by itself, narrow again; no activation at its end."""
     wide = before * expansion
     depthwise = DepthwiseConv2d(wide, kernel, stride, padding=kernel // 2, bias=False)
     if expansion == 1:
         layers = [
-            ("conv_dw", depthwise), ("bn1", _norm(wide)), ("act1", nn.ReLU6()),
-            ("conv_pw", nn.Conv2d(wide, after, 1, bias=False)), ("bn2", _norm(after)),
+            ("conv_dw", depthwise), ("bn1", norm(wide)), ("act1", nn.ReLU6()),
+            ("conv_pw", nn.Conv2d(wide, after, 1, bias=False)), ("bn2", norm(after)),
         ]  # fmt: skip
     else:
         layers = [
-            ("conv_pw", nn.Conv2d(before, wide, 1, bias=False)), ("bn1", _norm(wide)), ("act1", nn.ReLU6()),
-            ("conv_dw", depthwise), ("bn2", _norm(wide)), ("act2", nn.ReLU6()),
-            ("conv_pwl", nn.Conv2d(wide, after, 1, bias=False)), ("bn3", _norm(after)),
+            ("conv_pw", nn.Conv2d(before, wide, 1, bias=False)), ("bn1", norm(wide)), ("act1", nn.ReLU6()),
+            ("conv_dw", depthwise), ("bn2", norm(wide)), ("act2", nn.ReLU6()),
+            ("conv_pwl", nn.Conv2d(wide, after, 1, bias=False)), ("bn3", norm(after)),
         ]  # fmt: skip
     kind = Residual if stride == 1 and before == after else nn.Sequential
     return kind(OrderedDict(layers))
-
-
-def _norm(channels: int) -> nn.BatchNorm2d:
-    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
 
 
 def _divisible(channels: float, by: int = 8) -> int:

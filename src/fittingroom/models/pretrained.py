@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import filelock
 import numpy as np
@@ -18,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
 
 from fittingroom.models.build import build
-from fittingroom.models.efficientnet_lite import blocks
+from fittingroom.models.names import NAMES, OF_KIND, UNUSED
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.pretrained import PretrainedEntry, pretrained
 from fittingroom.spec.recipe import ModelSpec
@@ -26,7 +25,7 @@ from fittingroom.store.atomic import explained, write
 from fittingroom.store.fetch import Say, fetch, read_payload
 
 OURS = "weights.safetensors"
-HALF = (0.5, 0.5, 0.5)  # mean and deviation that timm trained this family with
+TIMMS = {"mean": (0.5, 0.5, 0.5), "sd": (0.5, 0.5, 0.5)}  # of pictures that timm trained EfficientNet-Lite with
 SMALL = 64  # pixels a side, of a network that is only looked at
 VERSION = 1  # raised when the same file becomes other tensors
 
@@ -78,15 +77,13 @@ def weights_of_file(file: Path, home_dir: Path) -> tuple[Path, ModelSpec | None]
     tensors = _tensors(file)
     if "mean" in tensors and "scale" in tensors:
         return kept(tensors, home_dir), None
-    theirs: Literal["timm", "efficientnet_pytorch"] = (
-        "efficientnet_pytorch" if "_conv_stem.weight" in tensors else "timm"
-    )
     for entry in pretrained().values():
-        normal = {"mean": HALF, "sd": HALF} if theirs == "timm" else {}
-        like = entry.model_copy(update={"names": theirs, **normal})
-        found = dict(_renamed(tensors, like))
-        if _shapes(found) == _of_network(entry.kind, tuple(entry.args.items())):
-            return kept(found, home_dir), ModelSpec(kind=entry.kind, args=entry.args)
+        for theirs in OF_KIND[entry.kind]:
+            own = TIMMS | {"args": entry.args | {"norm_eps": 1e-5}} if theirs == "timm" else {}
+            like = entry.model_copy(update={"names": theirs, **own})
+            found = dict(_renamed(tensors, like))
+            if _shapes(found) == _of_network(like.kind, tuple(like.args.items())):
+                return kept(found, home_dir), ModelSpec(kind=like.kind, args=like.args)
     raise FittingroomError.at(
         "model.init",
         f"{file} holds {len(tensors)} tensors of no network with trained weights that is known here (fittingroom models)",
@@ -124,8 +121,9 @@ def _of_network(kind: str, args: tuple[tuple[str, Any], ...]) -> dict[str, tuple
 
 
 def _shapes(tensors: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
-    """The shape of each tensor, but for the classes that the last layer tells apart."""
-    return {name: value.shape for name, value in tensors.items() if not name.startswith("body.classifier.")}
+    """The shape of each tensor, but for what hangs on the classes that the last layer tells apart, and on pictures' size."""
+    varying = ("body.classifier.", "body.positions.")
+    return {name: value.shape for name, value in tensors.items() if not name.startswith(varying)}
 
 
 def _opened(folder: Path, entry: PretrainedEntry) -> Mapping[str, np.ndarray]:
@@ -158,31 +156,8 @@ def _tensors(path: Path) -> Mapping[str, np.ndarray]:
 
 def _renamed(tensors: Mapping[str, np.ndarray], entry: PretrainedEntry) -> Iterator[tuple[str, np.ndarray]]:
     """Each tensor by the name that it has in our network, and the normalisation of its pictures."""
-    places = [f"{stage}.{i}" for stage, n in enumerate(blocks(float(entry.args.get("depth", 1.0)))) for i in range(n)]
     for name, value in tensors.items():
-        ours = _of_efficientnet_pytorch(name, places) if entry.names == "efficientnet_pytorch" else name
-        yield f"body.{ours}", np.asarray(value, order="C")
+        if name not in UNUSED:
+            yield f"body.{NAMES[entry.names](name, entry.args)}", np.asarray(value, order="C")
     yield "mean", np.array(entry.mean, np.float32).reshape(1, -1, 1, 1)
     yield "scale", (1 / np.array(entry.sd)).astype(np.float32).reshape(1, -1, 1, 1)
-
-
-def _of_efficientnet_pytorch(name: str, places: list[str]) -> str:
-    """A tensor's name in timm, by its name in the package efficientnet_pytorch, which numbers blocks through.
-
-    >>> _of_efficientnet_pytorch("_blocks.1._depthwise_conv.weight", ["0.0", "1.0"])
-    'blocks.1.0.conv_dw.weight'
-    """
-    block = re.fullmatch(r"_blocks\.(\d+)\._(\w+)\.(\w+)", name)
-    if block and int(block[1]) < len(places):
-        number, module, tensor = block.groups()
-        first = number == "0"  # which does not expand, so its norms and its last convolution are called otherwise
-        known = {
-            "expand_conv": "conv_pw",
-            "depthwise_conv": "conv_dw",
-            "project_conv": "conv_pw" if first else "conv_pwl",
-        }
-        known |= {f"bn{i}": f"bn{i if first else i + 1}" for i in range(3)}
-        return f"blocks.{places[int(number)]}.{known.get(module, module)}.{tensor}"
-    module, _, tensor = name.partition(".")
-    known = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
-    return f"{known.get(module, module)}.{tensor}"

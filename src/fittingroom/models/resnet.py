@@ -1,13 +1,15 @@
-"""Residual networks (He et al. 2015, arXiv:1512.03385) with a 3×3 stem and no stem pooling, for small images."""
+"""Residual networks (He et al. 2015, arXiv:1512.03385): with a 3×3 stem for small images, and their own for photos."""
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fittingroom.models.registry import MODELS, Size, Width
+from fittingroom.models.photos import Grey, Hidden, head
+from fittingroom.models.registry import MODELS, Rate, Size, Width
 
 
 @MODELS.register
@@ -26,6 +28,29 @@ def resnet10(channels: int, size: Size, classes: int, *, width: Width = 32) -> n
 def resnet20(channels: int, size: Size, classes: int, *, width: Width = 16) -> nn.Module:
     """The paper's small CIFAR network: three stages of three blocks, 16, 32, 64 channels, 0.27 M parameters."""
     return _resnet(channels, classes, [width, 2 * width, 4 * width], blocks=3)
+
+
+@MODELS.register
+def resnet18_photos(
+    channels: int, size: Size, classes: int, *, width: Width = 64, hidden: Hidden = 0, dropout: Rate = 0.0
+) -> nn.Module:
+    """The paper's own for photos: resnet18 behind a 7×7 stem and pooling. Grey images become three channels inside."""
+    before, stages = width, []
+    for stage in range(4):
+        after = width * 2**stage
+        stages.append(nn.Sequential(Block(before, after, stride=2 if stage else 1), Block(after, after, stride=1)))
+        before = after
+    parts: list[tuple[str, nn.Module]] = [
+        ("conv1", nn.Conv2d(3, width, 7, 2, padding=3, bias=False)),
+        ("norm1", nn.BatchNorm2d(width)),
+        ("relu", nn.ReLU()),
+        ("maxpool", nn.MaxPool2d(3, 2, padding=1)),
+        ("stages", nn.Sequential(*stages)),
+        ("pool", nn.AdaptiveAvgPool2d(1)),
+        ("flatten", nn.Flatten()),
+        *head(before, hidden, dropout, classes),
+    ]
+    return nn.Sequential(OrderedDict([("grey", Grey())] * (channels == 1) + parts))
 
 
 def _resnet(channels: int, classes: int, widths: Sequence[int], blocks: int) -> nn.Sequential:

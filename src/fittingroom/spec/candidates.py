@@ -28,8 +28,8 @@ def short(entry: PretrainedEntry) -> str:
 def names() -> list[str]:
     """All that can be candidates.
 
-    >>> names()[:3]
-    ['pixels', 'scratch', 'frozen-lite0']
+    >>> names()[:2]
+    ['pixels', 'scratch']
     """
     ways = ("frozen", "teachable", "finetune", "finetune-all")
     return ["pixels", "scratch", *(f"{way}-{short(entry)}" for entry in pretrained().values() for way in ways)]
@@ -102,10 +102,11 @@ def _scratch(counts: dict[str, int], may_flip: bool) -> Recipe:
 
 
 def usual(entries: Sequence[str], thorough: bool) -> list[str]:
-    """The candidates where nobody names any, in order, with those pretrained networks that are at hand.
+    """The candidates where nobody names any, in order, with the pretrained networks that are at hand.
 
-    >>> usual([], thorough=False)
-    ['pixels', 'scratch']
+    >>> usual([], thorough=False), usual(["dinov2-small"], thorough=False)
+    (['pixels', 'scratch'], ['pixels', 'scratch', 'frozen-dinov2-small'])
     """
     wanted = [*USUAL, *(["finetune-all-lite0"] if thorough else [])]
-    return [name for name in wanted if (entry := network_of(name)) is None or entry.name in entries]
+    found = [name for name in wanted if (entry := network_of(name)) is None or entry.name in entries]
+    return found + [f"frozen-{short(pretrained()[name])}" for name in entries if name not in TWO_SIZES]

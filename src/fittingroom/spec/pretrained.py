@@ -32,14 +32,14 @@ class PretrainedEntry(Strict):
     licence: str
     kind: str  # a name of `fittingroom models`
     args: dict[str, int | float | bool | str] = Field(default={})
-    classes: Count  # that it was trained to tell apart
+    classes: Annotated[int, Field(ge=0)]  # that it was trained to tell apart; 0 where it was trained without labels
     layers: Count  # but the last, which is of their classes
     early_layers: Count  # of these: what lies before the last two stages
     image_size: Count
     resize: Literal["pad", "crop", "stretch"]
     mean: Three  # of values in 0 … 1
     sd: tuple[Positive, Positive, Positive]
-    names: Literal["timm", "efficientnet_pytorch"] = "timm"  # how the file calls its tensors
+    names: Literal["timm", "efficientnet_pytorch", "torchvision", "dinov2"] = "timm"  # how the file calls its tensors
     published: Published | None = None
     file: FileEntry
     sources: tuple[Source, ...] = ()

@@ -9,7 +9,7 @@ import numpy as np
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from fittingroom.models.efficientnet_lite import Grey
+from fittingroom.models.photos import adapted
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import ModelSpec, OptimizerSpec, Recipe, ScheduleSpec
 from fittingroom.training.arrays import load_arrays
@@ -64,10 +64,7 @@ def start_from(model: nn.Module, weights: Mapping[str, np.ndarray], keep_head: b
             f"those weights are of another network: {name} is {'not there' if missing else 'not in this one'}; "
             "give the recipe that they were trained with",
         )
-    if any(isinstance(module, Grey) for module in model.modules()):  # which makes three channels of one inside
-        weights = {
-            n: w.mean(1, keepdims=True) if n in ("mean", "scale") and w.ndim == 4 else w for n, w in weights.items()
-        }
+    weights = adapted(model, weights)
     for name in wanted:
         there, here = weights[name].shape, tuple(own[name].shape)
         if there != here:
