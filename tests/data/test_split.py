@@ -82,6 +82,15 @@ def test_no_validation_where_nothing_is_selected(fashion: Dataset) -> None:
     assert len(train) == 1000 and val is None
 
 
+def test_validation_images_that_came_along_can_be_trained_on(fashion: Dataset) -> None:
+    data = replace(fashion, train=fashion.train.take(np.arange(60)), val=fashion.train.take(np.arange(60, 80)))
+    train, val = prepare(data, DataSpec())
+    assert (len(train), len(val or ())) == (60, 20)
+    train, val = prepare(data, DataSpec(val_is="train", val_fraction=0.0))
+    assert len(train) == 80 and val is None and np.array_equal(train.labels_N, fashion.train.labels_N[:80])
+    assert "val_is" not in read_recipe("readme-004-mlp").deciding()["data"]
+
+
 def test_too_small_a_limit_is_refused(fashion: Dataset) -> None:
     with pytest.raises(FittingroomError, match="raise data.limit"):
         prepare(fashion, DataSpec(limit=2))

@@ -16,10 +16,10 @@ from fittingroom.ui.app import create_ui
 
 
 @contextmanager
-def asked(runs: Path) -> Iterator[httpx.Client]:
+def asked(runs: Path, home_dir: Path | None = None) -> Iterator[httpx.Client]:
     """A client of the pages over a folder."""
     with (
-        app_in_a_thread(create_ui(Runs(runs), home())) as server,
+        app_in_a_thread(create_ui(Runs(runs), home_dir or home())) as server,
         httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=PATIENCE_S, trust_env=False) as client,
     ):
         yield client

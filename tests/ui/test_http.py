@@ -8,14 +8,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
+from PIL import Image
 from trained import trained
 from ui.asking import asked
 from ui.recorded import begun, epoch, left
 from waiting import until
 
+from fittingroom.data import load
 from fittingroom.store import RunFolder, Runs, Study
+from fittingroom.store.collected import Collected
 from fittingroom.store.events import Answered, Event, Failed, Planned, RunEnded, StudyWritten
+from fittingroom.ui.again import FIRST_ANSWER, RECORDED
 from fittingroom.ui.opaque import opaque
 
 
@@ -74,6 +79,9 @@ def test_a_stopped_comparison_goes_on_by_its_own_words(client: httpx.Client, tmp
         ["compare", "readme-004-mlp", "data.exclude=/etc/passwd"],
         ["runs", "--delete", "--yes", "x"],
         ["train"],
+        ["best", "/etc"],
+        ["best", "mnist", "--site", "/tmp/x"],
+        ["best"],
     ],
 )
 def test_words_that_no_form_of_ours_made_are_not_given(client: httpx.Client, tmp_path: Path, words: list[str]) -> None:
@@ -82,6 +90,30 @@ def test_words_that_no_form_of_ours_made_are_not_given(client: httpx.Client, tmp
     assert "Go on" not in client.get(f"/commands/{command.id}").text
     assert client.post(f"/commands/{command.id}/again").status_code == 400
     assert len(list((tmp_path / "runs" / "commands").glob("*.json"))) == 1
+
+
+def test_the_question_for_pictures_of_ones_own(tmp_path: Path) -> None:
+    """Asked by the form, stopped, and gone on with by its own words; of collected pictures, too."""
+    pictures, own_home = tmp_path / "cups", tmp_path / "home"
+    for label in ("full", "empty"):
+        (pictures / label).mkdir(parents=True)
+        for i in range(9):
+            noise = np.random.default_rng([len(label), i]).integers(0, 256, (8, 8, 3), np.uint8)
+            Image.fromarray(noise).save(pictures / label / f"{i}.png")
+    load(str(pictures), own_home)
+    with asked(tmp_path / "runs", own_home) as client:
+        assert ">cups</option>" in client.get("/new").text
+        reply = client.post("/new/best", data={"data": "cupz", "group": "a\nb"})
+        assert reply.status_code == 400 and "nearest: &#39;cups&#39;" in reply.text and "of one line" in reply.text
+        place = client.post("/new/best", data={"data": "cups", "group": "re:(.)"}).headers["location"]
+        client.post(f"{place}/stop")
+        until(lambda: "Go on" in client.get(place).text)
+        assert "best cups &#39;data.group=re:(.)&#39; --runs" in client.get(place).text
+        collected = Collected(own_home).path("mugs")
+        collected.mkdir(parents=True)
+        words = ["best", str(collected), *RECORDED, *FIRST_ANSWER]
+        stopped = left(Runs(tmp_path / "runs"), words, code="130")
+        assert "Go on" in client.get(f"/commands/{stopped.id}").text
 
 
 def test_a_command_shows_what_its_events_say(client: httpx.Client, tmp_path: Path) -> None:

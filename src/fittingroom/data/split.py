@@ -37,12 +37,12 @@ def carve(
 def prepare(data: Dataset, spec: DataSpec) -> tuple[Images, Images | None]:
     """The training and validation images that a recipe's `[data]` asks for, near duplicates on one side.
 
-    Validation images that came with the data are taken as they are; folds are made of these and train together. What
-    `spec.exclude` names is taken out of both after they were drawn.
+    Validation images that came with the data are taken as they are; folds are made of these and train together, and with
+    `spec.val_is` "train" all else is, too. What `spec.exclude` names is taken out of both after they were drawn.
     Raises `FittingroomError` if too little is left to train on.
     """
     by_fold = spec.folds and spec.fold_is == "val"
-    images, val = (not_test(data), None) if by_fold else (data.train, data.val)
+    images, val = (not_test(data), None) if by_fold or spec.val_is == "train" else (data.train, data.val)
     rows, group_N, k = np.arange(len(images)), None, len(images.classes)
     limited = spec.limit is not None and spec.limit < len(images)
     if by_fold or (spec.val_fraction and val is None) or (limited and images.groups_N is not None):

@@ -190,7 +190,8 @@ def _halved(recipes: Sequence[Recipe], look: _Look, place: Workplace, study: str
 
 def _final(recipe: Recipe, look: _Look, place: Workplace, study: str) -> RunFolder:
     """The winner, trained on every picture but those of the test set, which it meets where there is one."""
-    n = len(look.data.train)
-    place.progress.note(f"{recipe.name}, trained on {n:,} pictures")
+    place.progress.note(f"{recipe.name}, trained on {len(not_test(look.data)):,} pictures")
+    if look.data.val is not None:
+        recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"val_is": "train"})})
     [[run]] = train([Experiment(recipe, look.data, [0], costs=False)], place, study)
     return run

@@ -225,6 +225,9 @@ class DataSpec(ShapeSpec):
     val_fraction: Fraction = Field(
         default=0.1, description="share of train held out to validate on, unless the data bring such images; 0 = none"
     )
+    val_is: Literal["train"] | None = Field(
+        default=None, description='"train": a validation part that came along is trained on, too'
+    )
     split_seed: Natural = Field(
         default=0, description="draws what is held out; the same for every run's seed: runs share one validation set"
     )
@@ -438,6 +441,7 @@ LATER: tuple[tuple[str, str, Any], ...] = (
     *(("data", key, None) for key in ShapeSpec.model_fields),
     ("data", "fold_is", "val"),
     ("data", "exclude", []),
+    ("data", "val_is", None),
     ("model", "init", ""),
     ("model", "freeze", 0),
     ("model", "freeze_norm", False),

@@ -10,9 +10,13 @@ from pathlib import Path
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.overrides import names_and_changes
 from fittingroom.store import RunFolder, Runs
+from fittingroom.store.collected import Collected
 from fittingroom.ui.commands import CommandState
-from fittingroom.ui.forms import MOST_SEEDS, fields, offered
+from fittingroom.ui.forms import MOST_SEEDS, fields, offered, own_sets
 from fittingroom.ui.index import Line
+
+RECORDED = ("data.group=folder", "data.near=0")  # of pictures that were recorded in one go nearly all are near copies
+FIRST_ANSWER = ("--candidates", "frozen-lite0")  # the quickest
 
 
 def resuming(line: Line, run: RunFolder) -> list[str]:
@@ -43,9 +47,11 @@ def once_more(state: CommandState, runs: Runs, home_dir: Path) -> list[str]:
     [] where there is nothing to go on with. What lies in RUNS/commands may come from elsewhere: words that our form would not
     make are not given.
     """
-    if state.status in ("running", "finished") or state.command.kind not in ("train", "compare"):
+    if state.status in ("running", "finished") or state.command.kind not in ("train", "compare", "best"):
         return []
     words = list(takewhile(lambda word: word != "--runs", state.command.words[1:]))
+    if state.command.kind == "best":
+        return words if _asks(words[1:], home_dir) else []
     said = list(takewhile(lambda word: not word.startswith("-"), words[1:]))
     options = words[1 + len(said) :]
     names, changes = names_and_changes(said)
@@ -59,6 +65,14 @@ def once_more(state: CommandState, runs: Runs, home_dir: Path) -> list[str]:
     ours = all(change in excluded or change.partition("=")[0] in paths for change in changes)
     pairs = zip_longest(options[::2], options[1::2], fillvalue="")
     return words if ours and all(value in allowed.get(option, ()) for option, value in pairs) else []
+
+
+def _asks(words: Sequence[str], home_dir: Path) -> bool:
+    """Whether these are words of the question which classifier is best, as our pages ask it."""
+    collected = Collected(home_dir)
+    pictures, *rest = words or [""]
+    ours = pictures in own_sets(home_dir) or pictures in [str(collected.path(name)) for name in collected.sets()]
+    return ours and all(word.startswith("data.group=") or word in RECORDED or word in FIRST_ANSWER for word in rest)
 
 
 def test_option(run: RunFolder) -> list[str]:

@@ -43,7 +43,7 @@ class Field:
 def offered(home_dir: Path) -> tuple[list[Recipe], list[str]]:
     """The recipes and the data sets that the form knows. No recipe that would import a person's own code."""
     recipes = [read_recipe(name) for name in shipped_recipes()]
-    sets = [*catalog(home_dir), *dict.fromkeys(about.name for about, _ in known(home_dir))]
+    sets = [*catalog(home_dir), *own_sets(home_dir)]
     return [r for r in recipes if r.model.kind != "python"], list(dict.fromkeys(sets))
 
 
@@ -66,6 +66,11 @@ def fields(
             value = (given or {}).get(path, entry.value)
             found.append(Field(**{**entry.__dict__, "value": value, "fault": (faults or {}).get(path, "")}))
     return sorted(found, key=lambda f: FIRST.index(f.path) if f.first else len(FIRST))
+
+
+def own_sets(home_dir: Path) -> list[str]:
+    """The names of a person's own pictures that were read before."""
+    return list(dict.fromkeys(about.name for about, _ in known(home_dir)))
 
 
 @dataclass(frozen=True)
@@ -127,6 +132,19 @@ def read_form(form: Mapping[str, Sequence[str]], home_dir: Path, exclusion: Call
         return Wish(("train", names[0], *changes, *on), f"{names[0]}{f' on {data}' if data else ''}")
     on = ["--data", data or recipe.data.name]  # the same for all, or there would be nothing to compare
     return Wish(("compare", *names, *changes, *on, "--seeds", seeds), f"{' against '.join(names)}, {seeds} seeds")
+
+
+def read_question(form: Mapping[str, Sequence[str]], home_dir: Path) -> Wish:
+    """The question which classifier is best for pictures of one's own, as a command. Raises `Wrong` with every fault."""
+    data, group = (form.get("data") or [""])[-1], (form.get("group") or [""])[-1].strip()
+    sets, faults = own_sets(home_dir), {}
+    if data not in sets:
+        faults["data"] = f"there are no pictures {data[:80]!r} here" + _like(data, sets)
+    if len(group) > MOST_SIGNS or not group.isprintable():
+        faults["data.group"] = f"at most {MOST_SIGNS} signs of one line"
+    if faults:
+        raise Wrong(faults)
+    return Wish(("best", data, *([f"data.group={group}"] if group else [])), f"which classifier for {data}?")
 
 
 def _like(name: str, names: Any) -> str:

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from fittingroom.data.framing import Unreadable, format_of
 from fittingroom.serve.settings import Limits
 from fittingroom.store.collected import SUFFIXES, Collected
+from fittingroom.ui.again import FIRST_ANSWER, RECORDED
 from fittingroom.ui.frame import page
 from fittingroom.ui.opaque import opaque
 from fittingroom.ui.rooms import Rooms
@@ -24,7 +25,6 @@ MOST = 32  # pictures of one request
 ALONE = "alone"  # instead of a recording: each picture is one by itself
 LEAST = 5  # pictures of each of two classes, to ask for an answer
 SHOWN = 12  # pictures of a class on the page
-QUICK = "frozen-lite0"  # the candidate of a first answer
 
 
 def add(app: FastAPI, rooms: Rooms) -> None:
@@ -93,10 +93,8 @@ def add(app: FastAPI, rooms: Rooms) -> None:
             raise HTTPException(400, f"an answer takes two classes of at least {LEAST} pictures")
         if min(len(one.recordings) for one in classes) < 2:
             raise HTTPException(400, "record each class at least twice: one recording cannot be judged by itself")
-        # of pictures that were recorded in one go nearly all are near copies: they stay together as what they are
         recorded = any(len(pictures) > 1 for one in classes for pictures in one.recordings.values())
-        together = ["data.group=folder", "data.near=0"] if recorded else []
-        words = ["best", str(collected.path(name)), *together, *(["--candidates", QUICK] if quick else [])]
+        words = ["best", str(collected.path(name)), *(RECORDED * recorded), *(FIRST_ANSWER * quick)]
         begun = rooms.commands.start([*words, *rooms.places], f"which classifier for {name}?")
         return JSONResponse({"command": begun.id})
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -12,7 +14,7 @@ from starlette.exceptions import HTTPException
 from fittingroom.data.decisions import left_out
 from fittingroom.ui.again import once_more
 from fittingroom.ui.commands import CommandState
-from fittingroom.ui.forms import Wrong, fields, offered, read_form
+from fittingroom.ui.forms import Wish, Wrong, fields, offered, own_sets, read_form, read_question
 from fittingroom.ui.frame import page
 from fittingroom.ui.opaque import opaque
 from fittingroom.ui.rooms import Rooms
@@ -30,12 +32,14 @@ def add(app: FastAPI, rooms: Rooms) -> None:
 
     @app.post("/new")
     async def start(request: Request) -> Response:
-        sent = await request.form()
-        given: Given = {}
-        for key, value in sent.multi_items():
-            if isinstance(value, str):
-                given.setdefault(key, []).append(value)
-        return await run_in_threadpool(_begin, given, rooms)
+        return await run_in_threadpool(_begin, await _sent(request), rooms, read)
+
+    @app.post("/new/best")
+    async def ask(request: Request) -> Response:
+        return await run_in_threadpool(_begin, await _sent(request), rooms, read_question)
+
+    def read(given: Given, home_dir: Path) -> Wish:
+        return read_form(given, home_dir, rooms.data.exclusion)
 
     @app.get("/commands")
     def commands() -> HTMLResponse:
@@ -65,6 +69,14 @@ def add(app: FastAPI, rooms: Rooms) -> None:
         return RedirectResponse(f"/commands/{begun.id}", 303)
 
 
+async def _sent(request: Request) -> Given:
+    given: Given = {}
+    for key, value in (await request.form()).multi_items():
+        if isinstance(value, str):
+            given.setdefault(key, []).append(value)
+    return given
+
+
 def _form(given: Given, faults: dict[str, str], rooms: Rooms, status: int = 200) -> HTMLResponse:
     recipes, sets = offered(rooms.home_dir)
     name = (given.get("recipe") or ["fast-fashion"])[0]
@@ -72,16 +84,17 @@ def _form(given: Given, faults: dict[str, str], rooms: Rooms, status: int = 200)
     flat = {key: values[-1] for key, values in given.items()}
     entries = fields(chosen, flat, faults)
     return page(
-        "new.html", "new", status, recipes=recipes, sets=sets, chosen=chosen, given=flat, withs=given.get("with", []),
+        "new.html", "new", status, recipes=recipes, sets=sets, own=own_sets(rooms.home_dir),
+        chosen=chosen, given=flat, withs=given.get("with", []),
         first=[f for f in entries if f.first], more=[f for f in entries if not f.first], faults=faults,
         more_faulty=any(f.fault for f in entries if not f.first),
         decided={name: n for name in sets if (n := left_out(rooms.runs.decisions_file(name)))},
     )  # fmt: skip
 
 
-def _begin(given: Given, rooms: Rooms) -> Response:
+def _begin(given: Given, rooms: Rooms, read: Callable[[Given, Path], Wish]) -> Response:
     try:
-        wish = read_form(given, rooms.home_dir, rooms.data.exclusion)
+        wish = read(given, rooms.home_dir)
     except Wrong as wrong:
         return _form(given, wrong.faults, rooms, 400)
     begun = rooms.commands.start([*wish.words, *rooms.places], wish.title)
