@@ -178,6 +178,9 @@ class _Jobs:
         return due
 
     def _hear(self, number: int, job: Job, update: Update) -> None:
+        if update.said:
+            self.note(f"note: {update.said}")
+            return
         epochs = job.recipe.train.epochs
         self.share[number] = (update.epoch - 1 + update.images / update.of) / epochs
         images = (update.epoch - 1) * update.of + update.images

@@ -39,7 +39,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Runs, list[RunFo
 
 
 def model_of(run: RunFolder, like: Dataset) -> nn.Module:
-    return restore(run.recipe, run.arrays("weights"), like.train)
+    return restore(run.recipe, run.weights, like.train)
 
 
 def likeness(a: np.ndarray, b: np.ndarray) -> float:

@@ -62,7 +62,7 @@ def test_a_bundle_says_what_the_network_said_of_the_whole_test_set(
     assert facts.confidence.fitted_on == run.data.n_val and facts.classes == run.data.classes
     assert runs.test_reads() == {"fashion-mnist": 1}  # the runs folder's copy was looked at, not the test set
     for name, value in load_file(bundle.path / "weights.safetensors").items():
-        assert np.array_equal(value, run.arrays("weights")[name])
+        assert np.array_equal(value, run.weights[name])
 
 
 def test_the_graph_is_one_file_of_today_without_traces_of_this_machine(bundle: BundleFolder) -> None:

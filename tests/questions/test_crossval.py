@@ -231,7 +231,7 @@ def test_best_val_chooses_on_images_out_of_the_other_parts(
         assert not keys(val) & keys(scored) and nearest(train, val) > NEAR_RMS
         stored = run.predictions("val")
         assert stored is not None and np.array_equal(stored[1], val.labels_N)
-        model = restore(run.recipe, run.arrays("weights"), train)
+        model = restore(run.recipe, run.weights, train)
         assert np.array_equal(stored[0], predict(model, val))
         accuracies = [e.val_accuracy or 0 for e in run.epochs]
         assert run.metrics.selected_epoch in {i + 1 for i, a in enumerate(accuracies) if a == max(accuracies)}
@@ -259,7 +259,7 @@ def by_hand(runs: Sequence[RunFolder], scored: Sequence[Images], all_images: Ima
     logits_NK = np.full((len(all_images), len(all_images.classes)), np.nan)
     for run, part in zip(runs, scored, strict=True):
         mine = keys(part)
-        said_NK = predict(restore(run.recipe, run.arrays("weights"), all_images), all_images)
+        said_NK = predict(restore(run.recipe, run.weights, all_images), all_images)
         for i, (image, label) in enumerate(zip(all_images.images_NCHW[:], all_images.labels_N, strict=True)):
             if (image.tobytes(), int(label)) in mine:
                 assert np.isnan(logits_NK[i]).all(), "scored twice"

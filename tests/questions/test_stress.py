@@ -47,7 +47,7 @@ def test_two_recipes_under_stress(quick: Callable[..., Recipe], fashion: Dataset
     assert said.shape == (len(CORRUPTIONS), 5, 10_000) and list(found["kinds"]) == list(CORRUPTIONS)
     test = fashion.test.unlock(lambda: None)
     assert np.array_equal(labels, test.labels_N)
-    model = restore(folders[1].recipe, folders[1].arrays("weights"), fashion.train)
+    model = restore(folders[1].recipe, folders[1].weights, fashion.train)
     rows = slice(2 * CHUNK, 3 * CHUNK)
     harmed = corrupt(to_tensor(test.images_NCHW[rows]), "elastic", 2, 2 * CHUNK).numpy()
     agreed = said[list(CORRUPTIONS).index("elastic"), 1, rows] == predict(model, harmed).argmax(1)

@@ -69,7 +69,7 @@ def planned(fashion: Dataset, quick: Quick, runs: Runs) -> Callable[..., Job]:
 
 def retrained(run: RunFolder) -> None:
     """Other weights under the same name."""
-    run.write_arrays("weights", {name: array + np.float32(0.01) for name, array in run.arrays("weights").items()})
+    run.write_weights({name: array + np.float32(0.01) for name, array in run.weights.items()})
 
 
 # ---------------------------------------------------------------- which weights
@@ -88,7 +88,7 @@ def test_a_run_is_found_by_name_beginning_path_and_label(begun: RunFolder, runs:
         found = initial(word, runs, HOME)
         assert found is not None and (found.sha256, found.label) == (by_name.sha256, by_name.label)
     assert initial("", runs, HOME) is None
-    start, weights = by_name.read(), begun.arrays("weights")
+    start, weights = by_name.read(), begun.weights
     assert start.classes == begun.data.classes and start.weights.keys() == weights.keys()
     assert all(np.array_equal(start.weights[name], weights[name]) for name in weights)
 
@@ -170,7 +170,7 @@ def test_a_training_from_a_run_begins_with_its_weights_and_resumes_to_the_same_b
     job = planned(begun.name, *words)
     whole = execute(job, runs)
     frozen = ("body.1.weight", "body.1.bias")
-    start, after = begun.arrays("weights"), whole.arrays("weights")
+    start, after = begun.weights, whole.weights
     assert {name for name in after if np.array_equal(after[name], start[name])} == {*frozen, "mean", "scale"}
 
     def stop(sign: Update) -> None:
@@ -306,7 +306,7 @@ def test_both_ways_see_the_same_images_as_often(
     scratch, tuned = Planned(experiments, runs, at_once=1).train()
     assert scratch.data == tuned.data and scratch.data.n_train == 100 and scratch.data.n_val == 0
     assert len(scratch.epochs) == len(tuned.epochs) == 2
-    assert scratch.arrays("weights").keys() == tuned.arrays("weights").keys()
+    assert scratch.weights.keys() == tuned.weights.keys()
     assert tuned.epochs[0].train_loss < scratch.epochs[0].train_loss, "it knows these pictures"
 
 
@@ -399,8 +399,8 @@ def test_transfer_on_a_folder_of_pictures(here: Command, begun: RunFolder, fashi
             assert s[way]["score"] == pytest.approx(np.mean(accuracies))
             assert all(run.data.n_train == s["images"] and run.data.n_test == data.test.n for run in mine)
             assert {run.metrics.epochs for run in mine} == {math.ceil(LEAST_STEPS / s["images"])}
-            body = [run.arrays("weights")["body.1.weight"] for run in mine]
-            same = [np.array_equal(array, begun.arrays("weights")["body.1.weight"]) for array in body]
+            body = [run.weights["body.1.weight"] for run in mine]
+            same = [np.array_equal(array, begun.weights["body.1.weight"]) for array in body]
             assert same == [way == "tuned"] * 2
         assert s["comparison"]["metric"] == "accuracy" and s["comparison"]["images"] == data.test.n
     assert "10 a class" in (tmp_path / told["report"]).read_text()

@@ -82,7 +82,7 @@ def test_a_module_that_was_edited_is_another_run_with_other_weights(
     (here / "mynet.py").write_text(TEXT.replace("ReLU", "Tanh"))
     second = execute(plan(with_model(), fashion, 0, "cpu", 1), runs)
     assert first.name != second.name
-    a, b = first.arrays("weights"), second.arrays("weights")
+    a, b = first.weights, second.weights
     assert a.keys() == b.keys() and not all(np.array_equal(a[name], b[name]) for name in a)
     assert [layer.kind for layer in first.structure.layers][2] == "ReLU"
     assert [layer.kind for layer in second.structure.layers][2] == "Tanh"
@@ -150,7 +150,7 @@ def test_two_workers_train_what_only_a_cell_defines(
     ]
     assert study.jobs[1].recipe.model.args == {"width": 4} and study.at_once == 2
     finished = study.train()
-    assert [run.arrays("weights")["body.1.bias"].shape for run in finished] == [(8,), (4,), (6,)]
+    assert [run.weights["body.1.bias"].shape for run in finished] == [(8,), (4,), (6,)]
     assert all(is_as_it_was(run, fashion) for run in finished)
     assert runs.test_reads() == {"fashion-mnist": 3}
 

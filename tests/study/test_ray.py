@@ -43,7 +43,7 @@ def cluster() -> Iterator[Any]:
 
 
 def weights(run: RunFolder) -> dict[str, bytes]:
-    return {name: value.tobytes() for name, value in run.arrays("weights").items()}
+    return {name: value.tobytes() for name, value in run.weights.items()}
 
 
 @pytest.mark.main_job

@@ -63,8 +63,8 @@ def test_a_killed_worker_does_not_end_it_and_the_network_is_that_of_one_worker(
     assert runs.test_reads() == {"fashion-mnist": 1}
     by_one = execute(single, alone)
     assert by_one.name != run.name and by_one.environment.workers == 1  # of nearly the same bytes is not the same
-    for name, value in by_one.arrays("weights").items():
-        off = np.linalg.norm(run.arrays("weights")[name] - value) / max(np.linalg.norm(value), 1e-9)
+    for name, value in by_one.weights.items():
+        off = np.linalg.norm(run.weights[name] - value) / max(np.linalg.norm(value), 1e-9)
         assert off < 0.01, f"{name} is off by {off:.2%}: more than 30 epochs of rounding explain"
     one, two = by_one.predictions("test"), run.predictions("test")
     assert one and two and np.mean(one[0].argmax(1) == two[0].argmax(1)) > 0.99
@@ -102,17 +102,20 @@ def test_only_what_changed_is_sent_again_and_the_checkpoint_is_written_last(
 
     there, here = (RunFolder(tmp_path / name / "a") for name in ("there", "here"))
     there.path.mkdir(parents=True)
-    for name in ("checkpoint.safetensors", "best.safetensors", "run.json", "epochs.jsonl", "DONE", ".lock"):
+    for name in (
+        "checkpoint.safetensors",
+        "checkpoint-before.safetensors",
+        "run.json",
+        "epochs.jsonl",
+        "DONE",
+        ".lock",
+    ):
         (there.path / name).write_text(name)
     outbox, written = ray_cluster.Outbox(), []
     write = ray_cluster.write
     monkeypatch.setattr(ray_cluster, "write", lambda path, content: (written.append(path.name), write(path, content)))
     ray_cluster.unpack(outbox.changed(there), here)
-    assert written[-1] == "checkpoint.safetensors" and set(written[:-1]) == {
-        "best.safetensors",
-        "run.json",
-        "epochs.jsonl",
-    }
+    assert written[-1] == "checkpoint.safetensors" and set(written[:-1]) == {"run.json", "epochs.jsonl"}
     (there.path / "epochs.jsonl").write_text("more")
     assert outbox.changed(there) == {"epochs.jsonl": b"more"} and outbox.changed(there) == {}
     outbox.there |= {"run.json": b"another"}

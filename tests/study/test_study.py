@@ -55,7 +55,7 @@ def test_a_run_is_its_files_and_they_are_true(fashion: Dataset, quick: Quick, tm
     }  # fmt: skip
     assert run.recipe.deciding() == job.recipe.deciding() and run.recipe.train.precision == "fp32"
     test = fashion.test.unlock(lambda: None)
-    logits = predict(restore(job.recipe, run.arrays("weights"), test), test)
+    logits = predict(restore(job.recipe, run.weights, test), test)
     stored = run.predictions("test")
     assert stored is not None and np.array_equal(stored[0], logits) and np.array_equal(stored[1], test.labels_N)
     assert run.metrics.test is not None and run.metrics.test.accuracy == np.mean(logits.argmax(1) == test.labels_N)

@@ -75,7 +75,7 @@ def test_it_follows_what_another_process_does(runs: Runs) -> None:
     lines = {line.name: line for line in index.page()[0]}
     assert lines[copy.name].state == "training" and lines[copy.name].epochs == 0
     copy.append(run.epochs[0])
-    copy.write_arrays("checkpoint", {})  # as a training does, after each epoch's line
+    copy.write_checkpoint({}, {})  # as a training does, after each epoch's line
     index.sync()
     lines = {line.name: line for line in index.page()[0]}
     assert lines[copy.name].epochs == 1 and lines[copy.name].left_s is not None

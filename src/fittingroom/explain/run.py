@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from fittingroom.explain.neighbours import embedding, nearest, prototypes
 from fittingroom.spec.errors import FittingroomError, need
 from fittingroom.spec.framing import Framing
 from fittingroom.store import RunFolder, Runs
-from fittingroom.store.atomic import write
 from fittingroom.store.fetch import Say
 from fittingroom.training import predict, prepare_process
 from fittingroom.training.rebuild import rebuild
@@ -106,7 +104,7 @@ def explain(
         },
     )
     told = {name: values.tolist() for name, values in curve.items()}
-    write(run.path / "deletion.json", json.dumps(told | {"images": min(n, len(tests_NCHW))}))
+    run.write_deletion(told | {"images": min(n, len(tests_NCHW))})
 
 
 def _mine(path: Path, framing: Framing) -> np.ndarray:

@@ -79,7 +79,7 @@ def export(
             "--at with --quantize takes a run that met a test set: here nothing is left to choose an int8 threshold on"
         )
     test = scored_images(run, runs, data) if on == "test" else not_test(data)
-    weights = run.arrays("weights")
+    weights = run.weights
     model = rebuild(run, test)
     t, fitted_on = _temperature(loaded)
     say("writing the graph")

@@ -84,7 +84,7 @@ def harm(
     for number, ((name, digest), mine) in enumerate(by_data.items()):
         data = reload(name, digest, place.home)
         images = data.test.unlock(partial(_announce, place.runs, [f.name for f in mine], data))
-        shared = _Shared(images, [(recipe_of(f), f.arrays("weights")) for f in mine], choose_device(place.device))
+        shared = _Shared(images, [(recipe_of(f), f.weights) for f in mine], choose_device(place.device))
         said_PRN = launcher.each(_said, shared, parts, threads, partial(_part, tick, number, len(by_data)))
         said_RCSN: np.ndarray = np.stack(said_PRN, 1).reshape(len(mine), len(CORRUPTIONS), len(SEVERITIES), len(images))
         kinds = np.array(list(CORRUPTIONS))

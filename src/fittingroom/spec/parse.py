@@ -19,13 +19,21 @@ T = TypeVar("T", bound=BaseModel)
 def read_toml(path: Path) -> dict[str, Any]:
     """The content of a TOML file; `FittingroomError` if it is missing, unreadable or not TOML."""
     try:
-        return tomllib.loads(path.read_bytes().decode())
+        return toml_of(path.read_bytes(), path)
     except FileNotFoundError:
         raise FittingroomError(f"no such file: {path}") from None
     except OSError as error:
         raise FittingroomError(f"cannot read {path}: {error.strerror}") from None
+
+
+def toml_of(content: bytes, where: Path) -> dict[str, Any]:
+    """The content of a TOML file, which lies at `where`; `FittingroomError` if it is not TOML."""
+    try:
+        return tomllib.loads(content.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise FittingroomError(f"{path} is not TOML: {error}") from None
+        raise FittingroomError(f"{where} is not TOML: {error}") from None
+    except RecursionError:
+        raise FittingroomError(f"{where} is nested too deep to be read") from None
 
 
 def parse(kind: type[T], tree: Any, where: str, see: str, place: str = "") -> T:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
+import io
 import json
 import re
 import shutil
+import stat
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,28 +22,65 @@ import numpy as np
 import tomli_w
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load_file
 from safetensors.numpy import save as tensors_to_bytes
 
 from fittingroom.spec.changes import told_apart
 from fittingroom.spec.design import Design
 from fittingroom.spec.errors import FittingroomError, NotFree, unknown
-from fittingroom.spec.parse import read_toml
+from fittingroom.spec.parse import toml_of
 from fittingroom.spec.read import parse_recipe
 from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.records import Cost, DataFacts, Environment, Epoch, Metrics, Structure
 from fittingroom.store.atomic import append_line, atomic, explained, write
 from fittingroom.store.bundles import BundleFolder
+from fittingroom.store.seal import (
+    Damaged,
+    FileSeal,
+    Seal,
+    first_line,
+    json_with_seal,
+    read_seal,
+    sealed_tensors,
+    tensors_with_seal,
+)
 
 T = TypeVar("T", bound=BaseModel)
 Arrays = Mapping[str, np.ndarray]
+Say = Callable[[str], None]
+
+
+CHECKPOINT, BEFORE = "checkpoint.safetensors", "checkpoint-before.safetensors"
+HEAD = ("recipe.toml", "run.json", "env.json", "data.json", "structure.json")  # written before the first step
+LOST = {
+    "recipe.toml": "what was trained",
+    "run.json": "its seed and digest",
+    "env.json": "the machine it was trained on",
+    "data.json": "what it was trained on",
+    "structure.json": "its layers",
+    "epochs.jsonl": "its curves",
+    "weights.safetensors": "the trained network",
+    "predictions.npz": "its answers",
+    "samples.npz": "the sample pictures of its report",
+    "metrics.json": "its scores",
+}
+UNSEALED = ("DONE", CHECKPOINT, BEFORE)
+MADE_BY = {"stress.npz": "stress", "explain.npz": "explain", "features.npz": "explain", "deletion.json": "explain"}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A training after a whole epoch: all that it goes on with."""
+
+    state: dict[str, np.ndarray]
+    best: dict[str, np.ndarray]  # the weights to keep so far, where validation chooses them
+    epochs: str  # the lines of `epochs.jsonl`
 
 
 class RunFolder:
-    """The plain files of one run. Readers trust nothing without `DONE`, which is written last.
+    """The plain files of one run. Readers trust nothing without `DONE`, which is written last, and seals all others.
 
-    `recipe.toml run.json env.json data.json structure.json epochs.jsonl checkpoint.safetensors best.safetensors
-    weights.safetensors predictions.npz samples.npz metrics.json DONE`
+    `recipe.toml run.json env.json data.json structure.json epochs.jsonl checkpoint.safetensors weights.safetensors
+    predictions.npz samples.npz metrics.json DONE`. What is read of a finished run is what was written, or `Damaged` is raised.
 
     >>> RunFolder(Path("runs/none")).done
     False
@@ -56,6 +97,24 @@ class RunFolder:
     @property
     def done(self) -> bool:
         return (self.path / "DONE").exists()
+
+    @property
+    def seal(self) -> Seal | None:
+        """What its files were when it ended; None while it trains, and for one of before there were seals."""
+        path = self.path / "DONE"
+        try:
+            stamp = path.stat()
+            return _seal(path, (stamp.st_mtime_ns, stamp.st_size, stamp.st_ino))
+        except FileNotFoundError:
+            return None
+        except Damaged as error:
+            raise self._damaged("DONE", error) from None
+
+    def refuse_damaged(self) -> None:
+        """Raises `Damaged` unless every file of a finished run is what it was."""
+        seal = self.seal
+        for name in seal.files if seal else ():
+            self._refuse_changed(name, self._content(name))
 
     def refuse_unfinished(self) -> None:
         """Raises `FittingroomError` unless the run is done."""
@@ -88,12 +147,11 @@ class RunFolder:
     @property
     def recipe(self) -> Recipe:
         """The resolved recipe, without claims and measured scores: those belong to a source, not to a run."""
-        tree = {
-            key: value
-            for key, value in read_toml(self.path / "recipe.toml").items()
-            if key not in ("claims", "measured", "space")
-        }
-        return parse_recipe(tree, where=str(self.path / "recipe.toml"))
+        where = self.path / "recipe.toml"
+        tree = toml_of(self._read("recipe.toml"), where)
+        return parse_recipe(
+            {k: v for k, v in tree.items() if k not in ("claims", "measured", "space")}, where=str(where)
+        )
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -129,58 +187,89 @@ class RunFolder:
     @property
     def epochs(self) -> list[Epoch]:
         """The epochs so far, oldest first. A line cut off by a kill is not an epoch."""
-        path = self.path / "epochs.jsonl"
-        lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
+        if not self.done and not (self.path / "epochs.jsonl").exists():
+            return []
         try:
-            return [Epoch.model_validate_json(line) for line in lines]
+            return [Epoch.model_validate_json(line) for line in self._read("epochs.jsonl").split(b"\n")[:-1]]
         except ValidationError as error:
-            raise FittingroomError(f"{path} is damaged: {error.errors()[0]['msg']}; --fresh starts over") from None
+            raise self._damaged("epochs.jsonl", f"is damaged ({first_line(error)})") from None
 
     @property
     def saved_epochs(self) -> int:
         """After how many epochs an unfinished training goes on."""
-        try:
-            with safe_open(self.path / "checkpoint.safetensors", "numpy") as file:
+        for name in (CHECKPOINT, BEFORE):  # none yet; a damaged one is told where it is read
+            with contextlib.suppress(OSError, SafetensorError), safe_open(self.path / name, "numpy") as file:
                 return int(file.get_tensor("epoch"))
-        except (OSError, SafetensorError):  # none yet; a damaged one is told where it is read
-            return 0
+        return 0
 
     def predictions(self, split: str) -> tuple[np.ndarray, np.ndarray] | None:
         """Stored logits (N,K) float32 and labels (N,) int64 of "val", "test" or "test_averaged"; None if not scored."""
         wanted = f"{split}_logits", f"{split}_labels"
-        found = load_npz(self._present("predictions.npz"), wanted)
+        found = self._npz("predictions.npz", wanted)
         return (found[wanted[0]], found[wanted[1]]) if len(found) == 2 else None
 
     def design(self, split: str = "test") -> Design:
         """What the images of "test" or "val" share: their groups, where some belong together (older runs keep test's only)."""
-        return Design(load_npz(self._present("predictions.npz"), (f"{split}_groups",)).get(f"{split}_groups"))
+        return Design(self._npz("predictions.npz", (f"{split}_groups",)).get(f"{split}_groups"))
 
     def stressed(self) -> dict[str, np.ndarray] | None:
         """What `fittingroom stress` found: `version`, `kinds` (C,), `said` (C,S,N) and `labels` (N,); None if it was not run."""
-        path = self.path / "stress.npz"
-        return load_npz(path) if path.exists() else None
+        return self._npz("stress.npz") if self._there("stress.npz") else None
 
     def explained(self) -> dict[str, np.ndarray]:
         """The arrays that `fittingroom explain` wrote. Raises `FittingroomError` if it was not run."""
-        return load_npz(self._present("explain.npz"))
+        return self._npz("explain.npz")
+
+    def features(self) -> np.ndarray | None:
+        """What the network sees in its training images (N,D) float16; None if `fittingroom explain` was not run."""
+        return self._npz("features.npz", ["train"])["train"] if self._there("features.npz") else None
 
     def deletion(self) -> dict[str, Any] | None:
         """The deletion curve that `fittingroom explain` wrote; None if it was not run."""
-        return dict(self._json("deletion.json")) if (self.path / "deletion.json").exists() else None
+        return dict(self._json("deletion.json")) if self._there("deletion.json") else None
 
     def samples(self) -> dict[str, np.ndarray]:
         """Images of each class as they are (`plain`) and as training saw them (`augmented`), (R,C,H,W) uint8."""
-        return load_npz(self._present("samples.npz"))
+        return self._npz("samples.npz")
 
-    def arrays(self, name: str) -> dict[str, np.ndarray]:
-        """The tensors of `name`.safetensors; empty if the file is not there."""
-        path = self.path / f"{name}.safetensors"
-        if not path.exists():
-            return {}
+    @property
+    def weights(self) -> dict[str, np.ndarray]:
+        """The trained network's tensors."""
+        content = self._read("weights.safetensors")
         try:
-            return load_file(path)
-        except Exception as error:  # safetensors raises its own, undocumented kinds
-            raise FittingroomError(f"{path} is not readable ({error}); delete {self.path} and train again") from None
+            return sealed_tensors(content)
+        except Damaged as error:
+            raise self._damaged("weights.safetensors", error) from None
+
+    def checkpoint(self, say: Say = lambda line: None) -> Checkpoint | None:
+        """What an unfinished training goes on with: its last state that is whole; None where there is none (yet).
+
+        `say` hears of a state that is not whole; it is forgotten.
+        """
+        for name in (CHECKPOINT, BEFORE):
+            path = self.path / name
+            try:
+                arrays = sealed_tensors(path.read_bytes())
+                about = json.loads(arrays.pop("about").tobytes()) if "about" in arrays else {}
+                for head, was in about.items():
+                    if FileSeal.of(self._content(head) or b"").sha256 != was:
+                        raise self._damaged(head, "is not what it was when its last state was written")
+                epochs = (
+                    arrays.pop("epochs").tobytes().decode()
+                    if "epochs" in arrays
+                    else "".join(f"{epoch.model_dump_json()}\n" for epoch in self.epochs[: int(arrays["epoch"])])
+                )
+            except FileNotFoundError:
+                continue
+            except Damaged as error:
+                if str(self.path) in str(error):
+                    raise
+                say(f"{path} {error}; going on from the state before it")
+                path.unlink(missing_ok=True)
+                continue
+            best = {k.removeprefix("best/"): v for k, v in arrays.items() if k.startswith("best/")}
+            return Checkpoint({k: v for k, v in arrays.items() if not k.startswith("best/")}, best, epochs)
+        return None
 
     # ------------------------------------------------------------ what a writer does
 
@@ -197,40 +286,86 @@ class RunFolder:
         """Add an epoch's line; with `lasting` it, and those before it, survive a power cut."""
         append_line(self.path / "epochs.jsonl", epoch.model_dump_json(), lasting=lasting)
 
-    def keep_epochs(self, n: int) -> None:
-        """Drop the lines after epoch `n`: a kill can come between an epoch's line and its checkpoint."""
-        kept = [epoch.model_dump_json() + "\n" for epoch in self.epochs[:n]]
-        write(self.path / "epochs.jsonl", "".join(kept))
+    def keep_epochs(self, lines: str) -> None:
+        """Have these lines alone: a kill can come between an epoch's line and its checkpoint."""
+        write(self.path / "epochs.jsonl", lines)
 
-    def write_arrays(self, name: str, arrays: Arrays) -> None:
-        """Write `name`.safetensors atomically."""
-        content = tensors_to_bytes({key: np.asarray(value, order="C") for key, value in arrays.items()})
-        write(self.path / f"{name}.safetensors", content)
+    def write_checkpoint(self, state: Arrays, best: Arrays) -> None:
+        """Write all that the training goes on with, sealed; the state before it stays until the next one."""
+        path = self.path / CHECKPOINT
+        lines = (self.path / "epochs.jsonl").read_bytes()
+        about = {name: FileSeal.of(self._content(name) or b"").sha256 for name in HEAD}
+        content = tensors_with_seal(
+            dict(state)
+            | {f"best/{name}": value for name, value in best.items()}
+            | {"epochs": np.frombuffer(lines, np.uint8), "about": np.frombuffer(json.dumps(about).encode(), np.uint8)}
+        )
+        self.keep_before()
+        write(path, content)
+
+    def keep_before(self) -> None:
+        """Make room for a new state of the training: the last one becomes the one before."""
+        with explained(self.path), contextlib.suppress(FileNotFoundError):
+            (self.path / CHECKPOINT).replace(self.path / BEFORE)
+
+    def write_weights(self, weights: Arrays) -> None:
+        """Write the trained network's tensors."""
+        self._put("weights.safetensors", tensors_to_bytes({k: np.asarray(v, order="C") for k, v in weights.items()}))
 
     def write_npz(self, name: str, arrays: Arrays) -> None:
-        with atomic(self.path / f"{name}.npz") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
+        """Write `name`.npz."""
+        file = io.BytesIO()
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+        self._put(f"{name}.npz", file.getvalue())
+
+    def write_deletion(self, told: Mapping[str, Any]) -> None:
+        """Write the deletion curve."""
+        self._put("deletion.json", json.dumps(told).encode())
 
     @property
     def cost(self) -> Cost | None:
         """What the recipe costs, on the machine where that was measured last."""
-        path = self.path / "cost.json"
         try:
-            return Cost.model_validate_json(path.read_bytes()) if path.exists() else None
-        except ValidationError:
+            return Cost.model_validate_json(self._read("cost.json")) if (self.path / "cost.json").exists() else None
+        except (ValidationError, Damaged):
             return None  # it will be measured again
 
     def write_cost(self, cost: Cost) -> None:
-        write(self.path / "cost.json", cost.model_dump_json(indent=2) + "\n")
+        self._put("cost.json", (cost.model_dump_json(indent=2) + "\n").encode())
 
     def write_metrics(self, metrics: Metrics) -> None:
-        write(self.path / "metrics.json", metrics.model_dump_json(indent=2) + "\n")
+        self._put("metrics.json", (metrics.model_dump_json(indent=2) + "\n").encode())
 
     def finish(self) -> None:
-        """Declare the run done and drop what only a resume needs."""
-        write(self.path / "DONE", datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds") + "\n")
-        for name in ("checkpoint", "best"):
-            (self.path / f"{name}.safetensors").unlink(missing_ok=True)
+        """Declare the run done, seal it, and drop what only a resume needs."""
+        seal = self.seal
+        if seal:  # scored later
+            self._write_seal(seal.model_copy(update={"images": self._images()}))
+        else:
+            self.seal_files()
+        for name in (CHECKPOINT, BEFORE):
+            (self.path / name).unlink(missing_ok=True)
+
+    def seal_files(self) -> None:
+        """Seal the files as they are now. Whoever asks for it has looked whether they agree."""
+        metrics, identity = self.metrics, self.identity
+        names = sorted(
+            f.name for f in self.path.glob("*") if f.is_file() and f.name[0] != "." and f.name not in UNSEALED
+        )
+        self._write_seal(
+            Seal(
+                finished=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+                digest=str(identity["digest"]),
+                seed=int(identity["seed"]),
+                epochs=metrics.epochs,
+                images=self._images(),
+                files={name: (FileSeal.of((self.path / name).read_bytes()),) for name in names},
+            )
+        )
+
+    def _images(self) -> dict[str, int]:
+        scored = {"train": self.metrics.train, "val": self.metrics.val, "test": self.metrics.test}
+        return {split: found.n for split, found in scored.items() if found}
 
     def clear(self) -> None:
         """Forget all that is there, so that training starts from nothing. `DONE` goes first."""
@@ -258,24 +393,86 @@ class RunFolder:
 
     # ------------------------------------------------------------
 
-    def _present(self, name: str) -> Path:
+    def _there(self, name: str) -> bool:
+        """Whether the file is there, or should be: one that was sealed and is gone is told where it is read."""
+        seal = self.seal
+        return (self.path / name).exists() or bool(seal and None not in seal.files.get(name, (None,)))
+
+    def _content(self, name: str) -> bytes | None:
+        """What is in a file of this folder; None for none. Links and devices are no files of ours."""
         path = self.path / name
-        if not path.exists():
+        try:
+            if path.exists() and not stat.S_ISREG(path.stat().st_mode):
+                raise self._damaged(name, "is no plain file")
+            return path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise self._damaged(name, f"cannot be read ({error.strerror})") from None
+
+    def _read(self, name: str) -> bytes:
+        """What is in a file. Raises `Damaged` if that is not what was sealed, `FittingroomError` if it is not there."""
+        content = self._content(name)
+        self._refuse_changed(name, content)
+        if content is None:
             raise FittingroomError(f"{self.path} has no {name}; is it a run folder? see: fittingroom runs")
-        return path
+        return content
+
+    def _refuse_changed(self, name: str, content: bytes | None) -> None:
+        seal = self.seal
+        try:
+            if seal:
+                seal.refuse_changed(name, content)
+        except Damaged as error:
+            raise self._damaged(name, error) from None
+
+    def _damaged(self, name: str, how: Exception | str) -> Damaged:
+        """What is wrong with a file, what is lost with it, and how to have it again."""
+        lost = f"; {LOST[name]} cannot be believed" if name in LOST else ""
+        again = f"fittingroom runs --delete {self.name} --yes, then the command that trained it (or with --fresh)"
+        if name in MADE_BY:
+            again = f"fittingroom {MADE_BY[name]} {self.name}"
+        return Damaged(f"{self.path / name} {how}{lost}; to have it again: {again}")
+
+    def _put(self, name: str, content: bytes) -> None:
+        """Write a file; of a finished run its new seal, too, so that a kill at any moment leaves what is whole."""
+        if not self.seal:
+            write(self.path / name, content)
+            return
+        with explained(self.path), filelock.FileLock(self.path / ".seal.lock"):
+            seal = self.seal  # as it is now that nobody else writes
+            assert seal is not None
+            old, new = seal.files.get(name, (None,))[-1], FileSeal.of(content)
+            self._write_seal(seal.model_copy(update={"files": {**seal.files, name: (old, new)}}))
+            write(self.path / name, content)
+            self._write_seal(seal.model_copy(update={"files": {**seal.files, name: (new,)}}))
+
+    def _write_seal(self, seal: Seal) -> None:
+        write(self.path / "DONE", json_with_seal(seal.model_dump(mode="json")))
+
+    def _npz(self, name: str, wanted: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+        content = self._read(name)
+        try:
+            return arrays_of(content, wanted)
+        except Damaged as error:
+            raise self._damaged(name, error) from None
 
     def _json(self, name: str) -> Any:
-        path = self._present(name)
+        content = self._read(name)
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise FittingroomError(f"{path} is damaged ({error}); delete the run and train again") from None
+            found = json.loads(content)
+        except (ValueError, RecursionError) as error:
+            raise self._damaged(name, f"is damaged ({first_line(error)})") from None
+        if not isinstance(found, dict):
+            raise self._damaged(name, "is damaged (it is no JSON object)")
+        return found
 
     def _record(self, kind: type[T], name: str) -> T:
+        tree = self._json(name)
         try:
-            return kind.model_validate(self._json(name))
+            return kind.model_validate(tree)
         except ValidationError as error:
-            raise FittingroomError(f"{self.path / name} is damaged: {error.errors()[0]['msg']}") from None
+            raise self._damaged(name, f"is damaged ({first_line(error)})") from None
 
 
 class Study(BaseModel):
@@ -458,10 +655,35 @@ def load_npz(path: Path, wanted: Sequence[str] | None = None) -> dict[str, np.nd
     Raises `FittingroomError` for a damaged one.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        return arrays_of(path.read_bytes(), wanted)
+    except (Damaged, OSError) as error:
+        raise Damaged(f"{path} {error}; delete it and make it again") from None
+
+
+def arrays_of(content: bytes, wanted: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+    """The arrays in an .npz file's content (only those `wanted` that it has). Raises `Damaged`."""
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            if isinstance(file, np.ndarray):
+                raise ValueError("one array and no archive of them")
             return {key: file[key] for key in file if wanted is None or key in wanted}
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, OSError) as error:
-        raise FittingroomError(f"{path} is damaged ({error}); delete it and make it again") from None
+    except (
+        ValueError,
+        EOFError,
+        zipfile.BadZipFile,
+        zlib.error,
+        OSError,
+        KeyError,
+        NotImplementedError,
+        MemoryError,
+    ) as error:
+        raise Damaged(f"is damaged ({first_line(error)})") from None
+
+
+@functools.lru_cache(maxsize=4096)
+def _seal(path: Path, stamp: tuple[int, ...]) -> Seal | None:
+    """The seal in a run's `DONE`, read once as long as it is the same file."""
+    return read_seal(path.read_bytes())
 
 
 def run_name(recipe: str, dataset: str, seed: int, digest: str) -> str:

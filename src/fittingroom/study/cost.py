@@ -81,7 +81,7 @@ def _measure(job: Job, run: RunFolder, threads: int) -> Cost | None:
         quiet = Quiet()
         forget_peak(job.device)
         step, peak = step_s(_steps_of(job.recipe), train, job.device, start=start), peak_memory_bytes(job.device)
-        model = restore(job.recipe, run.arrays("weights"), train, job.device)
+        model = restore(job.recipe, run.weights, train, job.device)
         cost = Cost(
             train_images_per_s=min(job.recipe.train.batch_size, len(train)) / step if step else None,
             latency_1_s=latency_s(1),

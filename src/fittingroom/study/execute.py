@@ -69,6 +69,7 @@ class Update:
     of: int
     loss: float | None
     record: Epoch | None = None
+    said: str = ""  # what a person has to know
 
 
 Listen = Callable[[Update], None]
@@ -95,7 +96,7 @@ def execute(job: Job, runs: Runs, *, at_once: int = 1, listen: Listen = lambda u
                 train_run(job, run, material(job, data), start_of(job, run), at_once, listen)
             if needs_test(job, run):
                 test = unlock_test(job, run, runs, data)
-                record_test(run, runs, data.digest, test, test_logits(job, run.arrays("weights"), test))
+                record_test(run, runs, data.digest, test, test_logits(job, run.weights, test))
             run.finish()
     return run
 
@@ -128,8 +129,7 @@ def material(job: Job, data: Dataset) -> Material:
 
 def start_of(job: Job, run: RunFolder) -> Start | None:
     """The trained weights that a run of `job` begins with; None where it begins with none, or has begun."""
-    begun = (run.path / "checkpoint.safetensors").exists()
-    return job.initial.read() if job.initial and not begun else None
+    return job.initial.read() if job.initial and not run.saved_epochs else None
 
 
 def train_run(
@@ -140,13 +140,16 @@ def train_run(
     Of a `team`, each process does this in a folder of its own, to the same end.
     """
     recipe, train, val = job.recipe, given.train, given.val
-    checkpoint = run.arrays("checkpoint")
+    begun = bool(run.saved_epochs or run.epochs)
+    checkpoint = run.checkpoint(lambda line: listen(_said(line, len(train))))
     if not checkpoint:
+        if begun:
+            listen(_said(f"{run.path} has no state that is whole; it starts over", len(train)))
         run.clear()
         asked = job.identity | {"score_test": job.score_test}  # no part of the digest: who resumes has to know
         run.begin(recipe, asked, environment(job.device, job.threads, at_once, team.size), given.facts, job.structure)
         run.write_npz("samples", samples(recipe, train))
-    run.keep_epochs(int(checkpoint["epoch"]) if checkpoint else 0)
+    run.keep_epochs(checkpoint.epochs if checkpoint else "")
     epochs = run.epochs
     tick = _ticker(listen, epochs, len(train))
     snapshots = fit(
@@ -155,12 +158,12 @@ def train_run(
         val,
         seed=job.seed,
         device=job.device,
-        start=checkpoint or start,
+        start=checkpoint.state if checkpoint else start,
         tick=tick,
         team=team,
     )
     best = recipe.train.select == "best_val"
-    weights = run.arrays("best") if best else scored_weights(checkpoint)
+    weights = {} if not checkpoint else checkpoint.best if best else scored_weights(checkpoint.state)
     last, pace = None, _Pace()
     for snapshot, keep in selected(snapshots, recipe.train, tuple(epochs)):
         epochs.append(snapshot.epoch)
@@ -169,14 +172,12 @@ def train_run(
             weights = snapshot.weights()
         with pace.due() as due:
             run.append(snapshot.epoch, lasting=due)
-            if due and best:
-                run.write_arrays("best", weights)
             if due:  # last: what comes before it is made again if this is missing
-                run.write_arrays("checkpoint", snapshot.state())
+                run.write_checkpoint(snapshot.state(), weights if best else {})
         listen(Update(snapshot.epoch.epoch, len(train), len(train), snapshot.epoch.train_loss, snapshot.epoch))
     if last and not best:
         weights = last.weights()
-    run.write_arrays("weights", weights)
+    run.write_weights(weights)
     say = Predictor(recipe, restore(recipe, weights, train, job.device), job.device)
     predictions = {"val_logits": say(val), "val_labels": val.labels_N} if val else {}
     if val and val.groups_N is not None:
@@ -286,6 +287,10 @@ def data_facts(data: Dataset, recipe: Recipe, train: Images, val: Images | None)
         group=recipe.data.group or "",
         n_test_groups=data.test.n_groups,
     )
+
+
+def _said(line: str, of: int) -> Update:
+    return Update(0, 0, of, None, said=line)
 
 
 def _ticker(listen: Listen, epochs: list[Epoch], of: int) -> Tick:

@@ -95,6 +95,7 @@ def initial(init: str, runs: Runs, home_dir: Path, say: Say = lambda line: None)
     else:
         run = runs.find(name)
         run.refuse_unfinished()
+        run.refuse_damaged()
         folder = run.path.resolve() if run.path == Path() else run.path
         path, model = folder / "weights.safetensors", run.recipe.model
         found = Initial(path, folder.name, run.data.classes, _sha256(path), model)

@@ -37,6 +37,8 @@ def run(planned: Plan, place: Workplace, crew: Launcher | None = None) -> list[l
     where = " on Ray" if place.launcher != "local" else f", {planned.at_once} at a time" if planned.at_once > 1 else ""
     progress.note(f"{n} runs: {n - len(waiting)} finished, {len(waiting)} to train{where}")
     progress.event(Planned(runs=n, finished=n - len(waiting)))
+    for folder in (job.folder(place.runs) for job in planned.all_jobs):
+        folder.refuse_damaged()  # of those that are finished
     try:
         if waiting:
             if place.launcher == "local":

@@ -22,7 +22,7 @@ def rebuild(run: RunFolder, like: Images, device: str = "cpu") -> nn.Module:
 
     Raises `FittingroomError` that says what to do for a network that cannot be made again here.
     """
-    return restore(recipe_of(run), run.arrays("weights"), like, device)
+    return restore(recipe_of(run), run.weights, like, device)
 
 
 def recipe_of(run: RunFolder) -> Recipe:

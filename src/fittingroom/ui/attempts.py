@@ -21,7 +21,6 @@ from fittingroom.report.pictures import data_uri, png_bytes
 from fittingroom.serve.settings import Limits
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.store import RunFolder
-from fittingroom.store.runs import load_npz
 
 NEAREST = 6
 
@@ -63,7 +62,7 @@ class Attempts:
         return told
 
     def _neighbours(self, run: RunFolder, classifier: Classifier, image_CHW: np.ndarray) -> list[dict[str, str]]:
-        if not (run.path / "features.npz").is_file():
+        if not (run.path / "features.npz").is_file():  # a damaged one is told where it is read
             return []
         with self._lock:
             near = self._near(run.path, _stamp(run.path / "features.npz"))
@@ -89,6 +88,7 @@ def _stamp(path: Path) -> int:
 
 
 def _near(run: RunFolder, home_dir: Path) -> Near:
-    features = load_npz(run.path / "features.npz", ["train"])["train"].astype(np.float32)
+    features = run.features()
+    assert features is not None
     train, _ = prepare(reload(run.data.name, run.data.digest, home_dir), run.recipe.data)
-    return Near(features, train.images_NCHW, train.labels_N)
+    return Near(features.astype(np.float32), train.images_NCHW, train.labels_N)

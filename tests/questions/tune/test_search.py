@@ -394,7 +394,7 @@ def test_really_killed_in_the_middle_and_resumed(pruner: str, asked: Make, tmp_p
     (tmp_path / "hold").unlink()
     left = told(optuna.load_study(study_name="s", storage=open_storage(tmp_path / "cut")))
     assert left[:3] == whole[:3] and [t.state for t in left[3:]] == ["RUNNING"] * 3
-    (cut,) = (run for run in Runs(tmp_path / "runs").list() if not run.done and run.arrays("checkpoint"))
+    (cut,) = (run for run in Runs(tmp_path / "runs").list() if not run.done and run.checkpoint())
     assert len(cut.epochs) == 1
     until_its_search_ends(start_tune(*words, "--resume"))
     assert told(optuna.load_study(study_name="s", storage=open_storage(tmp_path / "cut"))) == whole

@@ -32,6 +32,7 @@ from fittingroom.spec.recipe import DataSpec
 from fittingroom.store import RunFolder, Runs
 from fittingroom.store.atomic import write
 from fittingroom.store.fetch import Say
+from fittingroom.store.runs import BEFORE, CHECKPOINT
 from fittingroom.study.execute import (
     Material,
     Update,
@@ -144,7 +145,7 @@ class RayCluster(Launcher):
     def scoring(self, job: Job, run: RunFolder, test: Test) -> Any:
         """A reference to what the trained run says of the test images, or to why it failed."""
         threads = run.environment.threads
-        return _score.options(**needs(job)).remote(job, run.arrays("weights"), test.reference, threads)
+        return _score.options(**needs(job)).remote(job, run.weights, test.reference, threads)
 
     def material(self, job: Job) -> tuple[Any, Any, Any]:
         """References to what the job trains on; the same images are put into the object store once."""
@@ -418,7 +419,8 @@ class Outbox:
 
     def changed(self, run: RunFolder) -> dict[str, bytes]:
         """The files of the run that are not there yet, or no more the same."""
-        found = {name: content for name, content in files(run).items() if self.there.get(name) != content}
+        now = {name: content for name, content in files(run).items() if name != BEFORE}  # which the driver keeps itself
+        found = {name: content for name, content in now.items() if self.there.get(name) != content}
         self.there |= found
         return found
 
@@ -426,7 +428,9 @@ class Outbox:
 def unpack(there: Mapping[str, bytes], run: RunFolder) -> None:
     """Write the files of a run; its checkpoint last, as in training: what comes before is made again if that is missing."""
     run.path.mkdir(parents=True, exist_ok=True)
-    for name in sorted(there, key=lambda name: name.startswith("checkpoint")):
+    for name in sorted(there, key=lambda name: name == CHECKPOINT):
+        if name == CHECKPOINT:
+            run.keep_before()
         write(run.path / name, there[name])
 
 
@@ -455,7 +459,8 @@ def environment(threads: int) -> dict[str, Any]:
 def files(run: RunFolder) -> dict[str, bytes]:
     """A run's files by name, all but the lock and `DONE`."""
     there = run.path.glob("*") if run.path.is_dir() else ()
-    return {f.name: f.read_bytes() for f in there if f.is_file() and not f.name.startswith(".") and f.name != "DONE"}
+    wanted = (f for f in there if f.is_file() and not f.name.startswith(".") and f.name != "DONE")
+    return {f.name: f.read_bytes() for f in wanted}
 
 
 @ray.remote(num_returns="streaming")

@@ -1,0 +1,151 @@
+"""Seals: what a file was when it was written. What is read later is that, or it is told.
+
+A seal finds damage (a flipped bit, a changed digit, files that were mixed up), not a forger, who could make another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from fittingroom.spec.errors import FittingroomError
+from fittingroom.spec.printable import printable
+
+OWN = "seal"  # the key of a JSON object's or a file of tensors' own seal
+
+
+class Damaged(FittingroomError):
+    """A file is not what it was when it was written, or does not agree with the others of its run."""
+
+
+class FileSeal(BaseModel):
+    """What a file was: its size and its SHA-256."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    size: int
+    sha256: str
+
+    @classmethod
+    def of(cls, content: bytes) -> FileSeal:
+        """The seal of this content.
+
+        >>> FileSeal.of(b"whole").size
+        5
+        """
+        return cls(size=len(content), sha256=hashlib.sha256(content).hexdigest())
+
+
+class Seal(BaseModel):
+    """What a finished run's `DONE` holds: what its files were, and what ties them together.
+
+    A file may be one of two while it is being replaced, and None is one that is not there (yet).
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    finished: str
+    digest: str
+    seed: int
+    epochs: int
+    images: Mapping[str, int]  # scored, by split
+    files: Mapping[str, tuple[FileSeal | None, ...]]
+
+    def refuse_changed(self, name: str, content: bytes | None) -> None:
+        """Raises `Damaged` unless this is what the file `name` was; one that nobody sealed is nobody's."""
+        known = self.files.get(name)
+        found = None if content is None else FileSeal.of(content)
+        if known is None or found in known:
+            return
+        was = next(seal for seal in reversed(known) if seal is not None)
+        if found is None:
+            raise Damaged("is missing")
+        if found.size != was.size:
+            raise Damaged(f"has {found.size:,} bytes, and had {was.size:,} when it was written")
+        raise Damaged("is not what it was when it was written (its SHA-256 differs)")
+
+
+def read_seal(content: bytes) -> Seal | None:
+    """The seal in a run's `DONE`; None for one of before there were seals, which held a time. Raises `Damaged`."""
+    text = content.decode("utf-8", "replace").strip()
+    if len(text) < 40 and text[:4].isdigit():
+        return None
+    try:
+        return Seal.model_validate(sealed_json(content))
+    except (ValidationError, ValueError) as error:
+        raise Damaged(f"is damaged ({first_line(error)})") from None
+
+
+def json_with_seal(tree: Mapping[str, Any]) -> str:
+    """A JSON object as text, with the seal of all else in it as its last key.
+
+    >>> sealed_json(json_with_seal({"a": 1}))
+    {'a': 1}
+    """
+    plain = json.loads(json.dumps(tree))
+    return json.dumps(plain | {OWN: _of_json(plain)}, indent=1, ensure_ascii=False) + "\n"
+
+
+def sealed_json(content: str | bytes) -> dict[str, Any]:
+    """The JSON object that was written with its seal, without it. Of before there were seals it has none.
+
+    Raises `Damaged` for one that has changed, ValueError for what is no JSON object (RecursionError is made one).
+    """
+    try:
+        tree = json.loads(content)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+    if not isinstance(tree, dict):
+        raise ValueError("it is no JSON object")
+    own = tree.pop(OWN, None)
+    if own is not None and own != _of_json(tree):
+        raise Damaged("is not what it was when it was written (its seal differs)")
+    return tree
+
+
+def tensors_with_seal(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """A safetensors file with the seal of its tensors in it.
+
+    >>> sealed_tensors(tensors_with_seal({"a": np.ones(2)}))["a"].tolist()
+    [1.0, 1.0]
+    """
+    plain = {name: np.asarray(value, order="C") for name, value in arrays.items()}
+    return save(plain, {OWN: _of_tensors(plain)})
+
+
+def sealed_tensors(content: bytes) -> dict[str, np.ndarray]:
+    """The tensors of a safetensors file; those with a seal are what it says. Raises `Damaged`."""
+    try:
+        arrays = load(content)
+        size = struct.unpack("<Q", content[:8])[0]
+        own = json.loads(content[8 : 8 + size]).get("__metadata__", {}).get(OWN)
+    except (SafetensorError, ValueError, struct.error, KeyError, AttributeError) as error:
+        raise Damaged(f"is not readable ({first_line(error)})") from None
+    if own is not None and own != _of_tensors(arrays):
+        raise Damaged("is not what it was when it was written (its seal differs)")
+    return arrays
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what an exception of others says, fit for a terminal."""
+    said = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+    return printable(next(iter(said.splitlines()), type(error).__name__))[:200]
+
+
+def _of_json(tree: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(tree, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def _of_tensors(arrays: Mapping[str, np.ndarray]) -> str:
+    seen = hashlib.sha256()
+    for name in sorted(arrays):
+        value = arrays[name]
+        seen.update(repr((name, value.dtype.str, value.shape)).encode())
+        seen.update(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
+    return seen.hexdigest()
