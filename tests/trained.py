@@ -22,6 +22,13 @@ def trained(runs: Runs, recipe: str, *changes: str, data: str = "fashion-mnist",
     return execute(plan(read, load(data), seed, "cpu", 1, True, runs), runs)
 
 
+def resealed(run: RunFolder) -> RunFolder:
+    """A finished run whose files a test has written anew, sealed as they are now."""
+    (run.path / "DONE").unlink(missing_ok=True)
+    run.finish()
+    return run
+
+
 def exported(folder: Path, recipe: str, *changes: str, data: str = "fashion-mnist") -> None:
     """A runs folder with one run that is trained and exported: for `made_once`."""
     from fittingroom.export import export  # heavy, and conftest.py is everybody's

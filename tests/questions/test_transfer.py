@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from made_up import Run, two_classes
 from PIL import Image
 from planned import Planned, plan
+from trained import resealed
 
 from fittingroom.cli.main import app
 from fittingroom.data import Dataset, load
@@ -118,7 +119,7 @@ def test_what_cannot_be_started_from_is_refused(begun: RunFolder, runs: Runs) ->
     (begun.path / "DONE").unlink()
     with pytest.raises(FittingroomError, match="is not finished"):
         initial(begun.name, runs, HOME)
-    (begun.path / "DONE").touch()
+    (begun.path / "DONE").write_text("2026-11-20T10:00:00+00:00\n")  # as before there were seals
     (begun.path / "weights.safetensors").unlink()
     with pytest.raises(FittingroomError, match="model.init: cannot read .*weights.safetensors: No such file"):
         initial(begun.name, runs, HOME)
@@ -240,6 +241,7 @@ def test_a_run_folder_may_be_called_anything(name: str, begun: RunFolder, tmp_pa
 def test_a_recipe_may_be_called_scratch(name: str, begun: RunFolder, fashion: Dataset) -> None:
     text = (begun.path / "recipe.toml").read_text()
     (begun.path / "recipe.toml").write_text(text.replace('name = "readme-004-mlp"', f'name = "{name}"', 1))
+    resealed(begun)
     scratch, tuned = both(begun, [])
     assert scratch.name != tuned.name
     right = {scratch.name: 0.6, tuned.name: 0.9}

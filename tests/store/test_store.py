@@ -81,7 +81,7 @@ def test_arrays_survive_with_shape_type_and_value(tmp_path: Path) -> None:
     )
     (tmp_path / "weights.safetensors").write_bytes(b"\x00" * 20)
     with pytest.raises(FittingroomError, match="not readable"):
-        run.weights
+        _ = run.weights
 
 
 def test_nothing_is_ever_unpickled(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from notebook import Notebook
 from planned import plan, study_of
+from trained import resealed
 
 from fittingroom.data import Dataset
 from fittingroom.metrics.story import gather
@@ -164,6 +165,7 @@ def test_a_run_that_kept_no_sources_is_made_again_only_of_the_same_file(
     recipe = run.recipe
     old = recipe.model_copy(update={"model": recipe.model.model_copy(update={"sources": {}})})
     (run.path / "recipe.toml").write_text(recipe_toml(old))
+    resealed(run)
     assert not run.recipe.model.sources and is_as_it_was(run, fashion)
     assert plan(run.recipe, fashion, 0, "cpu", 1).folder(Runs(here / "runs")).name == run.name
     (here / "mynet.py").write_text(TEXT + "# a word\n")
@@ -179,6 +181,7 @@ def test_a_run_that_kept_no_sources_is_made_again_only_of_the_same_file(
     (run.path / "recipe.toml").write_text(
         recipe_toml(recipe).replace("from torch import nn", "import not_installed_here")
     )
+    resealed(run)
     with pytest.raises(FittingroomError, match=r"No module named 'not_installed_here' .*; install it$"):
         said(run, fashion)
 

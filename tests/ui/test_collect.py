@@ -48,7 +48,11 @@ def record(page: Page, label: str, least: int) -> None:
     button.hover()
     page.mouse.down()
     page.wait_for_function(
-        "([card, n]) => parseInt(card.querySelector('.count').textContent) >= n", arg=[card.element_handle(), least]
+        """([card, n]) => {
+            const told = card.querySelector(".count").textContent; // of this recording alone, while it lasts
+            return !told.includes("recording") && parseInt(told) >= n;
+        }""",
+        arg=[card.element_handle(), least],
     )
     page.mouse.up()
     page.wait_for_function("n => Number(document.getElementById('collect').dataset.pictures) >= n", arg=before + least)

@@ -11,7 +11,7 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
-from trained import trained
+from trained import resealed, trained
 from ui.asking import asked
 from ui.recorded import begun, epoch, left
 from waiting import until
@@ -213,6 +213,7 @@ def marked(run: RunFolder, **facts: object) -> None:
     """Write into what a run says of itself."""
     told = json.loads((run.path / "run.json").read_text()) | facts
     (run.path / "run.json").write_text(json.dumps(told))
+    resealed(run)
 
 
 def test_parts_of_studies_are_shown_when_asked_for(finished: Runs, tmp_path: Path) -> None:

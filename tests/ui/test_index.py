@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trained import trained
+from trained import resealed, trained
 
 from fittingroom.store import RunFolder, Runs
 from fittingroom.ui.index import RunIndex, is_locked
@@ -216,6 +216,8 @@ def test_parts_of_studies_are_left_out_unless_asked_for(runs: Runs) -> None:
         text = (copy.path / "recipe.toml").read_text()
         (copy.path / "recipe.toml").unlink()
         (copy.path / "recipe.toml").write_text(text.replace("folds = 0\nfold = 0", "folds = 5\nfold = 1"))
+    for copy in copies:
+        resealed(copy)
     index = RunIndex(runs)
     index.sync()
     parts = {line.name: line.part for line in index.page(parts=True)[0]}
@@ -231,6 +233,7 @@ def test_filter_and_sort(runs: Runs) -> None:
         facts = json.loads((copy.path / "run.json").read_text()) | {"seed": i + 5}
         (copy.path / "run.json").unlink()
         (copy.path / "run.json").write_text(json.dumps(facts))
+        resealed(copy)
     index = RunIndex(runs)
     index.sync()
     assert [line.seed for line in index.page(sort="seed", down=True)[0]] == [7, 6, 5, 0]

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from browsing import DIGITS, chromium, draw, hand, needs_browser, opened
 from playwright.sync_api import Browser, Page, expect
-from trained import MadeOnce, trained
+from trained import MadeOnce, resealed, trained
 from ui.recorded import left
 from waiting import PATIENCE_S, until
 
@@ -445,7 +445,7 @@ def test_another_host_needs_a_token_and_a_browser_brings_it_once(browser: Browse
         assert "token" not in page.url
         expect(page.locator("h1")).to_have_text("Runs")
         page.click("text=New")
-        expect(page.locator("h1")).to_have_text("Train, or compare")
+        expect(page.locator("h1")).to_have_text("Which classifier for your pictures?")
 
 
 def test_names_are_text(browser: Browser, tmp_path: Path) -> None:
@@ -458,6 +458,7 @@ def test_names_are_text(browser: Browser, tmp_path: Path) -> None:
     facts = json.loads((run.path / "data.json").read_text())
     facts["classes"] = [f"{evil}{i}" for i in range(10)]
     (run.path / "data.json").write_text(json.dumps(facts))
+    resealed(run)
     answer = Answered(question=evil, subject=evil, sentences=(evil,), files=(evil,))
     command = left(runs, ["train", evil], answer, Failed(message=evil), title=evil, log=f"{evil}\n<b>bold</b>\n")
     with served(runs.path) as address, opened(browser) as page:

@@ -148,7 +148,7 @@ class RunFolder:
     def recipe(self) -> Recipe:
         """The resolved recipe, without claims and measured scores: those belong to a source, not to a run."""
         where = self.path / "recipe.toml"
-        tree = toml_of(self._read("recipe.toml"), where)
+        tree = toml_of(self._bytes("recipe.toml"), where)
         return parse_recipe(
             {k: v for k, v in tree.items() if k not in ("claims", "measured", "space")}, where=str(where)
         )
@@ -190,7 +190,7 @@ class RunFolder:
         if not self.done and not (self.path / "epochs.jsonl").exists():
             return []
         try:
-            return [Epoch.model_validate_json(line) for line in self._read("epochs.jsonl").split(b"\n")[:-1]]
+            return [Epoch.model_validate_json(line) for line in self._bytes("epochs.jsonl").split(b"\n")[:-1]]
         except ValidationError as error:
             raise self._damaged("epochs.jsonl", f"is damaged ({first_line(error)})") from None
 
@@ -214,7 +214,7 @@ class RunFolder:
 
     def stressed(self) -> dict[str, np.ndarray] | None:
         """What `fittingroom stress` found: `version`, `kinds` (C,), `said` (C,S,N) and `labels` (N,); None if it was not run."""
-        return self._npz("stress.npz") if self._there("stress.npz") else None
+        return self._npz("stress.npz") if (self.path / "stress.npz").exists() else None
 
     def explained(self) -> dict[str, np.ndarray]:
         """The arrays that `fittingroom explain` wrote. Raises `FittingroomError` if it was not run."""
@@ -222,11 +222,11 @@ class RunFolder:
 
     def features(self) -> np.ndarray | None:
         """What the network sees in its training images (N,D) float16; None if `fittingroom explain` was not run."""
-        return self._npz("features.npz", ["train"])["train"] if self._there("features.npz") else None
+        return self._npz("features.npz", ["train"])["train"] if (self.path / "features.npz").exists() else None
 
     def deletion(self) -> dict[str, Any] | None:
         """The deletion curve that `fittingroom explain` wrote; None if it was not run."""
-        return dict(self._json("deletion.json")) if self._there("deletion.json") else None
+        return dict(self._json("deletion.json")) if (self.path / "deletion.json").exists() else None
 
     def samples(self) -> dict[str, np.ndarray]:
         """Images of each class as they are (`plain`) and as training saw them (`augmented`), (R,C,H,W) uint8."""
@@ -235,7 +235,7 @@ class RunFolder:
     @property
     def weights(self) -> dict[str, np.ndarray]:
         """The trained network's tensors."""
-        content = self._read("weights.safetensors")
+        content = self._bytes("weights.safetensors")
         try:
             return sealed_tensors(content)
         except Damaged as error:
@@ -326,7 +326,7 @@ class RunFolder:
     def cost(self) -> Cost | None:
         """What the recipe costs, on the machine where that was measured last."""
         try:
-            return Cost.model_validate_json(self._read("cost.json")) if (self.path / "cost.json").exists() else None
+            return Cost.model_validate_json(self._bytes("cost.json")) if (self.path / "cost.json").exists() else None
         except (ValidationError, Damaged):
             return None  # it will be measured again
 
@@ -393,11 +393,6 @@ class RunFolder:
 
     # ------------------------------------------------------------
 
-    def _there(self, name: str) -> bool:
-        """Whether the file is there, or should be: one that was sealed and is gone is told where it is read."""
-        seal = self.seal
-        return (self.path / name).exists() or bool(seal and None not in seal.files.get(name, (None,)))
-
     def _content(self, name: str) -> bytes | None:
         """What is in a file of this folder; None for none. Links and devices are no files of ours."""
         path = self.path / name
@@ -410,7 +405,7 @@ class RunFolder:
         except OSError as error:
             raise self._damaged(name, f"cannot be read ({error.strerror})") from None
 
-    def _read(self, name: str) -> bytes:
+    def _bytes(self, name: str) -> bytes:
         """What is in a file. Raises `Damaged` if that is not what was sealed, `FittingroomError` if it is not there."""
         content = self._content(name)
         self._refuse_changed(name, content)
@@ -419,9 +414,9 @@ class RunFolder:
         return content
 
     def _refuse_changed(self, name: str, content: bytes | None) -> None:
-        seal = self.seal
+        seal, spare = self.seal, name in MADE_BY or name == "cost.json"  # which a person may delete
         try:
-            if seal:
+            if seal and not (content is None and spare):
                 seal.refuse_changed(name, content)
         except Damaged as error:
             raise self._damaged(name, error) from None
@@ -451,14 +446,14 @@ class RunFolder:
         write(self.path / "DONE", json_with_seal(seal.model_dump(mode="json")))
 
     def _npz(self, name: str, wanted: Sequence[str] | None = None) -> dict[str, np.ndarray]:
-        content = self._read(name)
+        content = self._bytes(name)
         try:
             return arrays_of(content, wanted)
         except Damaged as error:
             raise self._damaged(name, error) from None
 
     def _json(self, name: str) -> Any:
-        content = self._read(name)
+        content = self._bytes(name)
         try:
             found = json.loads(content)
         except (ValueError, RecursionError) as error:
