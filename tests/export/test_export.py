@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from fittingroom.metrics.calibration import calibration_error, temperature
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.store import BundleFolder, RunFolder, Runs
 from fittingroom.store.bundles import refuse_strange, write_folder
+from fittingroom.store.seal import Damaged
 from fittingroom.study.workplace import Workplace
 
 
@@ -122,11 +124,24 @@ def test_int8_is_smaller_and_says_what_it_costs(
     assert not (tmp_path / "smaller").exists()
 
 
+def test_weights_that_did_not_give_the_recorded_answers_are_not_shipped(run: RunFolder, tmp_path: Path) -> None:
+    """Where no seal tells: of a run of before. The graph would be compared with a network of the same damaged file."""
+    shutil.copytree(run.path, tmp_path / "runs" / run.name)
+    runs = Runs(tmp_path / "runs")
+    copy = RunFolder(runs.path / run.name)
+    (copy.path / "DONE").write_text("2026-11-20T10:00:00+00:00\n")
+    weights = copy.weights
+    copy.write_weights(weights | {name: value[::-1] for name, value in weights.items() if value.shape == (10,)})
+    with pytest.raises(Damaged, match=r"scored anew, give [\d,]+ of 10,000 images another answer than predictions.npz"):
+        export(copy, Workplace(runs=runs), out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_graph_that_says_something_else_is_not_shipped(
     run: RunFolder, runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = making.predict
-    monkeypatch.setattr(making, "predict", lambda *args: np.roll(real(*args), 1, axis=0))
+    real = making.Graph.predict
+    monkeypatch.setattr(making.Graph, "predict", lambda *args: tuple(np.roll(a, 1, axis=0) for a in real(*args)))
     with pytest.raises(FittingroomError, match=r"says something else than the network on [\d]+ of 10,000"):
         export(run, Workplace(runs=runs), out=tmp_path / "b")
     assert list(tmp_path.iterdir()) == []
@@ -178,7 +193,18 @@ def test_a_run_that_starts_over_forgets_its_bundle(tmp_path: Path) -> None:
 
 def damage(path: Path, how: str) -> None:
     facts = json.loads((path / "bundle.json").read_text())
+    seal = facts.pop("seal")
     match how:
+        case "reversed":
+            (path / "bundle.json").write_text(json.dumps(facts | {"classes": facts["classes"][::-1], "seal": seal}))
+        case "deep":
+            (path / "bundle.json").write_text("[" * 100_000)
+        case "pipe":
+            (path / "model.onnx").unlink()
+            os.mkfifo(path / "model.onnx")
+        case "endless":
+            (path / "model.onnx").unlink()
+            (path / "model.onnx").symlink_to("/dev/zero")
         case "graph":
             (path / "model.onnx").write_bytes((path / "model.onnx").read_bytes()[:-1])
         case "no graph":
@@ -206,7 +232,11 @@ def damage(path: Path, how: str) -> None:
     ("how", "text"),
     [
         ("graph", "is not the file that bundle.json names"),
-        ("no graph", "cannot read .*model.onnx"),
+        ("no graph", "there is no .*model.onnx"),
+        ("reversed", "bundle.json is not what it was when it was written .* export the run again"),
+        ("deep", "bundle.json is damaged .*nested too deep"),
+        ("pipe", "model.onnx is no plain file"),
+        ("endless", "model.onnx is no plain file"),
         ("json", "bundle.json is damaged"),
         ("no json", "is no bundle"),
         ("field", "bundle.json is damaged"),

@@ -26,6 +26,7 @@ import tomli_w
 from planned import plan
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
+from trained import resealed
 from waiting import PATIENCE_S, until
 
 from fittingroom.cli.mirror import mirror as mirror_command
@@ -409,6 +410,7 @@ def test_odd_names_and_long_recipes_are_taken(run: RunFolder) -> None:
     recipe |= {"name": 'it\'s "mine" ü', "model": {"kind": "sequential", "layers": layers}}
     recipe["augment"] = [{"kind": "mine", "a/b é\n": "x" * 700}]
     (run.path / "recipe.toml").write_text(tomli_w.dumps(recipe))
+    resealed(run)
     for tracker in TRACKERS:
         assert mirror(tracker, run).added == 30 and mirror(tracker, run).added == 0
     (found,) = copies(client_of(run))
@@ -421,6 +423,7 @@ def test_a_part_of_a_cross_validation_is_not_called_a_test(run: RunFolder) -> No
     text = (run.path / "recipe.toml").read_text()
     text = text.replace("folds = 0\nfold = 0", "folds = 5\nfold = 1").replace('fold_is = "val"', 'fold_is = "test"')
     (run.path / "recipe.toml").write_text(text)
+    resealed(run)
     for tracker in TRACKERS:
         mirror(tracker, run)
     names = set(copies(client_of(run))[0].data.metrics) | set(
@@ -511,7 +514,7 @@ def test_mlflow_loads_the_model_without_torch_and_without_unpickling(run: RunFol
         (("tensorboard", "RUN", "--to", "http://host"), "TensorBoard reads files; give --to a folder"),
         (("tensorboard", "RUN", "--to", "words.db"), "a part of this path is a file, not a folder"),
         (("tensorboard", "RUN", "--to", "runs"), "is there and holds other things"),
-        (("tensorboard", "RUN", "DAMAGED"), "env.json is damaged"),
+        (("tensorboard", "RUN", "DAMAGED"), "env.json has 1 bytes, and had"),
     ],
 )
 def test_mistakes_are_told_and_nothing_is_written(

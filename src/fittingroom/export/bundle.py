@@ -35,10 +35,11 @@ from fittingroom.spec.errors import FittingroomError, need
 from fittingroom.store import LoadedRun, RunFolder, Runs, load_run
 from fittingroom.store.bundles import FACTS, FILES, GRAPH, BundleFolder, refuse_strange, sha256, write_folder
 from fittingroom.store.runs import recipe_toml
+from fittingroom.store.seal import json_with_seal
 from fittingroom.study.scored import scored_images
 from fittingroom.study.workplace import Workplace
 from fittingroom.training import predict
-from fittingroom.training.rebuild import rebuild
+from fittingroom.training.rebuild import rebuild, refuse_other_answers
 
 Decide = Callable[[np.ndarray], np.ndarray]  # logits (N,K) → classes (N,)
 SURE_AT = 0.5  # an answer less likely than that is more likely wrong than right
@@ -91,6 +92,8 @@ def export(
     say(f"comparing the graph with the network on all {len(test):,} {'test ' if on == 'test' else ''}images")
     logits_NK, _ = Graph(graph, loaded.data.shape).predict(test.images_NCHW)
     network_NK = predict(model, test)
+    if on == "test":
+        refuse_other_answers(run, network_NK, loaded.logits_NK)
     # what the graph says, which may be quantized; of pictures held out, what others said that were trained like it
     said = replace(loaded, logits_NK=logits_NK) if on == "test" else loaded
     if where and quantize != "no":  # of which the threshold must be the graph's own
@@ -109,8 +112,8 @@ def export(
         update={"quantized": quantize, "sha256": {name: sha256(content) for name, content in stored.items()}}
     )
     about = {
-        FACTS: facts.model_dump_json(indent=2) + "\n",
-        "parity.json": parity.model_dump_json(indent=2) + "\n",
+        FACTS: json_with_seal(facts.model_dump(mode="json")),
+        "parity.json": json_with_seal(parity.model_dump(mode="json")),
         "README.md": model_card(
             said,
             facts,

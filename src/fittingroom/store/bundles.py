@@ -11,12 +11,12 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from fittingroom.spec.bundle import FORMAT, BundleFacts, Parity
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.store.atomic import UMASK, explained, write
+from fittingroom.store.seal import Damaged, first_line, plain_bytes, sealed_json
 
+MOST_FACTS, MOST_BYTES = 16 << 20, 2 << 30  # of bundle.json, of a graph: ONNX allows no more
 FACTS = "bundle.json"
 GRAPH = "model.onnx"
 FILES = (FACTS, GRAPH, "README.md", "parity.json", "recipe.toml", "weights.safetensors")
@@ -45,30 +45,28 @@ class BundleFolder:
     def facts(self) -> BundleFacts:
         """`bundle.json`. Raises `FittingroomError` for none, a damaged one, or one of a later fittingroom."""
         path = self.path / FACTS
-        if not path.is_file():
-            raise FittingroomError(
-                f"{self.path} is no bundle: it has no {FACTS}; make one with: fittingroom export RUN"
-            )
         try:
-            text = path.read_text(encoding="utf-8")
-            tree = json.loads(text)
-            if isinstance(tree, dict) and isinstance(tree.get("format"), int) and tree["format"] > FORMAT:
+            tree = sealed_json(plain_bytes(path, MOST_FACTS))
+            if isinstance(tree.get("format"), int) and tree["format"] > FORMAT:
                 raise FittingroomError(
                     f"{path} was made by a later fittingroom (format {tree['format']}); update this one"
                 )
-            return BundleFacts.model_validate_json(text)
-        except (ValueError, ValidationError) as error:
-            reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
-            raise FittingroomError(f"{path} is damaged ({reason}); export the run again") from None
+            return BundleFacts.model_validate_json(json.dumps(tree))
+        except FileNotFoundError:
+            raise FittingroomError(
+                f"{self.path} is no bundle: it has no {FACTS}; make one with: fittingroom export RUN"
+            ) from None
+        except Damaged as error:
+            raise Damaged(f"{path} {error}; export the run again") from None
+        except ValueError as error:
+            raise Damaged(f"{path} is damaged ({first_line(error)}); export the run again") from None
 
     @property
     def parity(self) -> Parity:
         try:
-            return Parity.model_validate_json((self.path / "parity.json").read_bytes())
-        except (OSError, ValidationError) as error:
-            raise FittingroomError(
-                f"{self.path / 'parity.json'} cannot be read ({error}); export the run again"
-            ) from None
+            return Parity.model_validate(sealed_json(plain_bytes(self.path / "parity.json", MOST_FACTS)))
+        except (OSError, ValueError, Damaged) as error:
+            raise Damaged(f"{self.path / 'parity.json'} {first_line(error)}; export the run again") from None
 
     def graph(self) -> bytes:
         """The ONNX file, checked against the hash that `bundle.json` gives. Raises `FittingroomError`."""
@@ -77,13 +75,13 @@ class BundleFolder:
     def _checked(self, name: str) -> bytes:
         path = self.path / name
         try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise FittingroomError(f"cannot read {path}: {error.strerror}; export the run again") from None
+            content = plain_bytes(path, MOST_BYTES)
+        except FileNotFoundError:
+            raise FittingroomError(f"there is no {path}; export the run again") from None
+        except Damaged as error:
+            raise Damaged(f"{path} {error}; export the run again") from None
         if sha256(content) != self.facts.sha256.get(name):
-            raise FittingroomError(
-                f"{path} is not the file that {FACTS} names (its SHA-256 differs); export the run again"
-            )
+            raise Damaged(f"{path} is not the file that {FACTS} names (its SHA-256 differs); export the run again")
         return content
 
 

@@ -9,7 +9,6 @@ import io
 import json
 import re
 import shutil
-import stat
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -39,6 +38,7 @@ from fittingroom.store.seal import (
     Seal,
     first_line,
     json_with_seal,
+    plain_bytes,
     read_seal,
     sealed_tensors,
     tensors_with_seal,
@@ -50,6 +50,7 @@ Say = Callable[[str], None]
 
 
 CHECKPOINT, BEFORE = "checkpoint.safetensors", "checkpoint-before.safetensors"
+MOST_BYTES = 64 << 30  # of a file of a run; a network of sixteen billion parameters
 HEAD = ("recipe.toml", "run.json", "env.json", "data.json", "structure.json")  # written before the first step
 LOST = {
     "recipe.toml": "what was trained",
@@ -395,15 +396,12 @@ class RunFolder:
 
     def _content(self, name: str) -> bytes | None:
         """What is in a file of this folder; None for none. Links and devices are no files of ours."""
-        path = self.path / name
         try:
-            if path.exists() and not stat.S_ISREG(path.stat().st_mode):
-                raise self._damaged(name, "is no plain file")
-            return path.read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
+            return plain_bytes(self.path / name, MOST_BYTES)
+        except FileNotFoundError:
             return None
-        except OSError as error:
-            raise self._damaged(name, f"cannot be read ({error.strerror})") from None
+        except Damaged as error:
+            raise self._damaged(name, error) from None
 
     def _bytes(self, name: str) -> bytes:
         """What is in a file. Raises `Damaged` if that is not what was sealed, `FittingroomError` if it is not there."""

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import stat
 import struct
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -80,6 +83,29 @@ def read_seal(content: bytes) -> Seal | None:
         return Seal.model_validate(sealed_json(content))
     except (ValidationError, ValueError) as error:
         raise Damaged(f"is damaged ({first_line(error)})") from None
+
+
+def plain_bytes(path: Path, most: int) -> bytes:
+    """What is in a file, looked at before it is read: no pipe, device or folder, and no more than `most` bytes.
+
+    Raises `Damaged`, `FileNotFoundError` where there is none.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except (FileNotFoundError, NotADirectoryError):
+        raise FileNotFoundError(str(path)) from None
+    except OSError as error:
+        raise Damaged(f"cannot be read ({error.strerror})") from None
+    with os.fdopen(descriptor, "rb") as file:
+        about = os.fstat(descriptor)
+        if not stat.S_ISREG(about.st_mode):
+            raise Damaged("is no plain file")
+        if about.st_size > most:
+            raise Damaged(f"has {about.st_size:,} bytes, which is more than such a file ever has ({most:,})")
+        try:
+            return file.read()
+        except OSError as error:
+            raise Damaged(f"cannot be read ({error.strerror})") from None
 
 
 def json_with_seal(tree: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from fittingroom.augment import AUGMENTATIONS
@@ -14,7 +15,10 @@ from fittingroom.spec.digest import NUMERICS, digest
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import AugmentSpec, Recipe
 from fittingroom.store import RunFolder
+from fittingroom.store.seal import Damaged
 from fittingroom.training.fit import restore
+
+CLOSE = 0.02  # of a logit, or of their standard deviation where that is more
 
 
 def rebuild(run: RunFolder, like: Images, device: str = "cpu") -> nn.Module:
@@ -23,6 +27,22 @@ def rebuild(run: RunFolder, like: Images, device: str = "cpu") -> nn.Module:
     Raises `FittingroomError` that says what to do for a network that cannot be made again here.
     """
     return restore(recipe_of(run), run.weights, like, device)
+
+
+def refuse_other_answers(run: RunFolder, said_NK: np.ndarray, recorded_NK: np.ndarray) -> None:
+    """Raise `Damaged` if a run's weights, scored anew, say something else of its images than what is recorded.
+
+    Another machine's last bits may decide between classes that were as good as equal; nothing else.
+    """
+    best_N2 = np.sort(recorded_NK, axis=1)[:, -2:]
+    sure_N = best_N2[:, 1] - best_N2[:, 0] > CLOSE * max(1.0, float(recorded_NK.std()))
+    n = int(((said_NK.argmax(1) != recorded_NK.argmax(1)) & sure_N).sum())
+    if n:
+        raise Damaged(
+            f"{run.path}: its weights, scored anew, give {n:,} of {len(recorded_NK):,} images another answer than "
+            f"predictions.npz has; one of the two is not what it was. Train it again: fittingroom runs --delete {run.name} "
+            "--yes, then the command that trained it"
+        )
 
 
 def recipe_of(run: RunFolder) -> Recipe:
