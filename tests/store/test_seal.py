@@ -75,7 +75,7 @@ def test_no_flipped_bit_and_no_changed_digit_is_believed(run: RunFolder, name: s
         with pytest.raises(FittingroomError, match=name):
             read_all(run)
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(Damaged, match=rf"{name} .*to have it again: fittingroom runs --delete {run.name}"):
+    with pytest.raises(Damaged, match=rf"{name} .*to have it again: fittingroom runs {run.name} --delete --all"):
         read_all(run)
     path.unlink()
     with pytest.raises(FittingroomError, match=name if name != "DONE" else "is not finished"):

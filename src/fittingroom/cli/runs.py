@@ -12,7 +12,7 @@ from fittingroom.cli.options import Data, Json, Overrides, RunsDir
 from fittingroom.cli.shell import works
 
 if TYPE_CHECKING:
-    from fittingroom.store import RunFolder
+    from fittingroom.store import RunFolder, Runs
     from fittingroom.study.workplace import Workplace
 
 
@@ -64,15 +64,21 @@ def runs(
     everything: Annotated[
         bool, typer.Option("--all", help="The parts of studies, too: folds of cv and audit, trials of tune.")
     ] = False,
+    check: Annotated[
+        bool, typer.Option("--verify", help="Check every file against its seal, and the files against one another.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """List, filter, show and delete runs."""
+    """List, filter, show, verify and delete runs."""
     from fittingroom.cli import show
     from fittingroom.questions.listing import facts, runs_in, runs_table
     from fittingroom.spec.errors import FittingroomError
     from fittingroom.store import Runs
 
     folder = Runs(runs)
+    if check:
+        _verify(folder, which, as_json)
+        return
     found = runs_in(folder, which, everything, unfinished)
     if delete:
         if not which and not unfinished:
@@ -106,12 +112,34 @@ def runs(
         print(f"no runs in {runs}" + (f' with "{which}" in their name' if which else ""))
     if hidden := len(runs_in(folder, which, True, unfinished)) - len(found):
         print(f"{hidden} that are parts of studies are not listed (--all lists them)")
-    studies = {name: folder.study(name) for name in folder.studies()}
-    if studies:
-        told = [f"{name} ({len(study.runs)} runs)" for name, study in studies.items() if study]
-        print(f"studies: {', '.join(told)}")
+    if studies := folder.whole_studies(warn):
+        print(f"studies: {', '.join(f'{name} ({len(study.runs)} runs)' for name, study in studies.items())}")
+    for line in folder.damaged_reads():
+        warn(line)
     for name, n in folder.test_reads().items():
         print(f"the test set of {name} has been read {n} time{'s' if n != 1 else ''} in {runs}")
+
+
+def warn(line: str) -> None:
+    """What a person has to know, and a program that reads standard output has not."""
+    print(f"warning: {line}", file=sys.stderr)
+
+
+def _verify(runs: Runs, which: str, as_json: bool) -> None:
+    from fittingroom.cli import show
+    from fittingroom.questions.verify import DAMAGED, verify
+    from fittingroom.spec.errors import FittingroomError
+
+    found = verify(runs, which)
+    damaged = [row for row in found if row["state"] == DAMAGED]
+    if as_json:
+        show.as_json({"verified": list(found), "damaged": len(damaged)})
+    elif found:
+        show.table(*found.table)
+    if damaged:
+        raise FittingroomError(f"{len(damaged)} of {len(found)} are damaged")
+    if not as_json:
+        print(f"{len(found)} verified, none damaged")
 
 
 def _print_run(run: RunFolder) -> None:

@@ -96,9 +96,8 @@ def evidence_of(run: RunFolder, runs: Runs) -> LoadedRun | None:
     """What speaks for a model that was trained on every picture there is: what its way of choosing and training said of pictures
     held out. None where `fittingroom best` did not make it so.
     """
-    for name in runs.studies():
-        study = runs.study(name)
-        if study and study.question == "best" and study.settings["final"] == run.name and study.settings["parts"] > 1:
+    for name, study in runs.whole_studies().items():
+        if study.question == "best" and study.settings["final"] == run.name and study.settings["parts"] > 1:
             [story] = of_study(name, runs)
             held, _ = chosen(_candidates(story, study))
             return replace(

@@ -34,6 +34,7 @@ from fittingroom.spec.recipe import Recipe
 from fittingroom.store import RunFolder, Runs, Study
 from fittingroom.store.atomic import write
 from fittingroom.store.fetch import home
+from fittingroom.store.seal import json_with_seal
 from fittingroom.study.plan import Experiment
 from fittingroom.study.run import train
 from fittingroom.study.sharing import threads_each
@@ -96,7 +97,7 @@ def audit(
     doubted = tuple(s for s in found.suspects if decided.get((split, s.index)) != "fine")
     fine = len(found.suspects) - len(doubted)
     found = found.model_copy(update={"suspects": doubted})
-    write(runs.audit_file(loaded.name, split), found.model_dump_json(indent=1) + "\n")
+    write(runs.audit_file(loaded.name, split), json_with_seal(found.model_dump(mode="json")))
     return Audited(found, images, fine, decisions, page_of(place.runs, f"audit-{loaded.name}-{split}"), name)
 
 

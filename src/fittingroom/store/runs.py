@@ -40,6 +40,7 @@ from fittingroom.store.seal import (
     json_with_seal,
     plain_bytes,
     read_seal,
+    sealed_json,
     sealed_tensors,
     tensors_with_seal,
 )
@@ -50,6 +51,8 @@ Say = Callable[[str], None]
 
 
 CHECKPOINT, BEFORE = "checkpoint.safetensors", "checkpoint-before.safetensors"
+READS = "test_reads.jsonl"
+MOST_TEXT = 256 << 20  # of a file of text
 MOST_BYTES = 64 << 30  # of a file of a run; a network of sixteen billion parameters
 HEAD = ("recipe.toml", "run.json", "env.json", "data.json", "structure.json")  # written before the first step
 LOST = {
@@ -207,7 +210,23 @@ class RunFolder:
         """Stored logits (N,K) float32 and labels (N,) int64 of "val", "test" or "test_averaged"; None if not scored."""
         wanted = f"{split}_logits", f"{split}_labels"
         found = self._npz("predictions.npz", wanted)
-        return (found[wanted[0]], found[wanted[1]]) if len(found) == 2 else None
+        if len(found) < 2:
+            return None
+        logits_NK, labels_N = found[wanted[0]], found[wanted[1]]
+        k = len(self.data.classes)
+        if not (
+            logits_NK.dtype.kind == "f"
+            and labels_N.dtype.kind in "iu"
+            and logits_NK.shape == (*labels_N.shape, k)
+            and labels_N.ndim == 1
+            and np.isfinite(logits_NK).all()
+            and bool(((labels_N >= 0) & (labels_N < k)).all())
+        ):
+            raise self._damaged(
+                "predictions.npz",
+                f"holds no answers to {split} images: {logits_NK.dtype} {logits_NK.shape} and {labels_N.shape}",
+            )
+        return logits_NK, labels_N
 
     def design(self, split: str = "test") -> Design:
         """What the images of "test" or "val" share: their groups, where some belong together (older runs keep test's only)."""
@@ -422,7 +441,7 @@ class RunFolder:
     def _damaged(self, name: str, how: Exception | str) -> Damaged:
         """What is wrong with a file, what is lost with it, and how to have it again."""
         lost = f"; {LOST[name]} cannot be believed" if name in LOST else ""
-        again = f"fittingroom runs --delete {self.name} --yes, then the command that trained it (or with --fresh)"
+        again = f"fittingroom runs {self.name} --delete --all, then the command that trained it (or with --fresh)"
         if name in MADE_BY:
             again = f"fittingroom {MADE_BY[name]} {self.name}"
         return Damaged(f"{self.path / name} {how}{lost}; to have it again: {again}")
@@ -552,16 +571,35 @@ class Runs:
         if arrays:
             with atomic(self._study_file(name, ".npz")) as file:
                 np.savez_compressed(file, allow_pickle=False, **arrays)
-        write(self._study_file(name), study.model_dump_json(indent=2) + "\n")
+        write(self._study_file(name), json_with_seal(study.model_dump(mode="json")))
 
     def studies(self) -> Sequence[str]:
         """The names of the studies that are remembered here."""
         return sorted(file.stem for file in (self.path / "studies").glob("*.json"))
 
     def study(self, name: str) -> Study | None:
-        """The study of this name (or of its TOML file), or None."""
+        """The study of this name (or of its TOML file), or None. Raises `Damaged`."""
         path = self._study_file(Path(name).stem if name.endswith(".toml") else name)
-        return Study.model_validate_json(path.read_bytes()) if path.exists() else None
+        try:
+            return Study.model_validate_json(json.dumps(sealed_json(plain_bytes(path, MOST_TEXT))))
+        except FileNotFoundError:
+            return None
+        except (Damaged, ValueError) as error:
+            how = error if isinstance(error, Damaged) else f"is damaged ({first_line(error)})"
+            raise Damaged(
+                f"{path} {how}; its runs are untouched: ask the same question once more, or delete this file"
+            ) from None
+
+    def whole_studies(self, say: Say = lambda line: None) -> dict[str, Study]:
+        """The studies by name; `say` hears of those that are damaged."""
+        found: dict[str, Study] = {}
+        for name in self.studies():
+            try:
+                if study := self.study(name):
+                    found[name] = study
+            except Damaged as error:
+                say(str(error))
+        return found
 
     def study_arrays(self, name: str) -> dict[str, np.ndarray]:
         """What was written beside the study of this name."""
@@ -589,20 +627,37 @@ class Runs:
     def log_test_read(self, run: str, dataset: str, digest: str) -> None:
         """Note that `run` is about to read the test set. Written before the reading, and never taken back."""
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        append_line(
-            self.path / "test_reads.jsonl",
-            json.dumps({"time": now, "run": run, "dataset": dataset, "digest": digest}),
-        )
+        line = {"time": now, "run": run, "dataset": dataset, "digest": digest}
+        append_line(self.path / READS, json.dumps(json.loads(json_with_seal(line))))
 
     def test_reads(self) -> dict[str, int]:
         """How often each data set's test part was read for scoring in this runs folder."""
-        path = self.path / "test_reads.jsonl"
         counts: dict[str, int] = {}
-        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-            with contextlib.suppress(json.JSONDecodeError, KeyError):
-                name = str(json.loads(line)["dataset"])
+        for name, wrong in self._reads():
+            if not wrong:
                 counts[name] = counts.get(name, 0) + 1
         return counts
+
+    def damaged_reads(self) -> Sequence[str]:
+        """What is wrong with lines of the log of test readings: readings that cannot be told whose they were."""
+        return [wrong for _, wrong in self._reads() if wrong]
+
+    def _reads(self) -> Iterator[tuple[str, str]]:
+        """The data set of each reading, and what is wrong with its line."""
+        path = self.path / READS
+        try:
+            lines = plain_bytes(path, MOST_TEXT).splitlines()
+        except FileNotFoundError:
+            return
+        except Damaged as error:
+            yield "", f"{path} {error}"
+            return
+        for number, line in enumerate(lines, 1):
+            try:
+                yield str(sealed_json(line)["dataset"]), ""
+            except (ValueError, KeyError, Damaged) as error:
+                how = str(error) if isinstance(error, Damaged) else "is damaged"
+                yield "", f"line {number} of {path} {how}: a test set was read, and which one is not known any more"
 
     def thumbnails_file(self, digest: str) -> Path:
         return self.path / "thumbnails" / f"{digest[:16]}.npz"

@@ -40,8 +40,8 @@ def refuse_other_answers(run: RunFolder, said_NK: np.ndarray, recorded_NK: np.nd
     if n:
         raise Damaged(
             f"{run.path}: its weights, scored anew, give {n:,} of {len(recorded_NK):,} images another answer than "
-            f"predictions.npz has; one of the two is not what it was. Train it again: fittingroom runs --delete {run.name} "
-            "--yes, then the command that trained it"
+            f"predictions.npz has; one of the two is not what it was. Train it again: fittingroom runs {run.name} "
+            "--delete --all, then the command that trained it"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from fittingroom.data import Dataset, load, not_test, reload
 from fittingroom.data.catalog import catalog, entry
@@ -23,6 +23,8 @@ from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.printable import called
 from fittingroom.spec.recipe import ShapeSpec
 from fittingroom.store import Runs
+from fittingroom.store.runs import MOST_TEXT
+from fittingroom.store.seal import Damaged, first_line, plain_bytes, sealed_json
 from fittingroom.ui.opaque import opaque
 
 SAMPLES = 60  # on a page
@@ -88,11 +90,11 @@ class Collection:
         """What `fittingroom audit` left about a split, each suspect with its picture and decision; (None, []) if nothing."""
         path = self.runs.audit_file(data.name, split)
         try:
-            audit = Audit.model_validate_json(path.read_bytes())
+            audit = Audit.model_validate_json(json.dumps(sealed_json(plain_bytes(path, MOST_TEXT))))
         except FileNotFoundError:
             return None, []
-        except ValidationError as error:
-            raise FittingroomError(f"{path} is damaged ({error.errors()[0]['msg']}); audit again") from None
+        except (Damaged, ValueError) as error:
+            raise Damaged(f"{path} {first_line(error)}; audit again") from None
         decided = self.decided(data)
         told = []
         for s in audit.suspects:
