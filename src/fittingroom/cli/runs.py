@@ -134,8 +134,9 @@ def _verify(runs: Runs, which: str, as_json: bool) -> None:
     damaged = [row for row in found if row["state"] == DAMAGED]
     if as_json:
         show.as_json({"verified": list(found), "damaged": len(damaged)})
-    elif found:
-        show.table(*found.table)
+    else:
+        for row in found:
+            print(f"{row['state']:<12}  {row['what']}" + (f": {row['why']}" if row["why"] else ""))
     if damaged:
         raise FittingroomError(f"{len(damaged)} of {len(found)} are damaged")
     if not as_json:
