@@ -20,7 +20,9 @@ def outliers(images: Images, among: Images | None = None, neighbours: int = 10) 
     mean = space.mean(0)
     basis = leading_directions(space - mean)
     tree = cKDTree((space - mean) @ basis)
-    distance_Nk, _ = tree.query((flat - mean) @ basis, k=neighbours + (among is None))
-    own = distance_Nk[:, 1:] if among is None else distance_Nk
+    itself = int(among is None)
+    k = min(neighbours, len(space) - itself) + itself  # of few images there are no ten others
+    distance_Nk, _ = tree.query((flat - mean) @ basis, k=[*range(1, k + 1)])
+    own = distance_Nk[:, itself:]
     far_N = own.mean(1) / np.sqrt(np.prod(images.shape))
     return np.argsort(-far_N, kind="stable"), far_N

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import combinations
@@ -99,7 +100,7 @@ class Question:
 
     def __post_init__(self) -> None:
         decided_by(self.metric, self.at)  # a wrong one is told before training
-        if self.effect is not None and self.effect <= 0:
+        if self.effect is not None and not 0 < self.effect < math.inf:
             raise FittingroomError(f"effect: got {self.effect:g}; give a difference above 0 (0.005 = half a point)")
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -176,6 +177,13 @@ def _check_output(model: nn.Module, spec: ModelSpec, shape: tuple[int, int, int]
         raise
     except Exception as error:
         c, h, w = shape
+        if isinstance(error, MemoryError) or "allocate" in str(error):
+            asked = re.search(r"allocate (\d+) bytes", str(error))
+            much = f": one layer asks for {int(asked[1]) / 1e9:,.1f} GB" if asked else ""
+            raise FittingroomError(
+                f"model {spec.kind} on {c}×{h}×{w} images takes more memory than there is{much}; make it narrower, "
+                "or the pictures smaller"
+            ) from None
         raise FittingroomError(f"model {spec.kind} does not take {c}×{h}×{w} images: {where(error)}") from error
     finally:
         model.train(was_training)

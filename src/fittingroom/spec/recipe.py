@@ -6,6 +6,7 @@ Everything that decides a result is here or in the run's seed, device kind and t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
@@ -14,8 +15,10 @@ Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
-Natural = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=1, le=10**15)]
+Natural = Annotated[int, Field(ge=0, le=2**63 - 1)]
+MOST_SIDE = 8192  # pixels
+MOST_LAYERS = 5_000  # of a stack, each as often as it is repeated
 Share = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -126,6 +129,11 @@ Repeat.model_rebuild()
 # ---------------------------------------------------------------- the parts of a recipe
 
 
+def _unrolled(layers: Sequence[Any]) -> int:
+    """How many layers these are, each as often as it is repeated."""
+    return sum(layer.repeat * _unrolled(layer.layers) if isinstance(layer, Repeat) else 1 for layer in layers)
+
+
 class ModelSpec(Strict):
     """Which network. `kind` is `sequential` (with `layers`), `python` (with `target`) or a name of `fittingroom models`."""
 
@@ -157,6 +165,8 @@ class ModelSpec(Strict):
     def _parts_match_kind(self) -> ModelSpec:
         if self.kind == "sequential" and not self.layers:
             raise ValueError('kind = "sequential" needs layers, for example layers = [{flatten = true}]')
+        if (n := _unrolled(self.layers)) > MOST_LAYERS:
+            raise ValueError(f"layers are {n:,}, each as often as it is repeated; at most {MOST_LAYERS:,}")
         if self.kind != "sequential" and self.layers:
             raise ValueError(f'layers belong to kind = "sequential", not to "{self.kind}"')
         if (self.kind == "python") != bool(self.target):
@@ -210,7 +220,10 @@ class ShapeSpec(Strict):
     )
 
     @model_validator(mode="after")
-    def _range_rises(self) -> ShapeSpec:
+    def _can_be_made(self) -> ShapeSpec:
+        sides = (self.image_size,) if isinstance(self.image_size, int) else self.image_size or ()
+        if any(side > MOST_SIDE for side in sides):
+            raise ValueError(f"image_size = {max(sides)}: at most {MOST_SIDE:,} pixels a side")
         if self.range and not self.range[0] < self.range[1]:
             raise ValueError(
                 f"range = [{self.range[0]:g}, {self.range[1]:g}]: the first becomes black, and must be the lower"

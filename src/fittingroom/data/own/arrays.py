@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import re
 import zipfile
 import zlib
@@ -39,6 +40,7 @@ def list_npz(path: Path) -> Listing:
             file = np.load(raw, allow_pickle=False)
             if isinstance(file, np.ndarray):
                 raise ValueError("is one array (.npy)")
+            _refuse_more_than_is_there(path)
             content = {key: file[key] for key in file}
     except ValueError as error:
         pickled = "holds Python objects, which are never unpickled" if "pickle" in str(error) else str(error)
@@ -62,6 +64,24 @@ def list_npz(path: Path) -> Listing:
         if key not in known and names.keys() == {""} and values.shape == (len(content["images"]),)
     }
     return replace(_listing(path, path.stem, parts, classes, [path]), columns=columns)
+
+
+def _refuse_more_than_is_there(path: Path) -> None:
+    """Raises `FittingroomError` for arrays that declare more than the file holds: they would be made room for at once."""
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            with archive.open(member) as file:
+                if not member.filename.endswith(".npy"):
+                    continue
+                major = np.lib.format.read_magic(file)[0]
+                read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
+                shape, _, kind = read(file)
+            declared = math.prod(shape) * kind.itemsize
+            if declared > member.file_size:
+                raise FittingroomError(
+                    f"{path}: {clean(member.filename)} says that it is {'×'.join(map(str, shape))} of {kind}, {declared:,} "
+                    f"bytes, and has {member.file_size:,}; save it again: np.savez({path.name!r}, images=…, labels=…)"
+                )
 
 
 def idx_in_folder(folder: Path) -> bool:

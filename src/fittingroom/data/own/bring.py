@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
+import shutil
 import tempfile
 import warnings
 import zipfile
@@ -374,6 +376,13 @@ def _write_images(
 ) -> tuple[list[int], list[Fault], int]:
     """Decode every picture into an .npy file: the numbers of those kept, the faults, and how many lost colour."""
     n = len(listing.labels)
+    needed, free = n * math.prod(target.shape), shutil.disk_usage(path.parent).free
+    if needed > free:
+        c, h, w = target.shape
+        raise FittingroomError(
+            f"{n:,} pictures of {c}×{h}×{w} take {needed / 1e9:,.1f} GB, and {free / 1e9:,.1f} are free on that disk; "
+            "set a smaller data.image_size, or name another place: --home"
+        )
     kept: list[int] = []
     faults: list[Fault] = []
     paled = 0
