@@ -98,14 +98,14 @@ def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     """Runs `fittingroom ARGS` in this process, inside the test's folder: the same entry point without its start."""
 
     def run(*args: str, input: str = "") -> subprocess.CompletedProcess[str]:
-        from fittingroom.cli import main
+        from fittingroom.__main__ import run as command
 
         monkeypatch.setattr(sys, "argv", ["fittingroom", *args])
         monkeypatch.setattr(sys, "stdin", io.StringIO(input))
         before = signal.getsignal(signal.SIGTERM)
         try:
             with pytest.raises(SystemExit) as left:
-                main.run()
+                command()
         finally:
             signal.signal(signal.SIGTERM, before)
         said = capsys.readouterr()

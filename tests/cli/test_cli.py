@@ -8,11 +8,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from refusing import refused
-from waiting import until
+from waiting import PATIENCE_S, until
 
 from fittingroom.store import Runs
 
@@ -23,7 +24,7 @@ SMALL = ("train.epochs=2", "data.limit=600")
 def test_help_is_there_without_torch() -> None:
     heavy = "{'torch', 'numpy', 'scipy', 'altair', 'pydantic'} & set(sys.modules)"
     script = f"import sys, atexit; atexit.register(lambda: print('heavy:', sorted({heavy}))); sys.argv = ['fittingroom', '--help']\n"
-    script += "from fittingroom.cli.main import run; run()"
+    script += "from fittingroom.__main__ import run; run()"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "compare" in done.stdout and "heavy: []" in done.stdout
 
@@ -114,6 +115,20 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("after_s", [0.5, 0.9, 1.4])
+def test_it_can_be_stopped_while_it_is_loaded(tmp_path: Path, number: int, after_s: float) -> None:
+    """Libraries that are being loaded may swallow an interruption; it ends all the same, with no traceback."""
+    command = [sys.executable, "-m", "fittingroom", "train", "readme-004-mlp", "train.epochs=4000"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(after_s)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 128 + number and "Traceback" not in said
+
+
+@pytest.mark.slow
 @pytest.mark.main_job
 def test_stopping_a_study_stops_its_workers(tmp_path: Path) -> None:
     words = ["compare", "readme-004-mlp", "train.epochs=4000", "data.limit=3000", "--seeds", "2"]
@@ -121,7 +136,7 @@ def test_stopping_a_study_stops_its_workers(tmp_path: Path) -> None:
     until(lambda: list(tmp_path.glob("runs/*/epochs.jsonl")))  # before that, a worker may be half born
     process.send_signal(signal.SIGTERM)
     said = rest(process)  # ends when the last of its workers has closed its end of the pipe
-    assert process.returncode == 130 and "finished runs are saved" in said and "Traceback" not in said
+    assert process.returncode == 143 and "finished runs are saved" in said and "Traceback" not in said
 
 
 @pytest.mark.parametrize(
@@ -172,7 +187,7 @@ def test_no_permission_to_write(here: Command, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_missing_extra_is_named(tmp_path: Path, without_torch: str) -> None:
-    script = without_torch + "sys.argv = ['fittingroom', *sys.argv[1:]]\nfrom fittingroom.cli.main import run; run()"
+    script = without_torch + "sys.argv = ['fittingroom', *sys.argv[1:]]\nfrom fittingroom.__main__ import run; run()"
     for words in (["train", "readme-004-mlp"], ["compare", "readme-004-mlp"], ["models"]):
         done = subprocess.run([sys.executable, "-c", script, *words], cwd=tmp_path, capture_output=True, text=True)
         assert 'pip install "fittingroom[train]"' in refused(done)

@@ -466,7 +466,7 @@ def test_without_torch_and_without_a_network(run: RunFolder, without_torch: str,
         "def refuse(*args): raise AssertionError(f'called out: {args[1:]}')\n"
         "socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = refuse\n"
         f"sys.argv = ['fittingroom', 'mirror', '{tracker}', '{run.name}', '--json']\n"
-        "from fittingroom.cli.main import run\n"
+        "from fittingroom.__main__ import run\n"
         "try: run()\n"
         "finally: assert 'torch' not in sys.modules\n"
     )

@@ -37,7 +37,7 @@ def base_install(without_torch: str, tmp_path_factory: pytest.TempPathFactory) -
     """The program on a base install with [serve]: what [train] and [export] bring is not there."""
     script = tmp_path_factory.mktemp("base") / "base.py"
     absent = without_torch.replace("== 'torch'", "in ('torch', 'onnx', 'onnxscript', 'fastapi', 'captum')")
-    script.write_text(absent + "from fittingroom.cli.main import run\nrun()\n")
+    script.write_text(absent + "from fittingroom.__main__ import run\nrun()\n")
     return script
 
 

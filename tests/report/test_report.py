@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 from planned import study_of
 from sklearn.metrics import confusion_matrix
+from trained import resealed
 from waiting import PATIENCE_S
 
 from fittingroom.data import load
@@ -180,6 +181,7 @@ def hostile_copy(runs: Runs, folders: list[RunFolder], path: Path) -> tuple[Runs
     for folder in folders:
         shutil.copytree(folder.path, other.path / folder.name)
     copies = other.list()
+    digest = copies[0].data.digest
     for copy in copies:
         facts = copy.data.model_copy(update={"classes": tuple(HOSTILE), "title": HOSTILE[0]})
         write(copy.path / "data.json", facts.model_dump_json())
@@ -187,7 +189,8 @@ def hostile_copy(runs: Runs, folders: list[RunFolder], path: Path) -> tuple[Runs
         write(
             copy.path / "recipe.toml", recipe.replace('name = "readme-004-mlp"', "name = '<script>alert(2)</script>'")
         )
-    other.write_thumbnails(copies[0].data.digest, runs.thumbnails(copies[0].data.digest))  # type: ignore[arg-type]
+        resealed(copy)
+    other.write_thumbnails(digest, runs.thumbnails(digest))  # type: ignore[arg-type]
     return other, copies
 
 
@@ -254,7 +257,7 @@ def test_a_report_on_the_base_install(
     script = (
         without_torch
         + "sys.argv = ['fittingroom', 'report', 'readme', '--runs', sys.argv[1], '--out', 'r.html', '--json']\n"
-        "from fittingroom.cli.main import run; run()"
+        "from fittingroom.__main__ import run; run()"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, str(runs.path)], cwd=tmp_path, capture_output=True, text=True,

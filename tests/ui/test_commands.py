@@ -33,7 +33,7 @@ def test_a_command_is_started_known_to_others_stopped_and_its_end_kept(tmp_path:
     ended = commands.find(command.id)
     assert ended and ended.status == "stopped" and "--resume" in commands.log(command)
     again = Commands(runs).find(command.id)
-    assert again and again.code == 130 and not other.stop(command.id)
+    assert again and again.code == 143 and not other.stop(command.id)
     assert [state.command.id for state in other.list()] == [command.id]
     assert "fittingroom train readme-004-mlp train.epochs=2000" in command.typed
 

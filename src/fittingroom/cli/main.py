@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
@@ -50,9 +49,8 @@ def main(
     """Fits, compares and ships small image classifiers, with error bars."""
 
 
-def run() -> NoReturn:
-    """What the command `fittingroom` calls: the user's mistakes end with one message and exit code 2."""
-    signal.signal(signal.SIGTERM, _interrupt)  # a service manager's stop is treated like Ctrl-C
+def run() -> int:
+    """Run the command that was typed; its exit code. The user's mistakes end with one message and exit code 2."""
     try:
         code = app(standalone_mode=False) or 0  # typer gives an Exit's code back instead of raising it
     except FittingroomError as error:
@@ -61,7 +59,7 @@ def run() -> NoReturn:
         if (error.name or "").split(".")[0] != "torch":
             raise
         code = _say(str(MissingExtra("this command", "train")))
-    except (KeyboardInterrupt, typer.Abort):
+    except typer.Abort:
         print("\nstopped", file=sys.stderr)
         code = 130
     except BrokenPipeError:  # the reader of our output has gone: `fittingroom runs | head`
@@ -71,7 +69,7 @@ def run() -> NoReturn:
         if not hasattr(error, "format_message"):  # click's usage errors have one
             raise
         code = _say(error.format_message())
-    sys.exit(code)
+    return int(code)
 
 
 def _say(message: str) -> int:
@@ -80,7 +78,3 @@ def _say(message: str) -> int:
 
     Console(stderr=True, highlight=False, soft_wrap=True).print(Text("error: ", style="bold red") + Text(message))
     return 2
-
-
-def _interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt

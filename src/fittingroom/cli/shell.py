@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fittingroom.__main__ import heeded
 from fittingroom.cli import options
 from fittingroom.spec.errors import FittingroomError, without_passwords
 
@@ -99,15 +100,17 @@ def _workplace(given: dict[str, Any], silent: bool, aloud: bool) -> Workplace:
 
 @contextmanager
 def _told(place: Workplace, resume: str) -> Iterator[None]:
-    """After Ctrl-C or SIGTERM inside: say what is safe and how to go on, and leave with 130. A failure is an event, too."""
+    """After Ctrl-C or SIGTERM inside: say what is safe and how to go on, and leave. A failure is an event, too."""
     from fittingroom.store.events import Failed
 
     try:
         yield
     except KeyboardInterrupt as stop:
+        heeded()
         saved = getattr(stop, "__notes__", None)
         if not saved:
-            raise
+            print("\nstopped", file=sys.stderr)
+            raise typer.Exit(130) from None
         words = [word for word in sys.argv[1:] if word not in ("--resume", "--fresh")]
         again = without_passwords(shlex.join(["fittingroom", *words, *([resume] if resume else [])]))
         print(f"\nstopped; {saved[-1]}. Go on with:\n  {again}", file=sys.stderr)

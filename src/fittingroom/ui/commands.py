@@ -66,7 +66,7 @@ class CommandState:
     def status(self) -> str:
         if self.running:
             return "running"
-        return {0: "finished", 130: "stopped", None: "ended"}.get(self.code, "failed")
+        return {0: "finished", 130: "stopped", 143: "stopped", None: "ended"}.get(self.code, "failed")
 
 
 class Commands:
