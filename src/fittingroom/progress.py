@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from fittingroom.spec.printable import for_terminal
 from fittingroom.store.events import EpochEnded, Event, RunBegun, RunEnded, append
 from fittingroom.store.fetch import Tick
 from fittingroom.study.progress import SILENT
@@ -67,7 +68,7 @@ class Terminal(Shown):
         self.console = Console(stderr=stderr, highlight=False)
 
     def note(self, line: str) -> None:
-        self.console.print(line, markup=False, soft_wrap=True)
+        self.console.print(for_terminal(line), markup=False, soft_wrap=True)
 
     @contextmanager
     def bar(self, what: str) -> Iterator[Bar]:
@@ -112,7 +113,7 @@ class Cell(Shown):
     """A notebook's cell: one display that changes, which needs no widgets and stays as its last state when it is saved."""
 
     def note(self, line: str) -> None:
-        print(line)
+        print(for_terminal(line))
 
     @contextmanager
     def bar(self, what: str) -> Iterator[Bar]:

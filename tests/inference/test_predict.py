@@ -176,3 +176,14 @@ def test_no_runtime_calls_home(run: RunFolder, base_install: Path, pictures: lis
     done = subprocess.run(command, capture_output=True, text=True, env=plain | names)
     assert done.returncode == 0, done.stderr
     assert [p for p in home.rglob("*") if p.is_file()] == []
+
+
+@pytest.mark.slow
+def test_names_that_a_terminal_would_obey_are_shown_as_text(predict: Predict, tmp_path: Path) -> None:
+    evil = "a\x1b[2Jb\x07\u202e.png"
+    (tmp_path / evil).write_bytes(png_bytes(np.zeros((1, 28, 28), np.uint8)))
+    (tmp_path / f"x{evil}").write_bytes(b"no picture")
+    for words in ((), ("--csv",)):
+        told = predict(evil, f"x{evil}", *words)
+        said = told.stdout + told.stderr
+        assert not {"\x1b", "\x07", "\u202e"} & set(said) and said.count("a\ufffd[2Jb") >= 2

@@ -10,6 +10,7 @@ import typer
 
 from fittingroom.cli import catalog, data, mirror, questions, runs, ship, tune
 from fittingroom.spec.errors import FittingroomError, MissingExtra
+from fittingroom.spec.printable import for_terminal
 
 app = typer.Typer(
     name="fittingroom",
@@ -76,5 +77,7 @@ def _say(message: str) -> int:
     from rich.console import Console
     from rich.text import Text
 
-    Console(stderr=True, highlight=False, soft_wrap=True).print(Text("error: ", style="bold red") + Text(message))
+    Console(stderr=True, highlight=False, soft_wrap=True).print(
+        Text("error: ", style="bold red") + Text(for_terminal(message))
+    )
     return 2

@@ -12,7 +12,7 @@ import typer
 
 from fittingroom.cli.options import AllowHost, At, Home, Host, Json, Positive
 from fittingroom.cli.shell import works
-from fittingroom.spec.printable import printable
+from fittingroom.spec.printable import for_terminal, printable
 
 if TYPE_CHECKING:
     from fittingroom.inference.pictures import Result
@@ -126,7 +126,7 @@ def predict(
             else:
                 for r in batch:
                     if r.answer:
-                        print(f"{printable(r.name)}: {_in_words(r)}")
+                        print(for_terminal(f"{r.name}: {_in_words(r)}"))
     if as_csv:
         table.writerows([name, "", *[""] * (2 * len(places)), reason] for name, reason in faults)
     elif as_json:
@@ -146,9 +146,10 @@ def predict(
             }
         )
     elif said.total() > 1:
-        print(f"\n{said.total():,} pictures: " + ", ".join(f"{n:,} {name}" for name, n in said.most_common()))
+        counted = ", ".join(f"{n:,} {name}" for name, n in said.most_common())
+        print(for_terminal(f"\n{said.total():,} pictures: {counted}"))
     if bad:
-        lines = [f"{printable(name)} {reason}" for name, reason in bad[:SHOWN]]
+        lines = [for_terminal(f"{name} {reason}") for name, reason in bad[:SHOWN]]
         lines += [f"… and {len(bad) - SHOWN:,} more (--csv and --json list all)"] * (len(bad) > SHOWN)
         raise FittingroomError(
             f"{len(bad):,} picture{'s' * (len(bad) > 1)} could not be answered:\n  " + "\n  ".join(lines)
@@ -230,9 +231,9 @@ def _in_words(result: Result) -> str:
 
 def _csv_row(result: Result, places: int) -> list[str]:
     if not result.answer:
-        return [printable(result.name), "", *[""] * (2 * places), result.fault]
+        return [for_terminal(result.name), "", *[""] * (2 * places), for_terminal(result.fault)]
     cells = [cell for name, p in result.answer.top for cell in (name, f"{p:.6f}")]
-    return [printable(result.name), result.answer.says, *cells, ""]
+    return [for_terminal(cell) for cell in (result.name, result.answer.says, *cells, "")]
 
 
 ALL = (export, predict, serve, ui)

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fittingroom.report.rows import numeric
+from fittingroom.spec.printable import for_terminal
 
 if TYPE_CHECKING:
     from fittingroom.report.answer import Answer
@@ -28,7 +29,7 @@ def answer(found: Answer, report: Path) -> None:
             table(*lines)
             print()
     screen = console()
-    words = "\n".join(found.sentences)
+    words = for_terminal("\n".join(found.sentences))
     if screen.is_terminal and found.heading:
         screen.print(Panel(Text(words), title=found.heading, title_align="left", border_style="green"))
     else:
@@ -36,7 +37,7 @@ def answer(found: Answer, report: Path) -> None:
     where: Mapping[str, object] = {"study": found.study, **found.files, "report": report}
     for name, place in where.items():
         if place:
-            print(f"{name}: {place}")
+            print(for_terminal(f"{name}: {place}"))
 
 
 def console() -> Console:
@@ -57,6 +58,7 @@ def table(head: Sequence[str], *lines: Sequence[str]) -> None:
 
 
 def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> Table:
+    head, *lines = [[for_terminal(cell) for cell in line] for line in (head, *lines)]
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for name, numbers in zip(head, numeric([head, *lines]), strict=True):
         shown.add_column(name, justify="right" if numbers else "left", overflow="fold")

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from fittingroom.spec.printable import is_unsafe
+
 Picture = Path | bytes | np.ndarray  # a file, an encoded picture, or pixels (H,W) or (H,W,C)
 SPLITS = {
     "train": ("train", "training"),
@@ -68,9 +70,7 @@ def clean(name: str) -> str:
     ('é\ufffd[31m', 'a\ufffdb')
     """
     text = unicodedata.normalize("NFC", name.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
-    unsafe = ("Cc", "Cf", "Cs", "Zl", "Zp")
-    joiners = "\u200c\u200d"  # which Persian and emoji need
-    return "".join("\ufffd" if unicodedata.category(c) in unsafe and c not in joiners else c for c in text)
+    return "".join("\ufffd" if is_unsafe(c) else c for c in text)
 
 
 def split_of(name: str) -> str | None:
