@@ -11,11 +11,12 @@ import os
 import stat
 import struct
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
@@ -29,10 +30,9 @@ class Damaged(FittingroomError):
     """A file is not what it was when it was written, or does not agree with the others of its run."""
 
 
-class FileSeal(BaseModel):
+class FileSeal(NamedTuple):
     """What a file was: its size and its SHA-256."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
     size: int
     sha256: str
 
@@ -43,22 +43,22 @@ class FileSeal(BaseModel):
         >>> FileSeal.of(b"whole").size
         5
         """
-        return cls(size=len(content), sha256=hashlib.sha256(content).hexdigest())
+        return cls(len(content), hashlib.sha256(content).hexdigest())
 
 
-class Seal(BaseModel):
+@dataclass(frozen=True)
+class Seal:
     """What a finished run's `DONE` holds: what its files were, and what ties them together.
 
     A file may be one of two while it is being replaced, and None is one that is not there (yet).
     """
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
     finished: str
     digest: str
     seed: int
     epochs: int
-    images: Mapping[str, int]  # scored, by split
-    files: Mapping[str, tuple[FileSeal | None, ...]]
+    images: dict[str, int]  # scored, by split
+    files: dict[str, list[FileSeal | None]]
 
     def refuse_changed(self, name: str, content: bytes | None) -> None:
         """Raises `Damaged` unless this is what the file `name` was; one that nobody sealed is nobody's."""
@@ -79,9 +79,14 @@ def read_seal(content: bytes) -> Seal | None:
     text = content.decode("utf-8", "replace").strip()
     if len(text) < 40 and text[:4].isdigit():
         return None
+    body, _, own = content.rstrip(b"\n").rpartition(b"\n")
+    if own.decode("utf-8", "replace") != hashlib.sha256(body).hexdigest():
+        raise Damaged("is not what it was when it was written (its seal differs)")
     try:
-        return Seal.model_validate(sealed_json(content))
-    except (ValidationError, ValueError) as error:
+        tree = json.loads(body)
+        tree["files"] = {name: [FileSeal(*one) if one else None for one in was] for name, was in tree["files"].items()}
+        return Seal(**tree)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise Damaged(f"is damaged ({first_line(error)})") from None
 
 
@@ -106,6 +111,12 @@ def plain_bytes(path: Path, most: int) -> bytes:
             return file.read()
         except OSError as error:
             raise Damaged(f"cannot be read ({error.strerror})") from None
+
+
+def written_seal(seal: Seal) -> str:
+    """What a run's `DONE` holds: the seal as JSON, and on the last line the SHA-256 of that text."""
+    body = json.dumps(asdict(seal), indent=1)
+    return f"{body}\n{hashlib.sha256(body.encode()).hexdigest()}\n"
 
 
 def json_with_seal(tree: Mapping[str, Any]) -> str:
