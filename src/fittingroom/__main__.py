@@ -4,43 +4,27 @@ from __future__ import annotations
 
 import atexit
 import os
-import signal
 import sys
 from contextlib import suppress
 from typing import NoReturn
 
-STOPPED = 130  # exit codes, as shells give them: after Ctrl-C …
-TERMINATED = 143  # … and after SIGTERM
-AGAIN_S = 2.0  # libraries that are being loaded may swallow an interruption: it comes again until somebody heeds it
+from fittingroom.cli.stopping import STOPPED, Interruptions, heeded, stopped
 
 
 def run() -> NoReturn:
     """What the command `fittingroom` calls."""
-    stopped = 0
-
-    def interrupted(number: int, _: object) -> NoReturn:
-        nonlocal stopped
-        stopped = TERMINATED if number == signal.SIGTERM else stopped or STOPPED
-        if hasattr(signal, "setitimer"):
-            signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
-        raise KeyboardInterrupt  # a service manager's stop is treated like Ctrl-C
-
+    heard = Interruptions()
     try:
-        for name in ("SIGTERM", "SIGINT", "SIGALRM"):
-            if hasattr(signal, name):
-                signal.signal(getattr(signal, name), interrupted)
+        heard.hear()
         from fittingroom.cli.main import run as command
 
         code = command()
     except BaseException:
-        heeded()
-        if not stopped:
+        if not heard.code:
             raise
-        # whatever it became on its way: what Python makes of one in the middle of a class is a RuntimeError
-        print("\nstopped", file=sys.stderr)
-        code = STOPPED
-    if code == STOPPED and stopped:
-        _leave(stopped)
+        code = stopped()  # whatever it became: what Python makes of one inside a class definition is a RuntimeError
+    if code == STOPPED and heard.code:
+        _leave(heard.code)
     sys.exit(code)
 
 
@@ -52,12 +36,6 @@ def _leave(code: int) -> NoReturn:
         with suppress(OSError, ValueError):
             stream.flush()
     os._exit(code)
-
-
-def heeded() -> None:
-    """An interruption has been heard, and need not come again."""
-    if hasattr(signal, "setitimer"):
-        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 if __name__ == "__main__":  # a worker process imports this file without wanting the command

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from fittingroom.cli import catalog, data, mirror, questions, runs, ship, tune
+from fittingroom.cli.stopping import stopped
 from fittingroom.spec.errors import FittingroomError, MissingExtra
 from fittingroom.spec.printable import for_terminal
 
@@ -61,8 +62,7 @@ def run() -> int:
             raise
         code = _say(str(MissingExtra("this command", "train")))
     except typer.Abort:
-        print("\nstopped", file=sys.stderr)
-        code = 130
+        code = stopped()
     except BrokenPipeError:  # the reader of our output has gone: `fittingroom runs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0

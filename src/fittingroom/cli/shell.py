@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fittingroom.__main__ import heeded
 from fittingroom.cli import options
+from fittingroom.cli.stopping import STOPPED, heeded, stopped
 from fittingroom.spec.errors import FittingroomError, without_passwords
 
 if TYPE_CHECKING:
@@ -109,12 +109,11 @@ def _told(place: Workplace, resume: str) -> Iterator[None]:
         heeded()
         saved = getattr(stop, "__notes__", None)
         if not saved:
-            print("\nstopped", file=sys.stderr)
-            raise typer.Exit(130) from None
+            raise typer.Exit(stopped()) from None
         words = [word for word in sys.argv[1:] if word not in ("--resume", "--fresh")]
         again = without_passwords(shlex.join(["fittingroom", *words, *([resume] if resume else [])]))
         print(f"\nstopped; {saved[-1]}. Go on with:\n  {again}", file=sys.stderr)
-        raise typer.Exit(130) from None
+        raise typer.Exit(STOPPED) from None
     except FittingroomError as error:
         place.progress.event(Failed(message=str(error), faults=dict(error.faults)))
         raise
