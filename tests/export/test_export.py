@@ -232,7 +232,7 @@ def damage(path: Path, how: str) -> None:
     ("how", "text"),
     [
         ("graph", "is not the file that bundle.json names"),
-        ("no graph", "there is no .*model.onnx"),
+        ("no graph", "cannot read .*model.onnx"),
         ("reversed", "bundle.json is not what it was when it was written .* export the run again"),
         ("deep", "bundle.json is damaged .*nested too deep"),
         ("pipe", "model.onnx is no plain file"),

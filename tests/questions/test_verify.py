@@ -154,3 +154,12 @@ def test_the_command(runs: Runs, here: Callable[..., Any]) -> None:
         assert told.returncode == 2 and "metrics.json" in told.stderr and "Traceback" not in told.stderr, words
     with pytest.raises(FittingroomError, match="metrics.json"):
         runs.select([one.name])
+    again = here("train", str(one.path / "recipe.toml"), "--fresh", "--runs", str(runs.path))
+    assert (
+        again.returncode == 0
+        and "2 verified, none damaged" in here("runs", "--verify", "--runs", str(runs.path)).stdout
+    )
+    (one.path / "weights.safetensors").write_bytes(b"")
+    told = here("train", str(one.path / "recipe.toml"), "--runs", str(runs.path))
+    assert told.returncode == 2 and "the trained network cannot be believed" in told.stderr
+    assert here("runs", one.name, "--delete", "--all", "--yes", "--runs", str(runs.path)).returncode == 0

@@ -100,7 +100,7 @@ def runs(
             show.as_json(facts(run))
         else:
             _print_run(run)
-            print((run.path / "recipe.toml").read_text())
+            print(run.toml)
         return
     if as_json:
         known = [facts(r) for r in found]

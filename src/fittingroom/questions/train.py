@@ -45,7 +45,9 @@ def train(
     run = job.folder(place.runs)
     if begin == "resume" and not (run.path / "run.json").exists():
         raise FittingroomError(f"there is nothing to resume at {run.path}; leave --resume away to start")
-    there = is_finished(run, job) and begin != "fresh"
+    there = begin != "fresh" and is_finished(run, job)
+    if there:
+        run.refuse_damaged()
     progress.event(Planned(runs=1, finished=int(there)))
     try:
         with progress.jobs([job]) as listen, launcher:

@@ -77,7 +77,7 @@ class BundleFolder:
         try:
             content = plain_bytes(path, MOST_BYTES)
         except FileNotFoundError:
-            raise FittingroomError(f"there is no {path}; export the run again") from None
+            raise FittingroomError(f"cannot read {path}: it is not there; export the run again") from None
         except Damaged as error:
             raise Damaged(f"{path} {error}; export the run again") from None
         if sha256(content) != self.facts.sha256.get(name):

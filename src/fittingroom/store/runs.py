@@ -52,7 +52,7 @@ Arrays = Mapping[str, np.ndarray]
 Say = Callable[[str], None]
 
 
-CHECKPOINT, BEFORE = "checkpoint.safetensors", "checkpoint-before.safetensors"
+CHECKPOINT, BEFORE, OLD_BEST = "checkpoint.safetensors", "checkpoint-before.safetensors", "best.safetensors"
 READS = "test_reads.jsonl"
 MOST_TEXT = 256 << 20  # of a file of text
 MOST_BYTES = 64 << 30  # of a file of a run; a network of sixteen billion parameters
@@ -69,7 +69,7 @@ LOST = {
     "samples.npz": "the sample pictures of its report",
     "metrics.json": "its scores",
 }
-UNSEALED = ("DONE", CHECKPOINT, BEFORE)
+UNSEALED = ("DONE", CHECKPOINT, BEFORE, OLD_BEST)
 MADE_BY = {"stress.npz": "stress", "explain.npz": "explain", "features.npz": "explain", "deletion.json": "explain"}
 
 
@@ -154,6 +154,11 @@ class RunFolder:
     def recipe(self) -> Recipe:
         """The resolved recipe, without claims and measured scores: those belong to a source, not to a run."""
         return _recipe(self._bytes("recipe.toml"), self.path / "recipe.toml")
+
+    @property
+    def toml(self) -> str:
+        """The recipe's file as text."""
+        return self._bytes("recipe.toml").decode("utf-8", "replace")
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -286,6 +291,8 @@ class RunFolder:
                 path.unlink(missing_ok=True)
                 continue
             best = {k.removeprefix("best/"): v for k, v in arrays.items() if k.startswith("best/")}
+            if not best and (self.path / OLD_BEST).exists():  # begun by a fittingroom that kept them by themselves
+                best = sealed_tensors((self.path / OLD_BEST).read_bytes())
             return Checkpoint({k: v for k, v in arrays.items() if not k.startswith("best/")}, best, epochs)
         return None
 
@@ -361,7 +368,7 @@ class RunFolder:
             self._write_seal(replace(seal, images=self._images()))
         else:
             self.seal_files()
-        for name in (CHECKPOINT, BEFORE):
+        for name in (CHECKPOINT, BEFORE, OLD_BEST):
             (self.path / name).unlink(missing_ok=True)
 
     def seal_files(self) -> None:

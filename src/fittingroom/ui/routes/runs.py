@@ -91,7 +91,7 @@ def _about(line: Line, folder: RunFolder, rooms: Rooms) -> dict[str, Any]:
         "line": line,
         "epochs": epochs,
         "chart": curves(epochs),
-        "toml": "" if damaged else (folder.path / "recipe.toml").read_text(encoding="utf-8"),
+        "toml": "" if damaged else folder.toml,
         "data": None if damaged else folder.data,
         "structure": None if damaged else folder.structure,
         "environment": None if damaged else folder.environment,
