@@ -143,16 +143,20 @@ def damaged(content: bytes, way: str, rng: np.random.Generator) -> bytes | None:
 
 def judged(path: Path, questions: Sequence[Sequence[str]], before: Sequence[tuple[int, str, str]]) -> tuple[str, str]:
     """Whether all that reads a damaged file tells of it, or says what it said before."""
-    told = False
-    for words, (_, said, _) in zip(questions, before, strict=True):
+    told, differs = False, ""
+    for words, (_, said, noted) in zip(questions, before, strict=True):
         code, out, err = asked(words)
         if "Traceback" in err:
             return "traceback", f"{' '.join(words)}: {err}"
-        speaks = "damaged" in out + err or path.name in err or (code == 2 and err.startswith("error:"))
-        told |= speaks
-        if out != said and not speaks and "--verify" not in words:
-            return "wrong", f"{' '.join(words)}: {difference(said, out)}"
-    return ("told" if told else "whole"), ""
+        news = (out + err).replace(said, "").replace(noted, "")
+        told |= (
+            (code == 2 and err.startswith("error:"))
+            or "damaged" in news
+            or (path.name in news and out + err != said + noted)
+        )
+        if out != said and not told:
+            differs = f"{' '.join(words)}: {difference(said, out)}"
+    return ("told", "") if told else ("wrong", differs) if differs else ("whole", "")
 
 
 def difference(before: str, after: str) -> str:

@@ -102,6 +102,8 @@ def runs(
             _print_run(run)
             print(run.toml)
         return
+    for line in folder.damaged_reads():
+        warn(line)
     if as_json:
         known = [facts(r) for r in found]
         show.as_json({"runs": known, "studies": folder.studies(), "test_reads": folder.test_reads()})
@@ -114,8 +116,6 @@ def runs(
         print(f"{hidden} that are parts of studies are not listed (--all lists them)")
     if studies := folder.whole_studies(warn):
         print(f"studies: {', '.join(f'{name} ({len(study.runs)} runs)' for name, study in studies.items())}")
-    for line in folder.damaged_reads():
-        warn(line)
     for name, n in folder.test_reads().items():
         print(f"the test set of {name} has been read {n} time{'s' if n != 1 else ''} in {runs}")
 

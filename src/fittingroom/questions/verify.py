@@ -48,7 +48,8 @@ def _state(run: RunFolder) -> dict[str, str]:
             return {"state": DAMAGED, "why": wrong}
         if not sealed:
             run.seal_files()
-        return {"state": WHOLE if sealed else SEALED, "why": _elsewhere(run)}
+        unlogged = "its reading of the test set is not in test_reads.jsonl" if run.home.unlogged([run]) else ""
+        return {"state": WHOLE if sealed else SEALED, "why": _elsewhere(run) or unlogged}
     except FittingroomError as error:
         return {"state": DAMAGED, "why": str(error)}
 

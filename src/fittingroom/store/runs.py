@@ -350,10 +350,7 @@ class RunFolder:
     @property
     def cost(self) -> Cost | None:
         """What the recipe costs, on the machine where that was measured last."""
-        try:
-            return Cost.model_validate_json(self._bytes("cost.json")) if (self.path / "cost.json").exists() else None
-        except (ValidationError, Damaged):
-            return None  # it will be measured again
+        return self._record(Cost, "cost.json") if (self.path / "cost.json").exists() else None
 
     def write_cost(self, cost: Cost) -> None:
         self._put("cost.json", (cost.model_dump_json(indent=2) + "\n").encode())
@@ -449,6 +446,8 @@ class RunFolder:
         again = f"fittingroom runs {self.name} --delete --all, then the command that trained it (or with --fresh)"
         if name in MADE_BY:
             again = f"fittingroom {MADE_BY[name]} {self.name}"
+        if name == "cost.json":
+            again = "delete it, and ask with --costs"
         return Damaged(f"{self.path / name} {how}{lost}; to have it again: {again}")
 
     def _put(self, name: str, content: bytes) -> None:
@@ -642,6 +641,17 @@ class Runs:
             if not wrong:
                 counts[name] = counts.get(name, 0) + 1
         return counts
+
+    def unlogged(self, runs: Sequence[RunFolder]) -> Sequence[str]:
+        """Which of these runs met a test set without a line in the log: it was cut, or they came from another folder."""
+        path = self.path / READS
+        logged = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+        scored = (
+            r
+            for r in runs
+            if r.done and r.metrics.test and not (r.recipe.data.folds and r.recipe.data.fold_is == "test")
+        )
+        return [run.name for run in scored if f'"{run.name}"' not in logged]
 
     def damaged_reads(self) -> Sequence[str]:
         """What is wrong with lines of the log of test readings: readings that cannot be told whose they were."""
