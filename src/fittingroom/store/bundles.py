@@ -14,7 +14,7 @@ from pathlib import Path
 from fittingroom.spec.bundle import FORMAT, BundleFacts, Parity
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.store.atomic import UMASK, explained, write
-from fittingroom.store.seal import Damaged, first_line, plain_bytes, sealed_json
+from fittingroom.store.seal import Damaged, first_line, plain_bytes, sealed_json, sealed_record
 
 MOST_FACTS, MOST_BYTES = 16 << 20, 2 << 30  # of bundle.json, of a graph: ONNX allows no more
 FACTS = "bundle.json"
@@ -64,8 +64,8 @@ class BundleFolder:
     @property
     def parity(self) -> Parity:
         try:
-            return Parity.model_validate(sealed_json(plain_bytes(self.path / "parity.json", MOST_FACTS)))
-        except (OSError, ValueError, Damaged) as error:
+            return sealed_record(Parity, self.path / "parity.json", MOST_FACTS)
+        except (OSError, Damaged) as error:
             raise Damaged(f"{self.path / 'parity.json'} {first_line(error)}; export the run again") from None
 
     def graph(self) -> bytes:

@@ -42,6 +42,7 @@ from fittingroom.store.seal import (
     plain_bytes,
     read_seal,
     sealed_json,
+    sealed_record,
     sealed_tensors,
     tensors_with_seal,
     written_seal,
@@ -585,13 +586,12 @@ class Runs:
         """The study of this name (or of its TOML file), or None. Raises `Damaged`."""
         path = self._study_file(Path(name).stem if name.endswith(".toml") else name)
         try:
-            return Study.model_validate_json(json.dumps(sealed_json(plain_bytes(path, MOST_TEXT))))
+            return sealed_record(Study, path, MOST_TEXT)
         except FileNotFoundError:
             return None
-        except (Damaged, ValueError) as error:
-            how = error if isinstance(error, Damaged) else f"is damaged ({first_line(error)})"
+        except Damaged as error:
             raise Damaged(
-                f"{path} {how}; its runs are untouched: ask the same question once more, or delete this file"
+                f"{path} {error}; its runs are untouched: ask the same question once more, or delete this file"
             ) from None
 
     def whole_studies(self, say: Say = lambda line: None) -> dict[str, Study]:

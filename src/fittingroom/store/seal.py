@@ -13,16 +13,17 @@ import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.printable import printable
 
+T = TypeVar("T", bound=BaseModel)
 OWN = "seal"  # the key of a JSON object's or a file of tensors' own seal
 
 
@@ -144,6 +145,14 @@ def sealed_json(content: str | bytes) -> dict[str, Any]:
     if own is not None and own != _of_json(tree):
         raise Damaged("is not what it was when it was written (its seal differs)")
     return tree
+
+
+def sealed_record(kind: type[T], path: Path, most: int) -> T:
+    """What `json_with_seal` wrote of a record. Raises `Damaged`, which doesn't name the file, and `FileNotFoundError`."""
+    try:
+        return kind.model_validate_json(json.dumps(sealed_json(plain_bytes(path, most))))
+    except ValueError as error:
+        raise Damaged(f"is damaged ({first_line(error)})") from None
 
 
 def tensors_with_seal(arrays: Mapping[str, np.ndarray]) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from fittingroom.spec.printable import called
 from fittingroom.spec.recipe import ShapeSpec
 from fittingroom.store import Runs
 from fittingroom.store.runs import MOST_TEXT
-from fittingroom.store.seal import Damaged, first_line, plain_bytes, sealed_json
+from fittingroom.store.seal import Damaged, sealed_record
 from fittingroom.ui.opaque import opaque
 
 SAMPLES = 60  # on a page
@@ -90,11 +89,11 @@ class Collection:
         """What `fittingroom audit` left about a split, each suspect with its picture and decision; (None, []) if nothing."""
         path = self.runs.audit_file(data.name, split)
         try:
-            audit = Audit.model_validate_json(json.dumps(sealed_json(plain_bytes(path, MOST_TEXT))))
+            audit = sealed_record(Audit, path, MOST_TEXT)
         except FileNotFoundError:
             return None, []
-        except (Damaged, ValueError) as error:
-            raise Damaged(f"{path} {first_line(error)}; audit again") from None
+        except Damaged as error:
+            raise Damaged(f"{path} {error}; audit again") from None
         decided = self.decided(data)
         told = []
         for s in audit.suspects:
