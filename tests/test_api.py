@@ -58,13 +58,13 @@ def test_importing_it_is_cheap() -> None:
 
 
 def test_every_function_that_works_takes_the_same_keywords_for_where() -> None:
-    from fittingroom.api import DEFAULTS
+    from fittingroom.api import ASKED, DEFAULTS
 
     working = [name for name in fr.__all__ if name not in ("Recipe", "Run", "recipes", "models", "data", "runs")]
     for name in working:
         parameters = inspect.signature(getattr(fr, name)).parameters
         assert {n: parameters[n].default for n in DEFAULTS} == DEFAULTS, name
-        own = [p for p in parameters.values() if p.name not in DEFAULTS and p.kind is not p.VAR_POSITIONAL]
+        own = [p for p in parameters.values() if p.name not in ASKED | DEFAULTS and p.kind is not p.VAR_POSITIONAL]
         assert len(own) <= 8 and all(p.annotation is not p.empty for p in own), name
     with pytest.raises(FittingroomError, match='unknown keyword "devise"; nearest: "device"'):
         fr.train("readme-004-mlp", devise="cpu")

@@ -7,9 +7,9 @@ Each function takes what its command takes. Where work is done is said by the sa
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar, Unpack, cast, get_type_hints
 
 from fittingroom.data import Dataset
 from fittingroom.notebook import Data, Run
@@ -26,6 +26,7 @@ from fittingroom.store import BundleFolder, RunFolder, Runs
 from fittingroom.study.workplace import Workplace
 
 if TYPE_CHECKING:
+    from fittingroom.metrics.verdict import Question
     from fittingroom.questions.recipes import RecipeLike
     from fittingroom.report.audit_page import Audited
     from fittingroom.report.best_page import Chosen
@@ -59,28 +60,51 @@ DEFAULTS: Place = {
 }  # fmt: skip
 
 
+class Asked(Place, total=False):
+    """What decides, too: keywords of every function that judges."""
+
+    metric: str  # that decides; "": accuracy
+    effect: float | None  # the difference that one cares about, in the metric's size
+    at: str  # thresholds on validation: "sensitivity=0.95", "costs=10:1"
+    positive: str  # the class that is looked for
+
+
+ASKED: Asked = {"metric": "", "effect": None, "at": "", "positive": ""}
+
+
 def _placed(function: F) -> F:
-    """Spell out the keywords of `Place` in a function's signature, so that a notebook's Shift-Tab shows them."""
+    """Spell out the keywords of `Place` or `Asked` in a function's signature, so that a notebook's Shift-Tab shows them."""
     signature = inspect.signature(function)
-    kinds = get_type_hints(Place)
-    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    kinds = get_type_hints(Asked)
+    [rest] = [p for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD]
+    own = [p for p in signature.parameters.values() if p is not rest]
     more = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kinds[name])
-        for name, default in DEFAULTS.items()
+        for name, default in ((ASKED if "Asked" in rest.annotation else {}) | DEFAULTS).items()
     ]
     function.__signature__ = signature.replace(parameters=[*own, *more])  # type: ignore[attr-defined]
     return function
 
 
-def _workplace(place: Place) -> Workplace:
+def _workplace(place: Place, others: Iterable[str] = ()) -> Workplace:
+    """Where work is done; of `others` a wrong keyword could be meant, too."""
     strange = sorted(place.keys() - DEFAULTS.keys())
     if strange:
-        raise unknown("keyword", strange[0], DEFAULTS, ", ".join(DEFAULTS))
+        raise unknown("keyword", strange[0], known := [*others, *DEFAULTS], ", ".join(known))
     given: dict[str, Any] = {**DEFAULTS, **place}
     home, quiet = given.pop("home"), given.pop("quiet")
     return Workplace(
         **given | {"runs": Runs(Path(given["runs"]))}, home=Path(home) if home else None, progress=progress(quiet)
     )
+
+
+def _asked(asked: Asked) -> tuple[Workplace, Question]:
+    """Where work is done, and what decides."""
+    from fittingroom.metrics.verdict import Question
+
+    given: dict[str, Any] = {**ASKED, **asked}
+    question = Question(**{name: given.pop(name) for name in ASKED})
+    return _workplace(cast(Place, given), ASKED), question
 
 
 def _data(data: DataLike | None, place: Workplace) -> str | Dataset:
@@ -245,12 +269,8 @@ def compare(
     *changes: str,
     data: DataLike | list[DataLike] | None = None,
     seeds: int | Sequence[int] | None = None,
-    metric: str = "",
-    effect: float | None = None,
-    at: str = "",
-    positive: str = "",
     name: str = "",
-    **place: Unpack[Place],
+    **asked: Unpack[Asked],
 ) -> Compared:
     """Which is best, by how much ± what, is that real? Trains what is missing of recipes × data sets × seeds (3).
 
@@ -264,15 +284,14 @@ def compare(
     (0, 1)
     """
     need("torch", "fittingroom.compare", "train")
-    from fittingroom.metrics.verdict import Question
     from fittingroom.questions import compare as room
 
-    here, question = _workplace(place), Question(metric, effect, at=at, positive=positive)
+    here, question = _asked(asked)
     sets = [_data(one, here) for one in (data if isinstance(data, list) else [data]) if one is not None]
     chosen = None if seeds is None else _seeds(seeds)
     if isinstance(recipes, str | Path) and is_study(str(recipes)):
-        asked = room.planned([str(recipes)], changes, sets)
-        chosen, sets, read_ones, name = chosen or asked.seeds, asked.data, asked.recipes, name or asked.name
+        planned = room.planned([str(recipes)], changes, sets)
+        chosen, sets, read_ones, name = chosen or planned.seeds, planned.data, planned.recipes, name or planned.name
     else:
         read_ones = read_all(recipes, changes)
     return room.compare(read_ones, here, data=sets, seeds=chosen or range(3), question=question, name=name)
@@ -285,11 +304,7 @@ def ablate(
     drop: Sequence[str] = (),
     data: DataLike | None = None,
     seeds: int | Sequence[int] = 3,
-    metric: str = "",
-    effect: float | None = None,
-    at: str = "",
-    positive: str = "",
-    **place: Unpack[Place],
+    **asked: Unpack[Asked],
 ) -> Ablated:
     """What does each part of a recipe do? The recipe against itself without the part (`drop`; default: each it has).
 
@@ -300,10 +315,9 @@ def ablate(
     ['dropout']
     """
     need("torch", "fittingroom.ablate", "train")
-    from fittingroom.metrics.verdict import Question
     from fittingroom.questions.ablate import ablate as ask
 
-    here, question = _workplace(place), Question(metric, effect, at=at, positive=positive)
+    here, question = _asked(asked)
     return ask(read(recipe, changes), here, drop=drop, data=_data(data, here), seeds=_seeds(seeds), question=question)
 
 
@@ -314,25 +328,32 @@ def cv(
     folds: int = 5,
     data: DataLike | None = None,
     seeds: int | Sequence[int] = 3,
-    metric: str = "",
-    effect: float | None = None,
-    at: str = "",
-    positive: str = "",
-    **place: Unpack[Place],
+    redraw: bool = False,
+    **asked: Unpack[Asked],
 ) -> Compared:
     """Cross-validate: each training image is held out once, near duplicates are never divided. The test set stays locked.
+
+    `redraw`: each seed divides the images anew (repeated cross-validation).
 
     >>> c = cv("readme-004-mlp", "train.epochs=1", "data.limit=500", folds=2, seeds=1, at_once=1, quiet=True)
     >>> c.rows[0].recipe, c.comparisons[0].on
     ('readme-004-mlp', 'held-out')
     """
     need("torch", "fittingroom.cv", "train")
-    from fittingroom.metrics.verdict import Question
     from fittingroom.questions.crossval import cv as ask
 
-    here, question = _workplace(place), Question(metric, effect, at=at, positive=positive)
+    here, question = _asked(asked)
     read_ones, images = read_all(recipes, changes), _data(data, here)
-    return ask(read_ones, here, folds=folds, data=images, seeds=_seeds(seeds), question=question, changes=changes)
+    return ask(
+        read_ones,
+        here,
+        folds=folds,
+        data=images,
+        seeds=_seeds(seeds),
+        redraw=redraw,
+        question=question,
+        changes=changes,
+    )
 
 
 @_placed

@@ -180,6 +180,22 @@ def test_a_cross_validation_answers_for_its_training_set(seeds: int) -> None:
     assert all(e.folds == 5 and e.seeds == seeds for e in found)
 
 
+def test_parts_drawn_anew_count_their_luck_as_often() -> None:
+    """Trainings of five parts, each with luck of its own: drawn three times, the mean holds a third of it."""
+    rng, found = np.random.default_rng(0), {1: [], 3: []}
+    for _ in range(500):
+        fold_RN = np.stack([rng.permutation(300) % 5 for _ in range(3)])
+        x_RN = 0.35 * rng.normal(size=300) + np.stack([(0.1 * rng.normal(size=5))[fold_N] for fold_N in fold_RN])
+        for repeats, of_repeats in found.items():
+            design = Design(folds_N=fold_RN[0], repeats_RN=fold_RN[:repeats] if repeats > 1 else None)
+            of_repeats.append(estimate(x_RN[:repeats], design))
+    ideal = {repeats: 1.96 * np.std([e.mean for e in of]) for repeats, of in found.items()}
+    half = {repeats: np.median([np.diff(e.interval())[0] / 2 for e in of]) for repeats, of in found.items()}
+    covered = {repeats: np.mean([e.interval()[0] <= 0 <= e.interval()[1] for e in of]) for repeats, of in found.items()}
+    assert ideal[3] < 0.8 * ideal[1] and half[3] < 0.8 * half[1]
+    assert min(covered.values()) >= 0.93 and all(half[r] < 1.7 * ideal[r] for r in found)
+
+
 def test_one_part_in_which_training_failed_widens_it() -> None:
     x_SN = cross_validated(np.random.default_rng(0), 1, 0.0, 0.2)
     fine = estimate(x_SN, FOLDS)

@@ -57,7 +57,8 @@ def test_from_a_folder_to_an_answer(fashion: Dataset, own_home: Path, tmp_path: 
     wardrobe, runs = folder_of(fashion, tmp_path / "wardrobe", 24), tmp_path / "runs"
     answer = fr.best(wardrobe, candidates=QUICK, runs=runs, home=own_home, quiet=True)
     c = answer.choice
-    assert answer.winner == "frozen-lite0" and set(c.votes) == {"frozen-lite0"} and len(c.votes) == 5
+    assert answer.winner == "frozen-lite0" and set(c.votes) == {"frozen-lite0"} and len(c.votes) == 5 * c.repeats
+    assert c.repeats == 5 and "5 parts, drawn 5 times" in answer.sentences[-2] and len(c.story.runs["pixels"]) == 5
     assert c.scored == 73 and c.score.score > 0.85 and c.score.score_low < c.score.score < c.score.score_high
     assert answer.sentences[0].startswith("frozen-lite0 gets ") and "the best of 2 ways" in answer.sentences[0]
     # the model has seen every picture, and says whose score it bears

@@ -381,3 +381,36 @@ def test_cv_on_a_folder_of_pictures(here: Command, pets: Path, tmp_path: Path) -
 def test_cv_refuses(words: list[str], told: str) -> None:
     with pytest.raises(FittingroomError, match=told):
         app(["cv", *words], standalone_mode=False)
+
+
+def test_parts_that_each_seed_draws_anew(source: str, home: Path, tiny: Quick, tmp_path: Path) -> None:
+    """Repeated cross-validation: every seed scores each image once, in parts of its own."""
+    data, runs = load(source, home), Runs(tmp_path)
+    place = Workplace(runs=runs, home=home, device="cpu", at_once=1)
+    recipes = [
+        tiny("train.epochs=1"),
+        tiny("model.layers=[{flatten=true}]", "train.epochs=1").model_copy(update={"name": "line"}),
+    ]
+    answer = cv(recipes, place, folds=K, data=source, seeds=range(2), redraw=True)
+    (story,) = answer.stories
+    (plain,) = cv(recipes, place, folds=K, data=source, seeds=range(1)).stories
+    for recipe in (r.name for r in recipes):
+        first, second = story.runs[recipe]
+        assert first.logits_NK.tobytes() == plain.runs[recipe][0].logits_NK.tobytes()  # the first draw is the usual one
+        drawn = [fold_numbers(data, recipes[0].data.model_copy(update={"folds": K, "split_seed": s})) for s in range(2)]
+        for run, fold_N in zip((first, second), drawn, strict=True):
+            assert np.array_equal(run.design.folds_N, fold_N) and np.array_equal(run.design.repeats_RN, drawn)
+            assert np.array_equal(run.labels_N, not_test(data).labels_N) and run.data.digest == first.data.digest
+        assert not np.array_equal(*drawn)
+    by_part = {
+        (run.seed, run.recipe.data.fold): run
+        for run in runs.runs_of(runs.study(answer.study))
+        if run.name.startswith("line")
+    }
+    for (seed, fold), run in by_part.items():
+        said = run.predictions("test")
+        mine = story.runs["line"][seed]
+        assert said and np.array_equal(mine.logits_NK[mine.design.folds_N == fold], said[0])
+    assert [pair.seeds for pair in story.comparison.pairs] == [2] and story.comparison.rows[0].seeds == (0, 1)
+    (again,) = of_study(answer.study, runs)
+    assert again.comparison == story.comparison

@@ -149,6 +149,9 @@ def cv(
     folds: Annotated[int, typer.Option(min=2, max=100, help="Parts; each image is held out once.")] = 5,
     data: Data = "",
     seeds: Seeds = 3,
+    redraw: Annotated[
+        bool, typer.Option("--redraw", help="Each seed divides the images anew (repeated cross-validation).")
+    ] = False,
     metric: MetricName = "",
     effect: Effect = None,
     at: At = "",
@@ -161,7 +164,9 @@ def cv(
 
     names, changes = names_and_changes(recipes)
     read, question = [read_recipe(name, changes) for name in names], Question(metric, effect, at=at, positive=positive)
-    return cv(read, place, folds=folds, data=data, seeds=range(seeds), question=question, changes=changes)
+    return cv(
+        read, place, folds=folds, data=data, seeds=range(seeds), redraw=redraw, question=question, changes=changes
+    )
 
 
 @works(*ALL, report="--report")

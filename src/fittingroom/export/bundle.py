@@ -27,6 +27,7 @@ from fittingroom.metrics.finding import finding
 from fittingroom.metrics.intervals import proportion
 from fittingroom.metrics.metric import ACCURACY
 from fittingroom.metrics.operating import WAYS, Point, point
+from fittingroom.metrics.rows import Row
 from fittingroom.metrics.scores import scores
 from fittingroom.metrics.words import percent
 from fittingroom.report.model_card import model_card
@@ -72,7 +73,8 @@ def export(
     say, runs = place.progress.note, run.home
     run.refuse_held_out("export")
     data = reload(run.data.name, run.data.digest, place.home)
-    loaded, on = _evidence(run, runs)
+    loaded, held = _evidence(run, runs)
+    on = "held-out" if held else "test"
     refuse_strange(out, FACTS, FILES)
     where = _point(loaded, at, positive)
     if where and quantize != "no" and on != "test":
@@ -108,7 +110,7 @@ def export(
         "weights.safetensors": save({name: np.asarray(value, order="C") for name, value in weights.items()}),
         "recipe.toml": recipe_toml(loaded.recipe).encode(),
     }
-    facts = _facts(said, data, t, fitted_on, operating, on).model_copy(
+    facts = _facts(said, data, t, fitted_on, operating, held).model_copy(
         update={"quantized": quantize, "sha256": {name: sha256(content) for name, content in stored.items()}}
     )
     about = {
@@ -147,16 +149,14 @@ def handed_over(run: RunFolder, place: Workplace, site: Path) -> dict[str, Path]
     return made
 
 
-def _evidence(run: RunFolder, runs: Runs) -> tuple[LoadedRun, str]:
-    """The run with what speaks for it, and on which pictures that is: "test", or the "held-out" ones of its cross-validation.
+def _evidence(run: RunFolder, runs: Runs) -> tuple[LoadedRun, Row | None]:
+    """The run with what speaks for it; and its score, where that is of pictures held out in a cross-validation.
 
     A model that was trained on every picture there is has no test images; `fittingroom best` knows how its way does.
     """
     run.refuse_unfinished()
     held = evidence_of(run, runs) if run.metrics.test is None else None
-    if held:
-        return held, "held-out"
-    return load_run(run), "test"
+    return held or (load_run(run), None)
 
 
 def _temperature(run: LoadedRun) -> tuple[float, int]:
@@ -206,14 +206,14 @@ def _operating(run: LoadedRun, where: Point, t: float) -> Operating:
 
 
 def _facts(
-    run: LoadedRun, data: Dataset, t: float, fitted_on: int, operating: Operating | None, on: str
+    run: LoadedRun, data: Dataset, t: float, fitted_on: int, operating: Operating | None, held: Row | None
 ) -> BundleFacts:
-    """What the bundle says of itself; how good it is, from what its graph said of the test images."""
+    """What the bundle says of itself; how good it is, from what its graph said of the test images, or `held`."""
     logits_NK, labels_N = run.logits_NK, run.labels_N
     k, right = len(run.data.classes), logits_NK.argmax(1) == labels_N
     sure = softmax(logits_NK.astype(np.float64) / t, axis=1).max(1) >= SURE_AT
-    low, high = proportion(right, run.design)
-    said = scores(logits_NK, labels_N).model_dump()
+    low, high = (held.score_low, held.score_high) if held else proportion(right, run.design)
+    said = scores(logits_NK, labels_N).model_dump() | ({"on": "held-out", "accuracy": held.score} if held else {})
     return BundleFacts(
         format=FORMAT if operating else 1,
         name=run.name,
@@ -233,7 +233,7 @@ def _facts(
                 name="features", dtype="float32", shape=("N", "D"), meaning="what the last dense layer is given"
             ),
         ),
-        measured=Measured(**said, on=on, low=low, high=high, ece_scaled=calibration_error(logits_NK / t, labels_N)),
+        measured=Measured(**said, low=low, high=high, ece_scaled=calibration_error(logits_NK / t, labels_N)),
         confidence=Confidence(
             temperature=t,
             fitted_on=fitted_on,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
@@ -10,6 +11,7 @@ import numpy as np
 from fittingroom.metrics.audit import Suspect, doubted
 from fittingroom.metrics.calibration import probabilities, temperature
 from fittingroom.metrics.classes import class_scores
+from fittingroom.metrics.crossed import estimate
 from fittingroom.metrics.folds import chosen, pooled
 from fittingroom.metrics.intervals import proportion
 from fittingroom.metrics.metric import ACCURACY
@@ -38,6 +40,7 @@ class Choice:
 
     story: Story  # of the candidates, on held-out pictures
     parts: int  # that were held out, one after the other; 1: one part for all
+    repeats: int  # how often those parts were drawn
     votes: tuple[str, ...]  # whom each part chose by the others
     procedure: Row | None  # what choosing and training this way gets; None where one part was held out for all
     tested: Row | None  # what the winner got on the test set, which it met once
@@ -77,9 +80,10 @@ def choice(name: str, runs: Runs) -> Choice:
     return Choice(
         story=story,
         parts=about["parts"],
+        repeats=about.get("repeats", 1),  # a study of before has none
         votes=votes,
         procedure=_row(procedure) if procedure else None,
-        tested=_row(tested) if tested else None,
+        tested=_row([tested]) if tested else None,
         final=final,
         trained_on=final.data.n_train,
         scored=len(labels_N),
@@ -92,15 +96,18 @@ def choice(name: str, runs: Runs) -> Choice:
     )
 
 
-def evidence_of(run: RunFolder, runs: Runs) -> LoadedRun | None:
+def evidence_of(run: RunFolder, runs: Runs) -> tuple[LoadedRun, Row] | None:
     """What speaks for a model that was trained on every picture there is: what its way of choosing and training said of pictures
-    held out. None where `fittingroom best` did not make it so.
+    held out, and its score. None where `fittingroom best` did not make it so.
+
+    Where the parts were drawn several times the answers are the first time's, the score is of all.
     """
     for name, study in runs.whole_studies().items():
         if study.question == "best" and study.settings["final"] == run.name and study.settings["parts"] > 1:
             [story] = of_study(name, runs)
-            held, _ = chosen(_candidates(story, study))
-            return replace(
+            every, _ = chosen(_candidates(story, study))
+            held = every[0]
+            evidence = replace(
                 held,
                 folder=run,
                 recipe=run.recipe,
@@ -112,38 +119,39 @@ def evidence_of(run: RunFolder, runs: Runs) -> LoadedRun | None:
                 val_labels_N=held.labels_N,
                 val_design=held.design,
             )
+            return evidence, _row(every)
     return None
 
 
-def _candidates(story: Story, study: Study) -> list[LoadedRun]:
+def _candidates(story: Story, study: Study) -> list[list[LoadedRun]]:
     """In the order in which they were tried: that of their scores would be a choice."""
-    return [story.runs[recipe][0] for recipe in study.settings["recipes"]]
+    return [story.runs[recipe] for recipe in study.settings["recipes"]]
 
 
-def _row(run: LoadedRun) -> Row:
-    return compare(run.data.name, [run], classes=run.data.classes).rows[0]
+def _row(runs: Sequence[LoadedRun]) -> Row:
+    return compare(runs[0].data.name, runs, classes=runs[0].data.classes).rows[0]
 
 
 def _more(story: Story, half: list[RunFolder], fold_N: np.ndarray) -> tuple[str, Pair]:
     """The same recipe with half of the pictures and with all."""
     name = half[0].recipe.name
-    [less] = pooled({name: half}, fold_N)
-    whole = story.runs[name.removesuffix(" half")][0]
-    question = Question(against=whole.name)
-    return whole.name, compare(story.data.name, [whole, replace(less, data=whole.data)], question, "held-out").pairs[0]
+    whole = story.runs[name.removesuffix(" half")]
+    less = [replace(run, data=whole[0].data) for run in pooled({name: half}, fold_N)]
+    question = Question(against=whole[0].name)
+    return whole[0].name, compare(story.data.name, [*whole, *less], question, "held-out").pairs[0]
 
 
 def _suspects(story: Story) -> tuple[Suspect, ...] | None:
     """The labels that the winner's answers to pictures that it had not seen speak against, the most doubted first."""
     if find_spec("cleanlab") is None:
         return None
-    run = story.any_run
-    p_NK = probabilities(run.logits_NK, temperature(run.logits_NK, run.labels_N))
-    found = find_suspects("held-out", p_NK, run.labels_N)
+    runs = story.runs[story.any_run.name]
+    p_NK = np.mean([probabilities(r.logits_NK, temperature(r.logits_NK, r.labels_N)) for r in runs], 0)
+    found = find_suspects("held-out", p_NK, story.labels_N)
     if not found.able:
         return None
     first = found.order_N[:LISTED]
-    own_N = found.p_NK[first, run.labels_N[first]]
+    own_N = found.p_NK[first, story.labels_N[first]]
     return doubted(found, first[found.flagged_N[first] & (own_N < UNLIKELY)], story.data.classes, story.names_N)
 
 
@@ -153,5 +161,9 @@ def _weakest(story: Story) -> WeakClass:
     recall_K = np.nan_to_num(class_scores(counts_KK).recall_K, nan=2.0)
     c = int(recall_K.argmin())
     mine = run.labels_N == c
-    low, high = proportion(run.logits_NK[mine].argmax(1) == c, run.design.of(mine))
+    right_SN = np.stack([r.logits_NK[mine].argmax(1) == c for r in story.runs[run.name]])
+    if len(right_SN) == 1:
+        low, high = proportion(right_SN[0], run.design.of(mine))
+    else:
+        low, high = np.clip(estimate(right_SN, run.design.of(mine)).interval(), 0.0, 1.0)
     return WeakClass(story.data.classes[c], int(mine.sum()), Share(value=float(recall_K[c]), low=low, high=high))

@@ -121,22 +121,22 @@ def estimate(x_SN: np.ndarray, design: Design = ALONE) -> Estimate:
     e = _estimate(x_SN, design)
     if not e.groups:
         return e
-    alone = _estimate(x_SN, Design(folds_N=design.folds_N))
+    alone = _estimate(x_SN, replace(design, groups_N=None))
     return replace(e, design_effect=(e.error / alone.error) ** 2) if alone.error else e
 
 
 def _estimate(x_SN: np.ndarray, design: Design) -> Estimate:
     s, n = x_SN.shape
     mean = float(x_SN.mean())
-    y_SU, df, groups, fold_U = x_SN, float(max(1, n - 1)), 0, design.folds_N
+    y_SU, df, groups, fold_RU = x_SN, float(max(1, n - 1)), 0, design.parts(s)
     if design.groups_N is not None and design.groups < n:
         y_SU, df = _by_group(x_SN, design.groups_N)
         groups = y_SU.shape[1]
-        if fold_U is not None:  # a group is never divided
-            fold_U = fold_U[np.unique(design.groups_N, return_index=True)[1]]
+        if fold_RU is not None:  # a group is never divided
+            fold_RU = fold_RU[:, np.unique(design.groups_N, return_index=True)[1]]
     u = y_SU.shape[1]
-    if fold_U is not None and design.folds > 1:
-        shares, within = _by_fold(y_SU.mean(0), fold_U, df)
+    if fold_RU is not None and design.folds > 1:
+        shares, within = _by_fold(y_SU if len(fold_RU) > 1 else y_SU.mean(0)[None], fold_RU, df)
         p = p_value(mean, shares)
         return Estimate(mean, shares, p, s, n, math.nan, within, math.nan, groups, df, folds=design.folds)
 
@@ -160,24 +160,34 @@ def _shared(folds: int) -> float:
     return 1 + folds / (folds - 1)
 
 
-def _by_fold(y_U: np.ndarray, fold_U: np.ndarray, df: float) -> tuple[Shares, float]:
-    """The variance of a cross-validation's mean, and a unit's own, from the mean over its seeds of each unit (U,).
+def _by_fold(y_RU: np.ndarray, fold_RU: np.ndarray, df: float) -> tuple[Shares, float]:
+    """The variance of a cross-validation's mean, and a unit's own, from each unit's mean over the seeds that shared parts (R,U).
 
     Images scatter within the parts; what the parts scatter beyond that is the luck of each part's trainings. Both are seen. What
     is not: the parts' training sets share most of their pictures, and so the luck of having just these. Nadeau & Bengio (2003,
     *Machine Learning* 52) answer for it with a variance of (1/K + 1/(K - 1)) times that of a part's mean instead of 1/K, as if
     each part had been trained on pictures of its own. On 60 samples of 300 digits that is what happens: docs/statistics.md.
+    Parts drawn anew R times show their luck R times, and the mean holds an R-th of it; the images stay the same.
     """
+    r, u, k = *y_RU.shape, len(np.unique(fold_RU[0]))
+    y_U = y_RU.mean(0)
+    within = float(np.mean([_within(y_U, fold_U)[0] for fold_U in fold_RU]))
+    if u < FEWEST_IN_FOLD * k:  # too few groups in a part to tell theirs from its own
+        spread = float(((y_U - y_U.mean()) ** 2).sum()) / max(1, u - 1)
+        return ((_shared(k) * spread / u, df),), within
+    own = [_within(*one) for one in zip(y_RU, fold_RU, strict=True)]
+    excess = float(np.mean([between - inside for inside, between in own])) / r
+    by_unit = _shared(k) * within / u, df * max(1, u - k) / max(1, u - 1)
+    return (by_unit, (max(0.0, excess) / u, r * (k - 1))), within
+
+
+def _within(y_U: np.ndarray, fold_U: np.ndarray) -> tuple[float, float]:
+    """The mean squares within and between the parts."""
     u, k = len(y_U), len(np.unique(fold_U))
     size_K = np.bincount(fold_U)
     mean_K = np.bincount(fold_U, y_U) / np.maximum(size_K, 1)
     within = float(((y_U - mean_K[fold_U]) ** 2).sum()) / max(1, u - k)
-    between = float((size_K * (mean_K - y_U.mean()) ** 2).sum()) / (k - 1)
-    if u < FEWEST_IN_FOLD * k:  # too few groups in a part to tell theirs from its own
-        spread = float(((y_U - y_U.mean()) ** 2).sum()) / max(1, u - 1)
-        return ((_shared(k) * spread / u, df),), within
-    by_unit = _shared(k) * within / u, df * max(1, u - k) / max(1, u - 1)
-    return (by_unit, (max(0.0, between - within) / u, k - 1)), within
+    return within, float((size_K * (mean_K - y_U.mean()) ** 2).sum()) / (k - 1)
 
 
 def _by_group(x_SN: np.ndarray, groups_N: np.ndarray) -> tuple[np.ndarray, float]:

@@ -18,22 +18,36 @@ def pooled(folders: Mapping[str, Sequence[RunFolder]], fold_N: np.ndarray) -> li
     """A cross-validation's finished runs by recipe, those of one recipe and seed as one run.
 
     Its logits are of every image of those folds, each by the model that had not seen it (`fold_N` says which fold an image is
-    in); its other facts are means over the folds.
+    in, or (R,N) where the parts were drawn anew for each seed, in the seeds' order); its other facts are means over the folds.
     """
-    found = []
+    found, fold_RN = [], np.atleast_2d(fold_N)
     for recipe, of_recipe in folders.items():
         runs = [load_run(folder) for folder in of_recipe]
-        for seed in dict.fromkeys(run.seed for run in runs):
-            found.append(_together(recipe, [run for run in runs if run.seed == seed], fold_N))
+        seeds = sorted({run.seed for run in runs})
+        parts = dict(zip(seeds, fold_RN, strict=True)) if len(fold_RN) > 1 else dict.fromkeys(seeds, fold_N.reshape(-1))
+        together = {seed: _together(recipe, [run for run in runs if run.seed == seed], parts[seed]) for seed in seeds}
+        if len(fold_RN) > 1:
+            first = together[seeds[0]]
+            design = replace(first.design, repeats_RN=fold_RN)
+            together = {
+                seed: replace(run, recipe=first.recipe, data=first.data, design=replace(design, folds_N=parts[seed]))
+                for seed, run in together.items()
+            }
+        found += [together[seed] for seed in dict.fromkeys(run.seed for run in runs)]
     return found
 
 
-def chosen(candidates: Sequence[LoadedRun]) -> tuple[LoadedRun, tuple[str, ...]]:
-    """What choosing the best of these cross-validated candidates gets, as one run; and whom each part chose.
+def chosen(candidates: Sequence[Sequence[LoadedRun]]) -> tuple[list[LoadedRun], tuple[str, ...]]:
+    """What choosing the best of these cross-validated candidates gets, a run for each seed of theirs; and whom each part chose.
 
     In each part stand the answers of the candidate that is best on all other parts: a part that had a say in the choice would
-    flatter it (the winner's curse). Candidates are given in the order in which equals are preferred.
+    flatter it (the winner's curse). Candidates, each with the same seeds, are given in the order in which equals are preferred.
     """
+    found = [_chosen(of_seed) for of_seed in zip(*candidates, strict=True)]
+    return [run for run, _ in found], tuple(name for _, names in found for name in names)
+
+
+def _chosen(candidates: Sequence[LoadedRun]) -> tuple[LoadedRun, list[str]]:
     fold_N = candidates[0].design.folds_N
     assert fold_N is not None
     by_fold = choices(np.stack([run.logits_NK.argmax(1) == run.labels_N for run in candidates]), fold_N)
@@ -44,7 +58,7 @@ def chosen(candidates: Sequence[LoadedRun]) -> tuple[LoadedRun, tuple[str, ...]]
     first = candidates[0]
     recipe = first.recipe.model_copy(update={"name": "the choice"})
     metrics = first.metrics.model_copy(update={"test": scores(logits_NK, first.labels_N)})
-    return replace(first, recipe=recipe, logits_NK=logits_NK, metrics=metrics, cost=None), tuple(names)
+    return replace(first, recipe=recipe, logits_NK=logits_NK, metrics=metrics, cost=None), names
 
 
 def choices(right_CN: np.ndarray, fold_N: np.ndarray) -> dict[int, int]:

@@ -1,29 +1,29 @@
 """Which classifier for these pictures, how good is it really, and why? One question from a folder to an answer.
 
 Candidates from a line through the pixels to a network that is trained on are judged on pictures that they have not seen. Few
-pictures are cross-validated, and in each part the choice is made by the other parts; of many, one part is held out to choose on,
-and the winner, trained on all of them, meets the locked test set once. Either way no picture that had a say in the choice
-scores it.
+pictures are cross-validated (the fewer, the more often), and in each part the choice is made by the other parts; of many, one
+part is held out to choose on, and the winner, trained on all of them, meets the locked test set once. Either way no picture
+that had a say in the choice scores it.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
-from fittingroom.data import Dataset, fold_numbers, not_test
+from fittingroom.data import Dataset, not_test
 from fittingroom.data.dataset import peek
 from fittingroom.data.split import undivided
 from fittingroom.metrics.folds import pooled
 from fittingroom.metrics.story import stories
 from fittingroom.models.pretrained import at_hand, pretrained_weights
 from fittingroom.questions.compare import names, page_of, remember
-from fittingroom.questions.crossval import folded, with_pictures
+from fittingroom.questions.crossval import folded, parts_of, with_pictures
 from fittingroom.report.best_page import Chosen, chosen
 from fittingroom.spec.candidates import SHAPE, TWO_SIZES, candidate, network_of, refuse_unknown, usual
 from fittingroom.spec.errors import FittingroomError
@@ -40,6 +40,7 @@ from fittingroom.training import choose_device
 
 FEW = 1_000  # pictures: up to so many are cross-validated, of more a part is held out
 PARTS = 5
+ANSWERS, MOST_REPEATS = 600, 5  # so few pictures are divided anew until there are so many answers: 286 pictures twice
 ENOUGH_TO_HALVE = 40  # pictures, for a look at what more of them would bring
 
 HandOver = Callable[[RunFolder, Workplace, Path], Mapping[str, Path]]
@@ -71,7 +72,7 @@ def best(
     wanted = list(candidates) or usual(weights, thorough)
     recipes = [candidate(one, data.train.counts, look.shape, data.may_flip) for one in wanted]
     runs: dict[str, list[RunFolder]] = {}
-    fold_N = fold_numbers(data, folded(recipes[0], data, look.folds, "test", [0])[0].recipe.data)
+    fold_N = parts_of(data, _trainings(recipes[0], look))
     at_once, _ = sharing(choose_device(place.device), place.launcher, place.at_once, look.parts)
     with choose_launcher(place.launcher, at_once) as crew:  # once for all: a process takes seconds to start
         for recipe in recipes:
@@ -94,6 +95,7 @@ def best(
     settings = {
         "recipes": {recipe: names(mine) for recipe, mine in runs.items()},
         "parts": look.parts,
+        "repeats": look.repeats,
         "half": list(names(more)),
         "final": final.name,
     }
@@ -112,6 +114,7 @@ class _Look:
     shape: ShapeSpec
     folds: int
     parts: int  # of these that are held out, one after the other
+    repeats: int  # how often the pictures are divided
 
 
 def _look(pictures: str | Dataset, shape: ShapeSpec, place: Workplace) -> _Look:
@@ -142,7 +145,9 @@ def _parted(data: Dataset, shape: ShapeSpec) -> _Look:
             f"all pictures of “{name}” are {what}: none could be held out from the others; bring some that differ"
         )
     folds = min(PARTS, fewest)
-    return _Look(data, shape, folds, folds if len(images) <= FEW or data.test.n == 0 else 1)
+    parts = folds if len(images) <= FEW or data.test.n == 0 else 1
+    repeats = min(MOST_REPEATS, max(1, ANSWERS // len(images))) if parts > 1 else 1
+    return _Look(data, shape, folds, parts, repeats)
 
 
 def _weights(candidates: Sequence[str], place: Workplace, data: Dataset, offline: bool) -> list[str]:
@@ -170,9 +175,12 @@ def _weights(candidates: Sequence[str], place: Workplace, data: Dataset, offline
 
 def _trained(recipe: Recipe, look: _Look, place: Workplace, study: str, crew: Launcher) -> list[RunFolder]:
     """One training for each part that is held out, scored on it."""
-    parts = folded(recipe, look.data, look.folds, "test", [0])[: look.parts]
-    quick = [Experiment(e.recipe, e.dataset, e.seeds, e.part, costs=False) for e in parts]
-    return list(chain.from_iterable(train(quick, place, study, crew)))
+    return list(chain.from_iterable(train(_trainings(recipe, look), place, study, crew)))
+
+
+def _trainings(recipe: Recipe, look: _Look) -> list[Experiment]:
+    all_parts = folded(recipe, look.data, look.folds, "test", range(look.repeats), redraw=True)
+    return [replace(one, costs=False) for one in all_parts[: look.repeats * look.parts]]
 
 
 def _halved(recipes: Sequence[Recipe], look: _Look, place: Workplace, study: str, crew: Launcher) -> list[RunFolder]:

@@ -35,10 +35,13 @@ def cv(
     folds: int = 5,
     data: str | Dataset = "",
     seeds: Sequence[int] = range(3),
+    redraw: bool = False,
     question: Question = Question(),
     changes: Sequence[str] = (),
 ) -> Compared:
     """Cross-validate recipes on one data set and judge them. `changes` are overrides that they have, for the study's name.
+
+    `redraw`: each seed divides the images anew (repeated cross-validation), so that no one division decides.
 
     Raises `FittingroomError`, also for recipes that make other pictures or parts of the data.
     """
@@ -50,11 +53,13 @@ def cv(
             f"the recipes name several data sets ({', '.join(map(str, sets))}); give one with --data"
         )
     [dataset] = sets
-    name = study_name(["cv", *(r.name for r in recipes)], [dataset, f"{folds}-folds"], len(seeds), changes)
-    trainings = [folded(recipe, dataset, folds, "test", seeds) for recipe in recipes]
+    parts = f"{folds}-folds{'-redrawn' if redraw else ''}"
+    name = study_name(["cv", *(r.name for r in recipes)], [dataset, parts], len(seeds), changes)
+    trainings = [folded(recipe, dataset, folds, "test", seeds, redraw) for recipe in recipes]
     planned = plan(list(chain.from_iterable(trainings)), place, name)
     jobs = planned.all_jobs
-    if len({(job.data_digest, job.recipe.data.split_seed, job.recipe.data.near) for job in jobs}) > 1:
+    drawn = [job.recipe.data.split_seed - (job.seed if redraw else 0) for job in jobs]
+    if len({(job.data_digest, seed, job.recipe.data.near) for job, seed in zip(jobs, drawn, strict=True)}) > 1:
         raise FittingroomError("the recipes make other pictures or parts of these data; cross-validate them apart")
     images = planned.loaded[0]
     refuse_unfit(question, planned)
@@ -69,7 +74,7 @@ def cv(
         asked=question.asked,
         settings={"folds": folds, "recipes": {recipe: names(mine) for recipe, mine in runs.items()}},
     )
-    remember(place, name, study, fold_N=fold_numbers(images, jobs[0].recipe.data))
+    remember(place, name, study, fold_N=parts_of(images, trainings[0]))
     return Compared([with_pictures(name, place.runs, images, question)], place.runs, page_of(place.runs, name), name)
 
 
@@ -79,7 +84,7 @@ def with_pictures(name: str, runs: Runs, images: Dataset, question: Question = Q
     if story.thumbnails_NCHW is None:
         whole = not_test(images)
         if len(whole) > len(story.labels_N):  # one part was held out, the first
-            whole = whole.take(np.flatnonzero(runs.study_arrays(name)["fold_N"] == 0))
+            whole = whole.take(np.flatnonzero(runs.study_arrays(name)["fold_N"] == 0))  # drawn once
         runs.write_thumbnails(story.data.digest, shrunk(whole.images_NCHW, THUMBNAIL_BYTES), whole.names_N)
         kept, names_N = runs.thumbnails(story.data.digest), runs.test_names(story.data.digest)
         story = replace(story, thumbnails_NCHW=kept, names_N=names_N)
@@ -87,14 +92,32 @@ def with_pictures(name: str, runs: Runs, images: Dataset, question: Question = Q
 
 
 def folded(
-    recipe: Recipe, dataset: str | Dataset, k: int, fold_is: Literal["val", "test"], seeds: Sequence[int]
+    recipe: Recipe,
+    dataset: str | Dataset,
+    k: int,
+    fold_is: Literal["val", "test"],
+    seeds: Sequence[int],
+    redraw: bool = False,
 ) -> list[Experiment]:
     """One training for each of `k` parts; the part is what it validates on, or what it is scored on.
+
+    `redraw`: each seed's parts are its own.
 
     >>> from fittingroom.spec.read import read_recipe
     >>> [e.part for e in folded(read_recipe("readme-004-mlp"), "mnist", 2, "test", [0])]
     ['fold 1 of 2', 'fold 2 of 2']
     """
+    if redraw:
+        shifted = [
+            (seed, recipe.data.model_copy(update={"split_seed": recipe.data.split_seed + seed})) for seed in seeds
+        ]
+        own = [folded(recipe.model_copy(update={"data": data}), dataset, k, fold_is, [seed]) for seed, data in shifted]
+        again = [
+            replace(one, part=f"{one.part}, division {number}", costs=False)
+            for number, of_seed in enumerate(own[1:], 2)
+            for one in of_seed
+        ]
+        return [*own[0], *again]
     parts = [recipe.data.model_copy(update={"folds": k, "fold": fold, "fold_is": fold_is}) for fold in range(k)]
     return [
         Experiment(
@@ -107,3 +130,10 @@ def folded(
         )
         for part in parts
     ]
+
+
+def parts_of(data: Dataset, trainings: Sequence[Experiment]) -> np.ndarray:
+    """The part (N,) of each image; (R,N), in the order of their seeds, where `trainings` divide them R times."""
+    first = [one for one in trainings if one.recipe.data.fold == 0]
+    found = [fold_numbers(data, one.recipe.data) for one in sorted(first, key=lambda one: min(one.seeds or [0]))]
+    return np.stack(found) if len(found) > 1 else found[0]

@@ -17,10 +17,20 @@ class Design:
 
     groups_N: np.ndarray | None = None  # numbers of what belongs together: a patient's, a video's pictures
     folds_N: np.ndarray | None = None  # of a cross-validation: the part with which each image was held out
+    repeats_RN: np.ndarray | None = (
+        None  # where the parts were drawn anew for each of R seeds: those of all, in their order
+    )
 
     def of(self, rows: np.ndarray) -> Design:
         """That of these rows alone."""
-        return Design(*(None if number_N is None else number_N[rows] for number_N in (self.groups_N, self.folds_N)))
+        known = self.groups_N, self.folds_N, self.repeats_RN
+        return Design(*(None if number is None else number[..., rows] for number in known))
+
+    def parts(self, seeds: int) -> np.ndarray | None:
+        """The parts (R,N) with which images were held out that so many seeds scored: one row where all had the same parts."""
+        if self.repeats_RN is not None and len(self.repeats_RN) == seeds:
+            return self.repeats_RN
+        return None if self.folds_N is None else self.folds_N[None]
 
     @property
     def groups(self) -> int:
