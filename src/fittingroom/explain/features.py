@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fittingroom.data.pixels import Pixels, at_once
+from fittingroom.models.neighbours import last_dense
 from fittingroom.training.predict import to_float, to_tensor
 
 FILTERS = 64  # shown
@@ -62,11 +63,11 @@ def last_features(model: nn.Module, images_NCHW: Pixels) -> np.ndarray:
 
     The flat images themselves if there is no dense layer but the input.
     """
-    dense = [m for m in model.modules() if isinstance(m, nn.Linear)]
-    if not dense:
+    last = last_dense(model)
+    if last is None:
         return np.asarray(images_NCHW[:].reshape(len(images_NCHW), -1).astype(np.float32) / 255)
     parts: list[Tensor] = []
-    handle = dense[-1].register_forward_pre_hook(lambda module, inputs: parts.append(inputs[0].float()))
+    handle = last.register_forward_pre_hook(lambda module, inputs: parts.append(inputs[0].float()))
     try:
         batch = at_once(images_NCHW.shape[1:])
         for first in range(0, len(images_NCHW), batch):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fittingroom.inference.classifier import OUTPUTS
+from fittingroom.models.neighbours import last_dense
 from fittingroom.spec.errors import FittingroomError, need
 from fittingroom.training.predict import to_float
 
@@ -25,7 +26,7 @@ class RawImages(nn.Module):
     def __init__(self, classifier: nn.Module, temperature: float) -> None:
         super().__init__()
         self.classifier, self.temperature = classifier, temperature
-        self.last = ([None] + [m for m in classifier.modules() if isinstance(m, nn.Linear)])[-1]
+        self.last = last_dense(classifier)
 
     def forward(self, images_NCHW: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         pixels = to_float(images_NCHW)

@@ -14,6 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from fittingroom.models.executed import where
+from fittingroom.models.neighbours import by_neighbours
 from fittingroom.models.registry import MODELS
 from fittingroom.models.sequential import sequential
 from fittingroom.models.source import capture, network
@@ -79,9 +80,11 @@ def build(
             body = _called(network(spec), spec, shape, classes)
         else:
             body = MODELS.bind(spec.kind, spec.args, "model.args")(channels, (size[0], size[1]), classes)
+        if spec.neighbours:
+            body = by_neighbours(body, classes, spec.neighbours)
         none, one = np.zeros(channels), np.ones(channels)
         model = Classifier(body, none if mean_C is None else mean_C, one if sd_C is None else sd_C)
-        known = repr((spec.kind, spec.layers, spec.args, shape, classes))
+        known = repr((spec.kind, spec.layers, spec.args, spec.neighbours, shape, classes))
         if spec.kind == "python" or known not in _FIT:
             _check_output(model, spec, shape, classes)  # by which a lazy layer is made
             _FIT.add(known)

@@ -69,7 +69,7 @@ def best(
     look = _look(pictures, shape, place)
     data, name = look.data, f"best-{safe_name(look.data.name)}"
     weights = _weights(candidates, place, data, offline)
-    wanted = list(candidates) or usual(weights, thorough)
+    wanted = list(candidates) or usual(weights, len(not_test(data)) <= FEW, thorough)
     recipes = [candidate(one, data.train.counts, look.shape, data.may_flip) for one in wanted]
     runs: dict[str, list[RunFolder]] = {}
     fold_N = parts_of(data, _trainings(recipes[0], look))

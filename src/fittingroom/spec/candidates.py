@@ -17,7 +17,9 @@ SHRUNK = 4  # times smaller for the net from scratch: 56 pixels a side, as a fir
 COARSE = 8  # times smaller for the line through the pixels
 MOST_EPOCHS = 25  # of the net from scratch; with 60 it got 60.8 instead of 57.3 % (docs/log.md 2026-11-27)
 TWO_SIZES = ("efficientnet-lite0", "efficientnet-lite1")
-USUAL = ("frozen-lite0", "pixels", "scratch", "frozen-lite1", "finetune-lite0")  # in the order in which they are tried
+USUAL = (  # in the order in which they are tried
+    "frozen-lite0", "neighbours-lite0", "pixels", "scratch", "frozen-lite1", "finetune-lite0",
+)  # fmt: skip
 
 
 def short(entry: PretrainedEntry) -> str:
@@ -31,7 +33,7 @@ def names() -> list[str]:
     >>> names()[:2]
     ['pixels', 'scratch']
     """
-    ways = ("frozen", "teachable", "finetune", "finetune-all")
+    ways = ("frozen", "neighbours", "teachable", "finetune", "finetune-all")
     return ["pixels", "scratch", *(f"{way}-{short(entry)}" for entry in pretrained().values() for way in ways)]
 
 
@@ -64,13 +66,13 @@ def candidate(name: str, counts: dict[str, int], read: ShapeSpec, may_flip: bool
 
 
 def _pretrained(way: str, entry: PretrainedEntry, may_flip: bool) -> Recipe:
-    shipped = {"frozen": "frozen", "teachable": "frozen-teachable", "finetune": "finetune", "finetune-all": "finetune"}
-    freeze = {"frozen": "body", "teachable": entry.layers, "finetune": entry.early_layers, "finetune-all": 0}
-    changes = [f"model.init={entry.name}", f"model.freeze={freeze[way]}"]
+    shipped = {"teachable": "frozen-teachable", "finetune-all": "finetune"}.get(way, way)
+    freeze = {"teachable": entry.layers, "finetune": entry.early_layers, "finetune-all": 0}.get(way, "body")
+    changes = [f"model.init={entry.name}", f"model.freeze={freeze}"]
     if way == "finetune-all":
         augment = '[{kind="hflip"}, {kind="trivial"}]' if may_flip else '[{kind="trivial"}]'
-        return read_recipe(shipped[way], [*changes, f"augment={augment}"])
-    return read_recipe(shipped[way], [*changes, *([] if may_flip or way != "finetune" else ["augment=[]"])])
+        return read_recipe(shipped, [*changes, f"augment={augment}"])
+    return read_recipe(shipped, [*changes, *([] if may_flip or way != "finetune" else ["augment=[]"])])
 
 
 def _pixels() -> Recipe:
@@ -101,12 +103,14 @@ def _scratch(counts: dict[str, int], may_flip: bool) -> Recipe:
     return parse_recipe(tree)
 
 
-def usual(entries: Sequence[str], thorough: bool) -> list[str]:
+def usual(entries: Sequence[str], few: bool = True, thorough: bool = False) -> list[str]:
     """The candidates where nobody names any, in order, with the pretrained networks that are at hand.
 
-    >>> usual([], thorough=False), usual(["dinov2-small"], thorough=False)
+    `few`: pictures, so that they can be known by heart; `thorough`: all layers of a network are trained, too.
+
+    >>> usual([]), usual(["dinov2-small"])
     (['pixels', 'scratch'], ['pixels', 'scratch', 'frozen-dinov2-small'])
     """
-    wanted = [*USUAL, *(["finetune-all-lite0"] if thorough else [])]
+    wanted = [*(name for name in USUAL if few or not name.startswith("neighbours")), *["finetune-all-lite0"] * thorough]
     found = [name for name in wanted if (entry := network_of(name)) is None or entry.name in entries]
     return found + [f"frozen-{short(pretrained()[name])}" for name in entries if name not in TWO_SIZES]

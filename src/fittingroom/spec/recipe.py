@@ -160,6 +160,10 @@ class ModelSpec(Strict):
     head_epochs: Natural = Field(
         default=0, description="epochs in front, in which only the last layer learns, from what the others give"
     )
+    neighbours: Annotated[int, Field(ge=0, le=1000)] = Field(
+        default=0,
+        description="the last layer keeps all training pictures' features, and so many of the nearest vote; needs freeze",
+    )
 
     @model_validator(mode="after")
     def _parts_match_kind(self) -> ModelSpec:
@@ -177,6 +181,8 @@ class ModelSpec(Strict):
             raise ValueError("freeze keeps trained layers as they are and needs init, the run that trained them")
         if (self.freeze_norm or self.head_epochs) and not self.init:
             raise ValueError("freeze_norm and head_epochs are for trained weights and need init, which names them")
+        if self.neighbours and self.freeze != "body":
+            raise ValueError('neighbours are looked up by features that stay as they are and need freeze = "body"')
         if self.kind == "sequential" and self.args:
             raise ValueError("args belong to a registered or python model; a sequential one is its layers")
         return self
@@ -459,6 +465,7 @@ LATER: tuple[tuple[str, str, Any], ...] = (
     ("model", "freeze", 0),
     ("model", "freeze_norm", False),
     ("model", "head_epochs", 0),
+    ("model", "neighbours", 0),
     ("model", "sources", {}),
     ("optimizer", "layer_decay", 1.0),
     ("train", "balance", "none"),

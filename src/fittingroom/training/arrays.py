@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from fittingroom.models.neighbours import make_room
 from fittingroom.spec.errors import FittingroomError
 
 
@@ -21,6 +22,7 @@ def load_arrays(model: nn.Module, arrays: Mapping[str, np.ndarray]) -> None:
 
     Raises `FittingroomError` that names the first tensor for which they are not made.
     """
+    make_room(model, arrays)
     own = model.state_dict()
     for name in [*own, *arrays]:
         there = _shape(arrays[name]) if name in arrays else "missing"

@@ -24,6 +24,7 @@ from fittingroom.data import Images
 from fittingroom.data.pixels import Rows, chunks, take
 from fittingroom.metrics.metric import ACCURACY, LOG_LOSS
 from fittingroom.models import build
+from fittingroom.models.neighbours import learn_by_heart
 from fittingroom.spec.errors import FittingroomError, NotFinite
 from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.records import Epoch
@@ -35,7 +36,7 @@ from fittingroom.training.predict import batches, predict, to_float
 from fittingroom.training.schedule import lr_factor
 from fittingroom.training.start import Start, depths, frozen, head_first, kept_norms, start_from
 from fittingroom.training.team import ALONE, Alone
-from fittingroom.training.trunk import predict_rest, trunk_of, view_of, views_of
+from fittingroom.training.trunk import Predictor, predict_rest, trunk_of, view_of, views_of
 
 # training images on which the clean accuracy of an epoch is taken: its standard error is under 0.7 points
 CLEAN_N = 5_000
@@ -98,6 +99,8 @@ def fit(
         start_from(model, start.weights, start.classes == train.classes)
     model = model.to(device)
     still = [*frozen(model, recipe.model), *kept_norms(model, recipe.model)]
+    if start is None or isinstance(start, Start):
+        learn_by_heart(model, lambda: Predictor(recipe, model, device)(train), torch.from_numpy(train.labels_N))
     averaged = copy.deepcopy(model) if spec.ema else None
     scored = averaged or model
     parameters = [p for p in model.parameters() if p.requires_grad]

@@ -9,6 +9,7 @@ import numpy as np
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from fittingroom.models.neighbours import Neighbours
 from fittingroom.models.photos import adapted
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import ModelSpec, OptimizerSpec, Recipe, ScheduleSpec
@@ -53,10 +54,12 @@ def start_from(model: nn.Module, weights: Mapping[str, np.ndarray], keep_head: b
     layers, new = layers_of(model), 1
     while new < len(layers) - 1 and not _names(model, layers[-1 - new]) & weights.keys():
         new, keep_head = new + 1, False
+    keep_head = keep_head and not isinstance(layers[-1][0], Neighbours)  # which learns by heart
     head = set().union(*(_names(model, layer) for layer in layers[-new:]))
+    of_head = {name.rpartition(".")[0] for name in head}
     wanted = [name for name in own if keep_head or name not in head]
     missing = [name for name in wanted if name not in weights]
-    strange = [name for name in weights if name not in own]
+    strange = [name for name in weights if name not in own and name.rpartition(".")[0] not in of_head]
     if missing or strange:
         name = (missing or strange)[0]
         raise FittingroomError.at(
