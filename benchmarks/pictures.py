@@ -4,6 +4,7 @@ apt-get download tuxpaint-stamps-default && dpkg -x tuxpaint-stamps-default_*.de
 npm pack emoji-datasource-{google,apple,twitter}, each unpacked into WHERE/google, WHERE/apple, WHERE/twitter
 python benchmarks/pictures.py build WHERE        # WHERE/four (stamps and emoji on coloured grounds), WHERE/emoji
 python benchmarks/pictures.py write WHERE RUNS   # asks, and writes; what is finished is not trained again, nor timed
+python benchmarks/pictures.py write WHERE RUNS four     # of one of them
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import random
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from pages import table, write_block
@@ -38,6 +40,7 @@ EMOJI = {  # of each class of the small folder, by subcategory; half of its pict
     "vehicles": "transport-ground transport-air transport-water",
 }
 EACH, OF_EMOJI = 75, 35
+FOLDERS: dict[str, list[str]] = {"four": [], "emoji": [GROUP]}  # how they are read
 COLUMNS = ("recipe", "held-out %", "95 % interval", "balanced %", "train %", "parameters", "train s", "ECE %")
 GROUP = "data.group=re:([0-9a-f-]+)_"  # one emoji, with its skin tones, of all vendors
 
@@ -89,18 +92,17 @@ class Watch(Terminal):
         super().note(line)
 
 
-def write(where: Path, runs: Path) -> None:
-    """Ask of both folders, and write what came of it."""
-    lines = []
-    for folder, changes in (("four", []), ("emoji", [GROUP])):
+def write(where: Path, runs: Path, folders: Sequence[str]) -> None:
+    """Ask of these folders, and write what came of it."""
+    for folder in folders:
         fresh, home = not (runs / "studies" / f"best-{folder}.json").exists(), runs / "home"
         for name in TWO_SIZES:
             pretrained_weights(pretrained()[name], home)
         watch = Watch()  # from here on: nothing is known of these pictures, the weights are there
         place = Workplace(runs=Runs(runs), home=home, progress=watch)
-        answer = best(str(where / folder), place, shape=read_shape(changes), hand_over=handed_over)
+        answer = best(str(where / folder), place, shape=read_shape(FOLDERS[folder]), hand_over=handed_over)
         seconds, c = time.monotonic() - watch.started, answer.choice
-        lines += [f"**{folder}**: {headline(c)} {' '.join(against_others(c))}", ""]
+        lines = [f"**{folder}**: {headline(c)} {' '.join(against_others(c))}", ""]
         head, *rows = answer.table
         shown = [i for i, name in enumerate(head) if name in COLUMNS]
         lines += [*table([head[i] for i in shown], [[row[i] for i in shown] for row in rows]), ""]
@@ -109,14 +111,14 @@ def write(where: Path, runs: Path) -> None:
                 f"With the weights at hand the first answer came after {watch.first_s:.0f} s, all of it after {seconds:.0f} s.",
                 "",
             ]
-    write_block("docs/pictures.md", "best", [*lines, f"({machine()}; by `benchmarks/pictures.py`)"])
+        write_block("docs/pictures.md", f"best-{folder}", [*lines, f"({machine()}; by `benchmarks/pictures.py`)"])
 
 
 if __name__ == "__main__":
     match sys.argv[1:]:
         case ["build", where]:
             build(Path(where))
-        case ["write", where, runs]:
-            write(Path(where), Path(runs))
+        case ["write", where, runs, *folders]:
+            write(Path(where), Path(runs), folders or [*FOLDERS])
         case _:
             sys.exit(__doc__)
