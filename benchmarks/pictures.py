@@ -40,9 +40,9 @@ EMOJI = {  # of each class of the small folder, by subcategory; half of its pict
     "vehicles": "transport-ground transport-air transport-water",
 }
 EACH, OF_EMOJI = 75, 35
-FOLDERS: dict[str, list[str]] = {"four": [], "emoji": [GROUP]}  # how they are read
 COLUMNS = ("recipe", "held-out %", "95 % interval", "balanced %", "train %", "parameters", "train s", "ECE %")
 GROUP = "data.group=re:([0-9a-f-]+)_"  # one emoji, with its skin tones, of all vendors
+FOLDERS: dict[str, list[str]] = {"four": [], "emoji": [GROUP]}  # how they are read
 
 
 def build(where: Path) -> None:
