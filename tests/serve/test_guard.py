@@ -18,7 +18,7 @@ from waiting import PATIENCE_S, until
 
 from fittingroom.serve import protocol
 from fittingroom.serve.guard import HEADERS, Guard, refuse_open_host
-from fittingroom.serve.settings import Limits, Settings
+from fittingroom.serve.settings import Door, Limits, Settings, rooted, token_in
 from fittingroom.spec.errors import FittingroomError
 
 TOKEN = "Sésame, 开门"  # a header's bytes are UTF-8
@@ -186,7 +186,7 @@ def pages() -> Iterator[Server]:
             await send({"type": "http.response.start", "status": 200, "headers": []})
             await send({"type": "http.response.body", "body": scope["path"].encode()})
 
-    with app_in_a_thread(Guard(app, host="127.0.0.1", token=TOKEN, most_body_bytes=1, pages=True), "off") as running:
+    with app_in_a_thread(Guard(app, Door(token=TOKEN), most_body_bytes=1, pages=True), "off") as running:
         yield running
 
 
@@ -364,6 +364,71 @@ def test_other_scopes_are_passed_on() -> None:
     async def app(scope: object, receive: object, send: object) -> None:
         seen.append((scope, receive, send))
 
-    guard = Guard(app, host="127.0.0.1", token="t", most_body_bytes=1)
+    guard = Guard(app, Door(token="t"), most_body_bytes=1)
     asyncio.run(guard({"type": "lifespan"}, None, None))  # type: ignore[arg-type]
     assert seen == [({"type": "lifespan"}, None, None)]
+
+
+# ---------------------------------------------------------------- behind a proxy
+
+
+def test_what_a_proxy_says_is_believed_where_it_was_said_that_there_is_one(bundle: Path, pngs: list[bytes]) -> None:
+    """nginx, say, asks by our own name and tells the client's."""
+    body, headers = form(("a.png", pngs[0]))
+    outside = {"Origin": "https://shop.example", "X-Forwarded-Host": "shop.example", "X-Forwarded-Proto": "https"}
+    with in_a_thread(Settings((bundle,), names=("shop.example",))) as plain:
+        told = plain.ask("POST", "/predict", body, headers | outside)
+        assert told.status == 403 and "--behind-proxy" in told.error
+    settings = Settings((bundle,), names=("shop.example",), behind_proxy=True, root_path="/models", token="t")
+    with in_a_thread(settings) as proxied:
+        known = {"Authorization": "Bearer t"} | outside
+        for prefix in ("", "/models"):  # a proxy may take the prefix away, or leave it
+            assert proxied.ask("POST", f"{prefix}/predict", body, headers | known).status == 200
+            assert proxied.ask("GET", f"{prefix}/v2/health/live", headers=outside).status == 200
+            page = proxied.ask("GET", f"{prefix}/", headers=known).body.decode()
+            assert "https://shop.example/models/predict" in page and 'href="openapi.json"' in page
+        assert proxied.ask("GET", "/openapi.json", headers=known).json["servers"] == [{"url": "/models"}]
+        for host in ("evil.example", "shop.example, evil.example"):  # the nearest proxy has the last word
+            assert proxied.ask("GET", "/v2", headers=known | {"X-Forwarded-Host": host}).status == 403
+        assert proxied.ask("GET", "/v2", headers=known | {"Origin": "https://evil.example"}).status == 403
+
+
+def test_a_cookie_of_a_page_that_came_by_tls_goes_nowhere_else(bundle: Path) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None: ...
+
+    door = Door(token="t", behind_proxy=True, names=("shop.example",))
+    with app_in_a_thread(Guard(app, door, most_body_bytes=1, pages=True), "off") as running:
+        said = {"X-Forwarded-Host": "shop.example", "X-Forwarded-Proto": "https"}
+        assert running.ask("GET", "/?token=t", headers=said).headers["set-cookie"].endswith("; Secure")
+        assert not running.ask("GET", "/?token=t").headers["set-cookie"].endswith("; Secure")
+
+
+# ---------------------------------------------------------------- a token in a file
+
+
+def test_a_token_may_be_in_a_file(tmp_path: Path) -> None:
+    file, warned = tmp_path / "token", list[str]()
+    file.write_text("secret\n")
+    file.chmod(0o600)
+    assert token_in(file, "", warned.append) == "secret" and not warned and token_in(None, "t", warned.append) == "t"
+    file.chmod(0o644)
+    assert token_in(file, "", warned.append) == "secret" and "chmod 600" in warned[0]
+    for content, words in (
+        (b"", "holds nothing"),
+        (b"a\nb", "holds lines"),
+        (b"\xff", "is no text"),
+        (b"a" * 5000, "bytes"),
+    ):
+        file.write_bytes(content)
+        with pytest.raises(FittingroomError, match=words):
+            token_in(file, "", warned.append)
+    with pytest.raises(FittingroomError, match="is not there"):
+        token_in(tmp_path / "nothing", "", warned.append)
+    with pytest.raises(FittingroomError, match="give one of them"):
+        token_in(file, "t", warned.append)
+
+
+@pytest.mark.parametrize("path", ["models", "/a b", "/a?b", "/a%2e"])
+def test_a_root_path_is_a_path(path: str) -> None:
+    with pytest.raises(FittingroomError, match="give a path such as /models"):
+        rooted(path)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -53,8 +55,11 @@ def main(
 
 def run() -> int:
     """Run the command that was typed; its exit code. The user's mistakes end with one message and exit code 2."""
+    if hasattr(sys.stdout, "reconfigure"):  # what a terminal without UTF-8 cannot show is spelled out
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = app(standalone_mode=False) or 0  # typer gives an Exit's code back instead of raising it
+        sys.stdout.flush()
     except FittingroomError as error:
         code = _say(str(error))
     except ModuleNotFoundError as error:
@@ -64,8 +69,12 @@ def run() -> int:
     except typer.Abort:
         code = stopped()
     except BrokenPipeError:  # the reader of our output has gone: `fittingroom runs | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _hush()
         code = 0
+    except OSError as error:  # what the operating system refuses, and no room had a word for
+        if error.filename is None:
+            _hush()
+        code = _say(_refused(error))
     except Exception as error:
         if not hasattr(error, "format_message"):  # click's usage errors have one
             raise
@@ -73,11 +82,27 @@ def run() -> int:
     return int(code)
 
 
+def _hush() -> None:
+    """Nothing more goes to standard output, where nothing can be written."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _refused(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    remedy = {
+        errno.ENOSPC: "the disk, or what output goes to, is full",
+        errno.ENOENT: "give TMPDIR a folder that is there" if "temporary directory" in str(error) else "",
+    }.get(error.errno or 0, "")
+    return f"{where}{error.strerror or error}" + (f"; {remedy}" if remedy else "")
+
+
 def _say(message: str) -> int:
     from rich.console import Console
     from rich.text import Text
 
-    Console(stderr=True, highlight=False, soft_wrap=True).print(
-        Text("error: ", style="bold red") + Text(for_terminal(message))
-    )
+    with suppress(OSError):  # where not even this can be written the exit code says it
+        Console(stderr=True, highlight=False, soft_wrap=True).print(
+            Text("error: ", style="bold red") + Text(for_terminal(message))
+        )
     return 2

@@ -67,6 +67,20 @@ Effect = Annotated[
 ]
 Seeds = Annotated[int, typer.Option(min=1, help="Seeds 0 … N-1 for each recipe.")]
 Host = Annotated[str, typer.Option(help="Where to listen; another than this machine needs a token.")]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option(envvar="FITTINGROOM_TOKEN_FILE", help="A file whose text is the token, instead of --token."),
+]
+TlsCert = Annotated[Path | None, typer.Option("--tls-cert", help="Speak TLS with this certificate (PEM).")]
+TlsKey = Annotated[
+    Path | None, typer.Option("--tls-key", help="The certificate's key, where it is in a file of its own.")
+]
+BehindProxy = Annotated[
+    bool,
+    typer.Option(
+        "--behind-proxy", help="Believe X-Forwarded-Host and -Proto: only where every request comes through a proxy."
+    ),
+]
 AllowHost = Annotated[
     list[str] | None, typer.Option(help="Another name by which this machine is called; may be given several times.")
 ]

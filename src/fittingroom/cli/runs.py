@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fittingroom.cli.options import Data, Json, Overrides, RunsDir
+from fittingroom.cli.options import Data, Home, Json, Overrides, RunsDir
 from fittingroom.cli.shell import works
 
 if TYPE_CHECKING:
@@ -67,6 +67,11 @@ def runs(
     check: Annotated[
         bool, typer.Option("--verify", help="Check every file against its seal, and the files against one another.")
     ] = False,
+    tidy: Annotated[
+        bool,
+        typer.Option("--tidy", help="Remove what killed commands left, here, in the home and among temporary files."),
+    ] = False,
+    home: Home = None,
     as_json: Json = False,
 ) -> None:
     """List, filter, show, verify and delete runs."""
@@ -78,6 +83,9 @@ def runs(
     folder = Runs(runs)
     if check:
         _verify(folder, which, as_json)
+        return
+    if tidy:
+        _tidy(folder, home, as_json)
         return
     found = runs_in(folder, which, everything, unfinished)
     if delete:
@@ -141,6 +149,25 @@ def _verify(runs: Runs, which: str, as_json: bool) -> None:
         raise FittingroomError(f"{len(damaged)} of {len(found)} are damaged")
     if not as_json:
         print(f"{len(found)} verified, none damaged")
+
+
+def _tidy(runs: Runs, home: Path | None, as_json: bool) -> None:
+    import tempfile
+
+    from fittingroom.cli import show
+    from fittingroom.store.fetch import home as home_of
+    from fittingroom.store.litter import litter, remove
+
+    left = [*litter(runs.path, deep=True), *litter(home_of(home), deep=True)]
+    left += [path for path in litter(Path(tempfile.gettempdir())) if path.name.startswith(".fittingroom.")]
+    removed = {str(path): remove(path) for path in left}
+    if as_json:
+        show.as_json({"removed": removed})
+        return
+    for path, size in removed.items():
+        print(f"{size:>13,} bytes  {path}")
+    n = len(removed)
+    print(f"removed {n} that killed commands left" if n else "no killed command left anything")
 
 
 def _print_run(run: RunFolder) -> None:

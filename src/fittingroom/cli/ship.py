@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from fittingroom.cli.options import AllowHost, At, Home, Host, Json, Positive
+from fittingroom.cli.options import AllowHost, At, BehindProxy, Home, Host, Json, Positive, TlsCert, TlsKey, TokenFile
+from fittingroom.cli.runs import warn
 from fittingroom.cli.shell import works
 from fittingroom.spec.printable import for_terminal, printable
 
@@ -165,6 +166,11 @@ def serve(
     token: Annotated[
         str, typer.Option(envvar="FITTINGROOM_TOKEN", help="What clients must send as Authorization: Bearer TOKEN.")
     ] = "",
+    token_file: TokenFile = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    behind_proxy: BehindProxy = False,
+    root_path: Annotated[str, typer.Option(help="The path under which a proxy shows this server: /models.")] = "",
     workers: Annotated[int, typer.Option(min=1, help="Processes that share the port, the cores and the metrics.")] = 1,
     queue: Annotated[int, typer.Option(min=1, help="Requests that may wait for a model; one more is told 503.")] = 64,
     deadline: Annotated[float, typer.Option(min=0.01, help="Seconds until a request is told 504.")] = 10.0,
@@ -173,15 +179,18 @@ def serve(
     """Answer over HTTP: the Open Inference Protocol (/v2), POST /predict with pictures, /metrics, a page at /."""
     from fittingroom.export.find import find_bundle
     from fittingroom.serve.run import serve as run_server
-    from fittingroom.serve.settings import Limits, Settings
+    from fittingroom.serve.settings import Limits, Settings, rooted, tls_of, token_in
 
     settings = Settings(
         bundles=tuple(find_bundle(model, place).path for model in models),
         host=host,
         port=port,
-        token=token,
-        workers=workers,
+        token=token_in(token_file, token, warn),
         names=tuple(allow_host or ()),
+        tls=tls_of(tls_cert, tls_key),
+        behind_proxy=behind_proxy,
+        root_path=rooted(root_path),
+        workers=workers,
         limits=Limits(queue=queue, deadline_s=deadline),
     )
     run_server(settings, lambda address: print(f"serving at {address} (Ctrl-C stops)", file=sys.stderr, flush=True))
@@ -194,20 +203,34 @@ def ui(
     token: Annotated[
         str, typer.Option(envvar="FITTINGROOM_TOKEN", help="What a browser must bring once, as ?token=TOKEN.")
     ] = "",
+    token_file: TokenFile = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    behind_proxy: BehindProxy = False,
     allow_host: AllowHost = None,
     home: Home = None,
 ) -> None:
     """Pages in the browser: watch and start runs, compare them, look at data, try models."""
+    from fittingroom.serve.settings import Door, tls_of, token_in
     from fittingroom.store import Runs
     from fittingroom.store.fetch import home as home_of
     from fittingroom.ui.run import serve_pages
 
-    def announce(address: str) -> None:
-        print(f"pages at {address}/{'?token=' + token if token else ''} (Ctrl-C stops)", file=sys.stderr, flush=True)
-
-    serve_pages(
-        Runs(folder), home_of(home), host=host, port=port, token=token, names=tuple(allow_host or ()), announce=announce
+    door = Door(
+        host=host,
+        port=port,
+        token=token_in(token_file, token, warn),
+        names=tuple(allow_host or ()),
+        tls=tls_of(tls_cert, tls_key),
+        behind_proxy=behind_proxy,
     )
+
+    def announce(address: str) -> None:
+        # a token from a file was put there so that nobody reads it
+        brought = "?token=" + token if token else "?token=… (what is in the file)" if token_file else ""
+        print(f"pages at {address}/{brought} (Ctrl-C stops)", file=sys.stderr, flush=True)
+
+    serve_pages(Runs(folder), home_of(home), door, announce)
 
 
 def _decides(point: Operating | None) -> str:

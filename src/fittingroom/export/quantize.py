@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import tempfile
-from pathlib import Path
 
 import numpy as np
 
 from fittingroom.inference.classifier import runtime
 from fittingroom.spec.errors import need
+from fittingroom.store.litter import scratch
 
 CALIBRATION = 500  # training images from which the ranges of activations are taken
 
@@ -37,8 +36,8 @@ def int8(graph: bytes, images_NCHW: np.ndarray) -> bytes:
     before = root.level
     root.setLevel(logging.ERROR)  # it recommends its own preprocessing, which it has had
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            plain, folded, small = (Path(folder) / f"{name}.onnx" for name in ("plain", "folded", "small"))
+        with scratch("fittingroom") as folder:
+            plain, folded, small = (folder / f"{name}.onnx" for name in ("plain", "folded", "small"))
             plain.write_bytes(graph)
             quant_pre_process(str(plain), str(folded), skip_symbolic_shape=True)
             clips = any(node.op_type == "Clip" for node in onnx.load(folded).graph.node)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,7 @@ from fittingroom.data.pixels import Pixels, at_once
 from fittingroom.metrics.against_rest import answers
 from fittingroom.spec.errors import FittingroomError, need
 from fittingroom.store.bundles import BundleFolder
+from fittingroom.store.litter import scratch
 
 OUTPUTS = ("logits", "probabilities", "features")  # of every graph, in this order
 
@@ -64,8 +64,8 @@ class Graph:
             options.intra_op_num_threads = threads
         if not spinning:  # idle threads leave the cores to others, which takes them a little longer to wake up
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        with tempfile.TemporaryDirectory() as nothing_here:  # where weights outside the graph would be looked for
-            options.add_session_config_entry("session.model_external_initializers_file_folder_path", nothing_here)
+        with scratch("fittingroom") as nothing_here:  # where weights outside the graph would be looked for
+            options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(nothing_here))
             try:
                 self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
             except Exception as error:  # ONNX Runtime raises its own, undocumented kinds

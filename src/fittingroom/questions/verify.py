@@ -12,6 +12,7 @@ from fittingroom.report.rows import Rows
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.records import Scores
 from fittingroom.store import RunFolder, Runs
+from fittingroom.store.chain import refuse_broken
 from fittingroom.store.runs import run_name
 
 WHOLE, SEALED, UNFINISHED, DAMAGED = "whole", "sealed now", "not finished", "damaged"
@@ -34,6 +35,11 @@ def verify(runs: Runs, text: str = "", say: Callable[[float], None] = lambda sha
             runs.study(name)
         except FittingroomError as error:
             rows.append({"what": f"study {name}", "state": DAMAGED, "why": str(error)})
+    for path in sorted(runs.path.glob("tuning/*.journal")):
+        try:
+            refuse_broken(path)
+        except FittingroomError as error:
+            rows.append({"what": f"searches {path.name}", "state": DAMAGED, "why": str(error)})
     rows += [{"what": "test_reads.jsonl", "state": DAMAGED, "why": line} for line in runs.damaged_reads()]
     return Rows(rows)
 

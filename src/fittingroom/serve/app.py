@@ -245,14 +245,7 @@ def create_app(settings: Settings) -> App:
         for operation in methods.values():
             operation["responses"].pop("422", None)  # FastAPI's own kind of error, which `_errors` replaces
 
-    guarded = Guard(
-        app,
-        host=settings.host,
-        token=settings.token,
-        most_body_bytes=limits.body_bytes,
-        names=settings.names,
-    )
-    return _counted(guarded, meters)
+    return _counted(Guard(app, settings, most_body_bytes=limits.body_bytes), meters)
 
 
 def _end_if_failed(work: asyncio.Task[None]) -> None:

@@ -10,6 +10,7 @@ from hashlib import sha256
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
+from fittingroom.serve.settings import Door
 from fittingroom.spec.errors import FittingroomError
 
 Scope = MutableMapping[str, Any]
@@ -40,7 +41,7 @@ def refuse_open_host(host: str, token: str) -> None:
     """Raises `FittingroomError` if the server would be reachable from other machines without a token."""
     if not is_loopback(host) and not token:
         raise FittingroomError(
-            f"--host {host} lets other machines ask; that needs a token: set FITTINGROOM_TOKEN (or give --token), "
+            f"--host {host} lets other machines ask; that needs a token: set FITTINGROOM_TOKEN (or give --token-file), "
             "which clients send as Authorization: Bearer TOKEN"
         )
 
@@ -64,18 +65,21 @@ class Guard:
     rebinding): so a request must name this machine as its Host, and its Origin, if it has one, must be the same.
     """
 
-    def __init__(
-        self, app: App, *, host: str, token: str, most_body_bytes: int, names: tuple[str, ...] = (), pages: bool = False
-    ) -> None:
-        self.app, self.token, self.most_body_bytes, self.pages = app, token, most_body_bytes, pages
-        self.cookie = f"{COOKIE}={sha256(token.encode()).hexdigest()}"  # a token may have signs that no cookie can
-        self.only_here = is_loopback(host)
+    def __init__(self, app: App, door: Door, *, most_body_bytes: int, pages: bool = False) -> None:
+        self.app, self.door, self.most_body_bytes, self.pages = app, door, most_body_bytes, pages
+        self.token = door.token
+        self.cookie = f"{COOKIE}={sha256(self.token.encode()).hexdigest()}"  # a token may have signs that no cookie can
+        self.only_here = is_loopback(door.host)
         mine = () if self.only_here else (socket.gethostname(),)
-        self.names = {name.lower() for name in (*LOOPBACK, host, *names, *mine)}
+        self.names = {name.lower() for name in (*LOOPBACK, door.host, *door.names, *mine)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
+        if self.door.behind_proxy:
+            scope = as_seen_outside(scope)
+        if self.door.root_path:
+            scope = {**scope, "root_path": self.door.root_path}
         headers = {key.lower(): value for key, value in scope["headers"]}
         secured = _with_headers(send)
         try:
@@ -90,8 +94,12 @@ class Guard:
             raise Refused(403, f"this server is not called {host!r}; see --allow-host")
         origin = headers.get(b"origin")
         if origin is not None and origin.decode("latin-1").lower().partition("://")[2] != host.lower():
-            raise Refused(403, "requests of other sites' pages are not answered")
-        if self.token and scope["path"] not in OPEN_PATHS and not self._knows(scope, headers):
+            raise Refused(403, "requests of other sites' pages are not answered; of a proxy's own name: --behind-proxy")
+        if (
+            self.token
+            and scope["path"].removeprefix(self.door.root_path) not in OPEN_PATHS
+            and not self._knows(scope, headers)
+        ):
             raise Refused(401, "send Authorization: Bearer TOKEN", {"www-authenticate": "Bearer"})
         if headers.get(b"content-encoding", b"identity") != b"identity":
             raise Refused(415, "send the body as it is, without Content-Encoding")
@@ -109,9 +117,10 @@ class Guard:
         if hmac.compare_digest(dict(query).get("token", "").encode(), self.token.encode()):
             rest = urlencode([(key, value) for key, value in query if key != "token"])
             here = "/" + quote(scope["path"].lstrip("/")) + (f"?{rest}" if rest else "")
-            raise Refused(
-                303, "", {"location": here, "set-cookie": f"{self.cookie}; HttpOnly; SameSite=Strict; Path=/"}
+            cookie = (
+                f"{self.cookie}; HttpOnly; SameSite=Strict; Path=/{'; Secure' if scope['scheme'] == 'https' else ''}"
             )
+            raise Refused(303, "", {"location": here, "set-cookie": cookie})
         kept = headers.get(b"cookie", b"").split(b";")
         return any(hmac.compare_digest(one.strip(), self.cookie.encode()) for one in kept)
 
@@ -143,6 +152,18 @@ class Guard:
 
     def _too_large(self) -> Refused:
         return Refused(413, f"a request may have {self.most_body_bytes:,} bytes", {"connection": "close"})
+
+
+def as_seen_outside(scope: Scope) -> Scope:
+    """A request as the proxy in front got it: by the name and the scheme that its client used.
+
+    The last of several values is the nearest proxy's own; those before it could be anybody's.
+    """
+    said = {key.lower(): value.rpartition(b",")[2].strip() for key, value in scope["headers"]}
+    headers, scheme = list(scope["headers"]), said.get(b"x-forwarded-proto", b"").decode("latin-1").lower()
+    if host := said.get(b"x-forwarded-host"):
+        headers = [(key, value) for key, value in headers if key.lower() != b"host"] + [(b"host", host)]
+    return {**scope, "headers": headers, "scheme": scheme if scheme in ("http", "https") else scope["scheme"]}
 
 
 def _with_headers(send: Send) -> Send:

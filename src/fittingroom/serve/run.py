@@ -6,15 +6,15 @@ import contextlib
 import math
 import os
 import socket
-import tempfile
 from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
 from fittingroom.serve.guard import App, refuse_open_host
-from fittingroom.serve.settings import SHARED_METRICS, Settings
+from fittingroom.serve.settings import SHARED_METRICS, Door, Settings
 from fittingroom.spec.errors import FittingroomError, need
+from fittingroom.store.litter import scratch
 
 BACKLOG = 2048  # connections that wait to be accepted
 PATIENCE_S = 60  # with a worker that says nothing, as one does while it is loading, before another takes its place
@@ -31,7 +31,7 @@ def serve(settings: Settings, announce: Callable[[str], None] = lambda line: Non
     refuse_open_host(settings.host, settings.token)
     with contextlib.ExitStack() as stack:
         if settings.workers > 1:
-            os.environ[SHARED_METRICS] = stack.enter_context(tempfile.TemporaryDirectory(prefix="fittingroom-metrics-"))
+            os.environ[SHARED_METRICS] = str(stack.enter_context(scratch("fittingroom")))
         from fittingroom.serve.app import create_app
 
         factory: Callable[[], App] = partial(create_app, settings)
@@ -42,12 +42,12 @@ def serve(settings: Settings, announce: Callable[[str], None] = lambda line: Non
 
             for path in settings.bundles:
                 Classifier(BundleFolder(path))
-        listening, address = bound(settings.host, settings.port)
+        listening, address = bound(settings)
         announce(address)
-        run_app(app, listening, settings.workers, max(DRAIN_S, math.ceil(settings.limits.deadline_s)))
+        run_app(app, listening, settings, settings.workers, max(DRAIN_S, math.ceil(settings.limits.deadline_s)))
 
 
-def run_app(app: Any, listening: socket.socket, workers: int = 1, drain_s: int = DRAIN_S) -> None:
+def run_app(app: Any, listening: socket.socket, door: Door, workers: int = 1, drain_s: int = DRAIN_S) -> None:
     """Run an ASGI application (with several workers: a function that makes one) on a bound socket until told to stop."""
     import uvicorn
     from uvicorn.supervisors import Multiprocess
@@ -65,6 +65,9 @@ def run_app(app: Any, listening: socket.socket, workers: int = 1, drain_s: int =
         timeout_keep_alive=30,
         backlog=BACKLOG,
         timeout_worker_healthcheck=PATIENCE_S,
+        proxy_headers=False,  # the guard reads them, where it is to
+        ssl_certfile=door.tls[0] if door.tls else None,
+        ssl_keyfile=door.tls[1] if door.tls else None,
     )
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn, done draining, raises the signal once more
         if workers > 1:
@@ -83,8 +86,9 @@ def http_protocol() -> Any:
     return BoundedHttp
 
 
-def bound(host: str, port: int) -> tuple[socket.socket, str]:
+def bound(door: Door) -> tuple[socket.socket, str]:
     """A socket that listens, and its address as a URL. Raises `FittingroomError` where there can be none."""
+    host, port = door.host, door.port
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -97,4 +101,4 @@ def bound(host: str, port: int) -> tuple[socket.socket, str]:
     listening.listen(BACKLOG)
     listening.set_inheritable(True)
     host, port = listening.getsockname()[:2]
-    return listening, f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    return listening, f"http{'s' if door.tls else ''}://{f'[{host}]' if ':' in host else host}:{port}"

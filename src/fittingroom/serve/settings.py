@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.machine import cores
+from fittingroom.store.seal import Damaged, plain_bytes
 
+MOST_TOKEN = 4096  # bytes of a file that holds one
 SHARED_METRICS = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own name; set before it is imported
 
 
@@ -22,19 +27,84 @@ class Limits:
     pixels_together: int = 200_000_000  # of all that come with one request
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Which bundles, for whom."""
+@dataclass(frozen=True, kw_only=True)
+class Door:
+    """Where a server listens, and who may ask."""
 
-    bundles: tuple[Path, ...]
     host: str = "127.0.0.1"
     port: int = 8000
     token: str = ""
-    workers: int = 1
     names: tuple[str, ...] = ()  # other names of this machine
+    tls: tuple[Path, Path] | None = None  # certificate and key, PEM
+    behind_proxy: bool = False  # what a proxy says of its clients is believed: X-Forwarded-Host, X-Forwarded-Proto
+    root_path: str = ""  # under which a proxy shows it
+
+
+@dataclass(frozen=True)
+class Settings(Door):
+    """Which bundles, for whom."""
+
+    bundles: tuple[Path, ...]
+    workers: int = 1
     limits: Limits = Limits()
 
     @property
     def threads(self) -> int:
         """Of one worker's inference."""
         return max(1, cores() // self.workers)
+
+
+def token_in(file: Path | None, token: str, warn: Callable[[str], None]) -> str:
+    """The token that was given, or that is in a file, as secrets are mounted. `warn` hears that others may read the file.
+
+    Raises `FittingroomError` for both, or a file without one.
+    """
+    if file is None:
+        return token
+    if token:
+        raise FittingroomError("--token and --token-file (or FITTINGROOM_TOKEN) say the same; give one of them")
+    try:
+        found = plain_bytes(file, MOST_TOKEN).decode().strip()
+    except (Damaged, FileNotFoundError, UnicodeDecodeError) as error:
+        reason = (
+            str(error) if isinstance(error, Damaged) else "is not there" if isinstance(error, OSError) else "is no text"
+        )
+        raise FittingroomError(f"--token-file {file} {reason}; give a file whose text is the token") from None
+    if not found or "\n" in found:
+        raise FittingroomError(
+            f"--token-file {file} holds {'lines' if found else 'nothing'}; its text has to be the token"
+        )
+    if os.name == "posix" and file.stat().st_mode & 0o004:
+        warn(f"everybody on this machine can read {file}: chmod 600 keeps the token to yourself")
+    return found
+
+
+def tls_of(certificate: Path | None, key: Path | None) -> tuple[Path, Path] | None:
+    """Certificate and key of a server that speaks TLS; the key may be in the certificate's file. Raises `FittingroomError`."""
+    if certificate is None:
+        if key:
+            raise FittingroomError("--tls-key goes with --tls-cert, the certificate")
+        return None
+    import ssl
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key or certificate, password="")
+    except (OSError, ValueError) as error:  # also ssl.SSLError
+        reason = error.strerror or str(error) if isinstance(error, OSError) else str(error)
+        raise FittingroomError(
+            f"TLS with {certificate}{f' and {key}' if key else ''}: {reason}; give PEM files: --tls-cert, and --tls-key without "
+            "a password"
+        ) from None
+    return certificate, key or certificate
+
+
+def rooted(path: str) -> str:
+    """A path under which a proxy shows a server. Raises `FittingroomError` for what is none.
+
+    >>> rooted("/models/"), rooted("")
+    ('/models', '')
+    """
+    plain = path.rstrip("/")
+    if plain and (not plain.startswith("/") or set("?#%\\ ") & set(plain)):
+        raise FittingroomError(f'--root-path: got "{path}"; give a path such as /models')
+    return plain

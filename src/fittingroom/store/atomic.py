@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fittingroom.spec.errors import FittingroomError
+from fittingroom.store.litter import hold, meet
 
 
 @contextlib.contextmanager
@@ -28,7 +29,9 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
     """
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        meet(path.parent)
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        hold(descriptor)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 yield file

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import shutil
-import tempfile
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 from fittingroom.spec.bundle import FORMAT, BundleFacts, Parity
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.store.atomic import UMASK, explained, write
+from fittingroom.store.litter import holding, scratch
 from fittingroom.store.seal import Damaged, first_line, plain_bytes, sealed_json, sealed_record
 
 MOST_FACTS, MOST_BYTES = 16 << 20, 2 << 30  # of bundle.json, of a graph: ONNX allows no more
@@ -99,8 +99,7 @@ def write_folder(path: Path, files: Mapping[str, str | bytes | Path], mark: str)
     refuse_strange(path, mark, files)
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
-        try:
+        with scratch(path.name, path.parent) as fresh:
             for name, content in files.items():
                 if isinstance(content, Path):
                     (fresh / name).parent.mkdir(parents=True, exist_ok=True)
@@ -109,23 +108,22 @@ def write_folder(path: Path, files: Mapping[str, str | bytes | Path], mark: str)
                     write(fresh / name, content)
             fresh.chmod(0o777 & ~UMASK)
             _put(fresh, path)
-        except BaseException:
-            shutil.rmtree(fresh, ignore_errors=True)
-            raise
 
 
 def _put(fresh: Path, path: Path) -> None:
     """Give a folder its name; the folder that has it goes, but only then."""
-    old = fresh.with_suffix(".old")
-    if path.exists():
-        path.rename(old)
-    try:
+    if not path.exists():
         fresh.rename(path)
-    except BaseException:
-        if old.exists():
+        return
+    old = fresh.with_suffix(".old")
+    with holding(path):
+        path.rename(old)
+        try:
+            fresh.rename(path)
+        except BaseException:
             old.rename(path)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def refuse_strange(path: Path, mark: str, files: Iterable[str]) -> None:

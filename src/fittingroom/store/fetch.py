@@ -15,7 +15,6 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import tempfile
 import urllib.error
 import urllib.request
 import zipfile
@@ -30,6 +29,7 @@ import platformdirs
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.sources import DebianSource, FileEntry, FolderSource, HttpsSource, NpmSource, PypiSource, Source
 from fittingroom.store.atomic import atomic, explained, write
+from fittingroom.store.litter import scratch
 
 CLIENT_TIMEOUT_S = 900  # of apt-get and npm
 TIMEOUT_S = 30  # of one read from a mirror, not of the whole download
@@ -45,7 +45,12 @@ def home(override: str | Path | None = None) -> Path:
     '/somewhere'
     """
     chosen = override or os.environ.get("FITTINGROOM_HOME") or platformdirs.user_cache_dir("fittingroom")
-    return Path(chosen).expanduser().resolve()
+    try:
+        return Path(chosen).expanduser().resolve()
+    except RuntimeError:
+        raise FittingroomError(
+            f"{chosen}: nobody knows where ~ is; name a place: --home, or FITTINGROOM_HOME"
+        ) from None
 
 
 class SourceFailed(Exception):
@@ -99,9 +104,9 @@ def _complete(files: Sequence[FileEntry], folder: Path) -> bool:
 def _fetch(title: str, files: Sequence[FileEntry], sources: Sequence[Source], folder: Path, say: Say) -> None:
     failures = []
     for source in sources:
-        with explained(folder), tempfile.TemporaryDirectory(dir=folder, prefix=".fetch-") as scratch:
+        with explained(folder), scratch("fetch", folder) as place:
             try:
-                label = _open_source(source, files, Path(scratch), folder)
+                label = _open_source(source, files, place, folder)
             except SourceFailed as reason:
                 failures.append(f"  {describe(source)}: {reason}")
                 continue

@@ -127,7 +127,13 @@ def json_with_seal(tree: Mapping[str, Any]) -> str:
     {'a': 1}
     """
     plain = json.loads(json.dumps(tree))
-    return json.dumps(plain | {OWN: _of_json(plain)}, indent=1, ensure_ascii=False) + "\n"
+    sealed = plain | {OWN: _of_json(plain)}
+    text = json.dumps(sealed, indent=1, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # names of files may be no UTF-8
+        text = json.dumps(sealed, indent=1)
+    return text + "\n"
 
 
 def sealed_json(content: str | bytes) -> dict[str, Any]:
@@ -185,7 +191,9 @@ def first_line(error: Exception) -> str:
 
 
 def _of_json(tree: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(tree, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps(tree, sort_keys=True, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    ).hexdigest()
 
 
 def _of_tensors(arrays: Mapping[str, np.ndarray]) -> str:

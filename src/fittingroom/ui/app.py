@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 
 from fittingroom.report.render import assets
 from fittingroom.serve.guard import App, Guard
-from fittingroom.serve.settings import Limits
+from fittingroom.serve.settings import Door, Limits
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.store import Runs
 from fittingroom.ui.frame import PAGES, page
@@ -26,9 +26,7 @@ from fittingroom.ui.routes import collecting, comparing, data, runs, starting, t
 KINDS = {".js": "text/javascript", ".css": "text/css"}
 
 
-def create_ui(
-    runs_folder: Runs, home_dir: Path, *, host: str = "127.0.0.1", token: str = "", names: tuple[str, ...] = ()
-) -> App:
+def create_ui(runs_folder: Runs, home_dir: Path, door: Door = Door()) -> App:
     """The application. Its index is kept in step with the folders by a thread while it runs."""
     rooms = Rooms.over(runs_folder, home_dir)
 
@@ -47,7 +45,7 @@ def create_ui(
         part.add(app, rooms)
     _add_files(app)
     _add_errors(app)
-    return Guard(app, host=host, token=token, most_body_bytes=Limits().body_bytes, names=names, pages=True)
+    return Guard(app, door, most_body_bytes=Limits().body_bytes, pages=True)
 
 
 def _add_files(app: FastAPI) -> None:

@@ -7,28 +7,20 @@ from pathlib import Path
 
 from fittingroom.serve.guard import refuse_open_host
 from fittingroom.serve.run import bound, run_app
+from fittingroom.serve.settings import Door
 from fittingroom.spec.errors import FittingroomError, need
 from fittingroom.store import Runs
 
 
-def serve_pages(
-    runs: Runs,
-    home_dir: Path,
-    *,
-    host: str = "127.0.0.1",
-    port: int = 8080,
-    token: str = "",
-    names: tuple[str, ...] = (),
-    announce: Callable[[str], None] = lambda line: None,
-) -> None:
+def serve_pages(runs: Runs, home_dir: Path, door: Door, announce: Callable[[str], None] = lambda line: None) -> None:
     """Answer until SIGTERM or Ctrl-C. Raises `FittingroomError` before anything listens, if it cannot work."""
     for module in ("fastapi", "uvicorn", "multipart", "onnxruntime"):
         need(module, "ui", "serve")
-    refuse_open_host(host, token)
+    refuse_open_host(door.host, door.token)
     if runs.path.exists() and not runs.path.is_dir():
         raise FittingroomError(f"{runs.path} is a file, no folder of runs")
     from fittingroom.ui.app import create_ui
 
-    listening, address = bound(host, port)
+    listening, address = bound(door)
     announce(address)
-    run_app(create_ui(runs, home_dir, host=host, token=token, names=names), listening)
+    run_app(create_ui(runs, home_dir, door), listening, door)

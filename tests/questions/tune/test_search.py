@@ -15,7 +15,7 @@ from typing import Any
 import filelock
 import optuna
 import pytest
-from optuna.storages.journal import JournalFileBackend
+from fittingroom.questions.tune.storage import _Journal as JournalFileBackend
 from optuna.trial import TrialState
 from waiting import until
 

@@ -11,7 +11,6 @@ import json
 import math
 import os
 import shutil
-import tempfile
 import warnings
 import zipfile
 import zlib
@@ -41,6 +40,8 @@ from fittingroom.spec.recipe import ShapeSpec
 from fittingroom.spec.records import Record
 from fittingroom.store.atomic import explained, write
 from fittingroom.store.fetch import Say, Tick
+from fittingroom.store.litter import scratch
+from fittingroom.store.seal import Damaged, json_with_seal, plain_bytes, sealed_json, sealed_record
 
 VERSION = 3  # raised when the same pictures become other tensors
 TEST_FRACTION = 0.2  # carved where a source brings no test split
@@ -48,6 +49,8 @@ SAMPLED = 400  # pictures that are looked at to choose a shape, spread over all
 CHUNK = 32  # pictures that a core decodes in one go
 RESIDENT_BYTES = 1 << 29  # a larger tensor file is mapped instead of read
 HASHED_BYTES = 2 << 30  # a larger one is not hashed anew each time
+BESIDE = ("names.npy", "files.json")  # what belongs to the pictures, and is no part of their digest
+MOST_ABOUT = 1 << 28  # bytes; of an entry of the index, or of about.json
 MOST_ALONE = 10  # pictures that may each be a class of their own
 IMBALANCED = 3.0  # times as many images in the largest class as in the smallest are told
 
@@ -73,6 +76,9 @@ class Own(Record):
     groups: dict[str, int] = Field(default={})  # split → how many groups it has
     test_fraction: float | None = None  # of a carved test split, where somebody said how much
     suspected: str = ""  # a rule by which pictures look as if they belonged together, where none was given
+    beside: dict[str, str] = Field(
+        default={}
+    )  # SHA-256 of what the digest is not of: what pictures are called, their files
 
 
 def bring(path: Path, listing: Listing, spec: ShapeSpec, home_dir: Path, *, say: Say, tick: Tick, strict: bool) -> Own:
@@ -94,7 +100,7 @@ def bring(path: Path, listing: Listing, spec: ShapeSpec, home_dir: Path, *, say:
                 with warnings.catch_warnings():  # once, around all threads: it is no thread's own
                     warnings.simplefilter("ignore")
                     about = _make(path, listing, spec, home_dir, tick)
-                write(index, json.dumps({"path": str(path), "about": about.model_dump(mode="json")}) + "\n")
+                write(index, json_with_seal({"path": str(path), "about": about.model_dump(mode="json")}))
         finally:
             lock.release()
     listed = tuple((fault.where, fault.reason) for fault in listing.faults)
@@ -111,9 +117,7 @@ def bring(path: Path, listing: Listing, spec: ShapeSpec, home_dir: Path, *, say:
 def known(home_dir: Path) -> list[tuple[Own, str]]:
     """What the cache holds, with the path that each came from, the latest last."""
     files = sorted((home_dir / "images" / "index").glob("*.json"), key=lambda f: f.stat().st_mtime)
-    entries = [
-        (about, json.loads(f.read_text(encoding="utf-8"))["path"]) for f in files if (about := _indexed(f, home_dir))
-    ]
+    entries = [found for f in files if (found := _entry(f, home_dir))]
     return list({(about.digest, path): (about, path) for about, path in entries}.values())
 
 
@@ -121,10 +125,12 @@ def reopen(content: str, home_dir: Path) -> Own | None:
     """What the cache holds under this digest, or None."""
     file = home_dir / "images" / content[:16] / "about.json"
     try:
-        return Own.model_validate_json(file.read_bytes()) if file.is_file() else None
-    except ValueError:
+        return sealed_record(Own, file, MOST_ABOUT)
+    except FileNotFoundError:
+        return None
+    except Damaged as error:
         raise FittingroomError(
-            f"{file.parent} is damaged (about.json); delete it and give the pictures' path again"
+            f"{file.parent} is damaged (about.json {error}); delete it and give the pictures' path again"
         ) from None
 
 
@@ -142,6 +148,9 @@ class Brought:
 def pixels(about: Own, home_dir: Path) -> Brought:
     """The images, labels and splits of `about`. Raises `FittingroomError` for a damaged file."""
     folder = home_dir / "images" / about.digest[:16]
+    for name, sha256 in (reopen(about.digest, home_dir) or about).beside.items():  # as the last source had them
+        if not (folder / name).is_file() or _sha256(folder / name) != sha256:
+            raise FittingroomError(f"{folder / name} has changed; delete {folder} and give the pictures' path again")
     try:
         images = np.load(folder / "images.npy", mmap_mode="c")  # copy on write: torch takes no read-only memory
         labels = np.load(folder / "labels.npy")
@@ -218,12 +227,17 @@ def _stamp(path: Path, listing: Listing, spec: ShapeSpec) -> str:
 
 
 def _indexed(index: Path, home_dir: Path) -> Own | None:
-    if not index.is_file():
-        return None
+    found = _entry(index, home_dir)
+    return found[0] if found else None
+
+
+def _entry(index: Path, home_dir: Path) -> tuple[Own, str] | None:
+    """What was made of which path; None for what is not there any more, or damaged: it is made again."""
     try:
-        about = Own.model_validate(json.loads(index.read_text(encoding="utf-8"))["about"])
-        return about if reopen(about.digest, home_dir) else None
-    except (ValueError, KeyError, TypeError):
+        tree = sealed_json(plain_bytes(index, MOST_ABOUT))
+        about = Own.model_validate(tree["about"])
+        return (about, str(tree["path"])) if reopen(about.digest, home_dir) else None
+    except (OSError, FittingroomError, ValueError, KeyError, TypeError):
         return None
 
 
@@ -242,8 +256,8 @@ def _make(path: Path, listing: Listing, spec: ShapeSpec, home_dir: Path, tick: T
     classes = listing.in_order()
     number = {name: i for i, name in enumerate(classes)}
     folder = home_dir / "images"
-    with explained(folder), tempfile.TemporaryDirectory(dir=folder, prefix=".making-") as scratch:
-        here = Path(scratch) / "set"
+    with explained(folder), scratch("making", folder) as place:
+        here = place / "set"
         here.mkdir()
         kept, bad, paled = _write_images(listing, target, scale, here / "images.npy", tick)
         if paled:
@@ -292,15 +306,16 @@ def _make(path: Path, listing: Listing, spec: ShapeSpec, home_dir: Path, tick: T
             test_fraction=spec.test_fraction,
             suspected=rule,
             groups={} if group_N is None else {split: len(np.unique(group_N[r])) for split, r in rows.items()},
+            beside={name: _sha256(here / name) for name in BESIDE if (here / name).exists()},
         )
-        write(here / "about.json", about.model_dump_json(indent=2) + "\n")
+        write(here / "about.json", json_with_seal(about.model_dump(mode="json")))
         final = folder / content[:16]
         try:
             here.rename(final)
         except OSError:  # the same content came from elsewhere before, or from a version that kept no names
             if not final.exists():
                 raise
-            for name in ("names.npy", "files.json"):  # as they are called now, and where they are
+            for name in (*BESIDE, "about.json"):  # as they are called now, and where they are
                 if (here / name).exists():
                     (here / name).replace(final / name)
     return about

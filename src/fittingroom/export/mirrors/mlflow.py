@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -22,6 +21,7 @@ from fittingroom.spec.changes import inline
 from fittingroom.spec.errors import FittingroomError, need, without_passwords
 from fittingroom.store import Runs
 from fittingroom.store.bundles import GRAPH
+from fittingroom.store.litter import scratch
 from fittingroom.store.runs import safe_name
 
 SCHEMES = ("sqlite", "http", "https", "file", "postgresql", "mysql", "mssql")
@@ -179,10 +179,10 @@ def _write(client: Any, run_id: str, record: RunRecord, new: Sequence[Point]) ->
     """Files first and the status last: what was interrupted is not taken for whole."""
     from mlflow.entities import Metric, Param
 
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch("fittingroom") as folder:
         for name, draw in record.figures().items():
-            (Path(folder) / f"{name}.png").write_bytes(draw())
-        client.log_artifacts(run_id, folder, "figures")
+            (folder / f"{name}.png").write_bytes(draw())
+        client.log_artifacts(run_id, str(folder), "figures")
     client.log_artifact(run_id, str(record.folder.path / "recipe.toml"))
     if record.metrics:
         client.log_artifact(run_id, str(record.folder.path / "metrics.json"))
@@ -242,7 +242,7 @@ def _model(client: Any, experiment: str, run_id: str, record: RunRecord) -> str:
         run_id=run_id,
         metadata={"classes": list(facts.classes)},
     )
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch("fittingroom") as folder:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it recommends an example, from which to guess what the signature says
             pyfunc.save_model(

@@ -20,8 +20,12 @@ from fittingroom.questions.tune.search import Search
 from fittingroom.spec.errors import FittingroomError, need, unknown, without_passwords
 from fittingroom.spec.space import Choice, Dimension
 from fittingroom.store import Runs
+from fittingroom.store.atomic import append_line
+from fittingroom.store.chain import Chain, written
+from fittingroom.store.seal import Damaged
 
 LOCK_S = 60.0  # a journal that another process holds for longer is given up
+REMEDY = "move it away and search anew: what was trained is not trained again"
 
 
 def journal(runs: Runs) -> Path:
@@ -62,7 +66,7 @@ def _named(path: Path) -> Iterator[None]:
     """What goes wrong with a file, as a message that names it."""
     try:
         yield
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is damaged, or no journal"
         raise FittingroomError(f"cannot open the storage {path}: {reason}; --storage names another") from None
 
@@ -71,8 +75,29 @@ class _Journal(JournalFileBackend):
     """Optuna's journal with a lock of the operating system, which lets go when its holder is killed, and with plain words."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self.chain = path, Chain()
         super().__init__(str(path), _Lock(path))  # type: ignore[arg-type]
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:  # type: ignore[override]
+        """The entries from this one on, each checked against all before it."""
+        first = min(log_number_from, len(self.chain.hashes))
+        for number, line in enumerate(super().read_logs(first), first):
+            try:
+                entry = self.chain.check(number, line)
+            except Damaged as error:
+                raise Damaged(f"{self.path} is damaged: {error}; {REMEDY}") from None
+            if number >= log_number_from:
+                yield entry
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Write entries, each with a hash of all before it."""
+        self._lock.acquire()
+        try:
+            for _ in self.read_logs(len(self.chain.hashes)):  # what others wrote meanwhile
+                pass
+            append_line(self.path, "\n".join(written(self.chain.sealed(log)) for log in logs))
+        finally:
+            self._lock.release()
 
     def mend(self) -> None:
         """Drop a last line without an end: whoever wrote it was cut off, since the lock is ours."""

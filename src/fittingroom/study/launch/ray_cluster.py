@@ -13,14 +13,12 @@ import math
 import os
 import queue
 import socket
-import tempfile
 import threading
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,6 +30,7 @@ from fittingroom.spec.recipe import DataSpec
 from fittingroom.store import RunFolder, Runs
 from fittingroom.store.atomic import write
 from fittingroom.store.fetch import Say
+from fittingroom.store.litter import scratch
 from fittingroom.store.runs import BEFORE, CHECKPOINT
 from fittingroom.study.execute import (
     Material,
@@ -471,8 +470,8 @@ def _train(
     """On a node: train in a folder of its own, and stream what happens. Never sees a test image."""
     news: queue.Queue[News | Failed] = queue.Queue()
     cancelled = threading.Event()
-    with tempfile.TemporaryDirectory(prefix="fittingroom-") as folder:
-        run = job.folder(Runs(Path(folder)))
+    with scratch("fittingroom") as folder:
+        run = job.folder(Runs(folder))
         unpack(sent, run)
         outbox.there |= sent
 

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import os
 import socket
-import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from fittingroom.spec.errors import FittingroomError, NotFree, need
 from fittingroom.store import RunFolder, Runs
 from fittingroom.store.fetch import Say
+from fittingroom.store.litter import scratch
 from fittingroom.study.execute import (
     Material,
     Update,
@@ -107,7 +106,7 @@ class RayTeam(RayCluster):
             "files": files(run), "line": line,
         }  # fmt: skip
         ended: list[Exception | None] = []
-        with tempfile.TemporaryDirectory(prefix="fittingroom-") as scratch:
+        with scratch("fittingroom") as nothing:
             trainer = TorchTrainer(
                 _train_a_part,
                 train_loop_config=given,
@@ -119,7 +118,7 @@ class RayTeam(RayCluster):
                     placement_strategy="SPREAD",
                 ),
                 run_config=RunConfig(  # type: ignore[call-arg]
-                    storage_path=scratch,  # nothing of ours goes there
+                    storage_path=str(nothing),  # nothing of ours goes there
                     # a new try takes the newest checkpoint: that is ours to do
                     failure_config=FailureConfig(max_failures=0, controller_failure_limit=0),  # type: ignore[call-arg]
                     worker_runtime_env=environment(job.threads),
@@ -229,8 +228,8 @@ def _train_a_part(given: Mapping[str, Any]) -> None:
     if job.device == "cuda":
         torch.cuda.set_device(get_device())
     _gather(team, "nccl" if job.device == "cuda" else "gloo")
-    with tempfile.TemporaryDirectory(prefix="fittingroom-") as folder:
-        run = job.folder(Runs(Path(folder)))
+    with scratch("fittingroom") as folder:
+        run = job.folder(Runs(folder))
         unpack(given["files"], run)
         prepare_process(run.environment.threads if run.epochs else job.threads)
         outbox = Outbox()
