@@ -76,6 +76,9 @@ def hostile(content: bytes, rng: np.random.Generator) -> bytes:
 
 def odd_request(rng: np.random.Generator, base: Sequence[bytes]) -> bytes:
     """A request that is wrong in a way, or right."""
+    if rng.random() < 0.2:
+        body = json.dumps({"inputs": [TENSOR]}).encode()
+        return f"POST {INFER} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
     body = odd_body(rng, base)
     length = rng.choice([str(len(body))] * 6 + ["0", "-1", "1000000000000", "x"])
     lines = [

@@ -354,20 +354,12 @@ def _scene_of_pictures() -> Scene:
         Path("wardrobe", name).mkdir(parents=True)
         for i in np.flatnonzero(train.labels_N == c)[:40]:
             Image.fromarray(train.images_NCHW[i, 0]).save(Path("wardrobe", name, f"{i}.png"))
-    search = (
-        "tune",
-        "readme-004-mlp",
-        "train.epochs=1",
-        "optimizer.lr=1e-4..1e-2",
-        "--data",
-        "wardrobe",
-        "--trials",
-        "2",
-    )
+    small = ("train.epochs=1", "data.val_fraction=0.3", "optimizer.lr=log(1e-4,1e-2)", "--data", "wardrobe")
+    search = ("tune", "readme-004-mlp", *small, "--trials", "2", "--seeds", "1", "--name", "s")
     where = ("--runs", "searched", "--home", "home")
-    run([*search, "--seeds", "1", "--name", "s", *where])
+    run([*search, *where])
     questions = (
-        (*search, "--seeds", "1", "--name", "s", "--resume", "--json", *where),
+        (*search, "--resume", "--json", *where),
         ("data", "show", "wardrobe", "--json", "--home", "home"),
         ("runs", "--verify", "--runs", "searched"),
     )
@@ -436,18 +428,15 @@ def pictures(n: int, seed: int) -> dict[str, Found]:
             )
         (folder / "whole.png").write_bytes(base[0])
         code, out, err = asked(["predict", "of-pictures", str(folder), "--json"])
-        told = json.loads(out)["predictions"] if code in (0, 2) and out.startswith("{") else []
-        if (
-            "Traceback" in err
-            or len(told) != some + 1
-            or not any(one.get("answer") for one in told if "whole.png" in one["file"])
-        ):
-            found["traceback" if "Traceback" in err else "wrong"] += some
-            print(f"pictures {first} … of seed {seed}: {code} {len(told)} of {some + 1} {err[-500:]}")
-        else:
-            refused = sum(1 for one in told if one.get("error"))
+        said = json.loads(out) if code in (0, 2) and out.startswith("{") else {"predictions": [], "failed": []}
+        answered, refused = said["predictions"], len(said["failed"])
+        fair = len(answered) + refused == some + 1 and any("whole.png" in one["file"] for one in answered)
+        if fair and "Traceback" not in err:
             found["told"] += refused
             found["whole"] += some - refused
+        else:
+            found["traceback" if "Traceback" in err else "wrong"] += some
+            print(f"pictures {first} … of seed {seed}: {code} {len(answered)} + {refused} of {some + 1} {err[-500:]}")
         shutil.rmtree(folder)
     return {"hostile pictures": found}
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import sys
-from contextlib import suppress
 from typing import Annotated
 
 import typer
 
 from fittingroom.cli import catalog, data, mirror, questions, runs, ship, tune
 from fittingroom.cli.stopping import stopped
+from fittingroom.cli.streams import hush, is_gone, make_ready, refused
 from fittingroom.spec.errors import FittingroomError, MissingExtra
 from fittingroom.spec.printable import for_terminal
 
@@ -55,8 +53,7 @@ def main(
 
 def run() -> int:
     """Run the command that was typed; its exit code. The user's mistakes end with one message and exit code 2."""
-    if hasattr(sys.stdout, "reconfigure"):  # what a terminal without UTF-8 cannot show is spelled out
-        sys.stdout.reconfigure(errors="backslashreplace")
+    make_ready()
     try:
         code = app(standalone_mode=False) or 0  # typer gives an Exit's code back instead of raising it
         sys.stdout.flush()
@@ -68,41 +65,27 @@ def run() -> int:
         code = _say(str(MissingExtra("this command", "train")))
     except typer.Abort:
         code = stopped()
-    except BrokenPipeError:  # the reader of our output has gone: `fittingroom runs | head`
-        _hush()
-        code = 0
-    except OSError as error:  # what the operating system refuses, and no room had a word for
-        if error.filename is None:
-            _hush()
-        code = _say(_refused(error))
+    except (OSError, SystemExit) as error:
+        if is_gone(error):
+            code = 0
+        elif isinstance(error, SystemExit):
+            raise
+        else:  # what the operating system refuses, and no room had a word for
+            code = _say(refused(error))
+        if not getattr(error, "filename", None):
+            hush()
     except Exception as error:
         if not hasattr(error, "format_message"):  # click's usage errors have one
             raise
-        code = _say(error.format_message())
+        code = _say(error.format_message()) if error.format_message() else 2  # help was shown instead
     return int(code)
-
-
-def _hush() -> None:
-    """Nothing more goes to standard output, where nothing can be written."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _refused(error: OSError) -> str:
-    where = f"{error.filename}: " if error.filename else ""
-    remedy = {
-        errno.ENOSPC: "the disk, or what output goes to, is full",
-        errno.ENOENT: "give TMPDIR a folder that is there" if "temporary directory" in str(error) else "",
-    }.get(error.errno or 0, "")
-    return f"{where}{error.strerror or error}" + (f"; {remedy}" if remedy else "")
 
 
 def _say(message: str) -> int:
     from rich.console import Console
     from rich.text import Text
 
-    with suppress(OSError):  # where not even this can be written the exit code says it
-        Console(stderr=True, highlight=False, soft_wrap=True).print(
-            Text("error: ", style="bold red") + Text(for_terminal(message))
-        )
+    Console(stderr=True, highlight=False, soft_wrap=True).print(
+        Text("error: ", style="bold red") + Text(for_terminal(message))
+    )
     return 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -47,6 +48,7 @@ def onnx_graph(
     """
     for module in ("onnx", "onnxscript"):
         need(module, "export", "export")
+    tempfile.gettempdir()  # torch needs one, and would say something else
     net = RawImages(classifier, temperature).eval()
     example = torch.zeros(2, *shape, dtype=torch.uint8)
     with _quiet(), torch.no_grad():

@@ -106,5 +106,6 @@ def _of_another_network(run: RunFolder) -> Iterator[str]:
 
 def _elsewhere(run: RunFolder) -> str:
     """Whether the folder is called as its run is."""
-    own = run_name(run.recipe.name, run.data.name, run.seed, str(run.identity["digest"]))
+    called = f"{run.recipe.name} {run.part}".rstrip()
+    own = run_name(called, run.data.name, run.seed, str(run.identity["digest"]))
     return "" if run.name == own else f"the folder was renamed: it holds {own}"

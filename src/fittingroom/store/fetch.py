@@ -44,12 +44,12 @@ def home(override: str | Path | None = None) -> Path:
     >>> home("/somewhere").as_posix()
     '/somewhere'
     """
-    chosen = override or os.environ.get("FITTINGROOM_HOME") or platformdirs.user_cache_dir("fittingroom")
     try:
+        chosen = override or os.environ.get("FITTINGROOM_HOME") or platformdirs.user_cache_dir("fittingroom")
         return Path(chosen).expanduser().resolve()
-    except RuntimeError:
+    except RuntimeError:  # of somebody without a home folder
         raise FittingroomError(
-            f"{chosen}: nobody knows where ~ is; name a place: --home, or FITTINGROOM_HOME"
+            "there is no home folder to keep data in; name a place: --home, or FITTINGROOM_HOME"
         ) from None
 
 
