@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: demo lint check test bench gpu-kit bench-gpu lock clean
+.PHONY: demo lint check test bench gpu-kit bench-gpu audit release lock clean
 .DELETE_ON_ERROR:
 
 demo: .venv/run.done
@@ -59,6 +59,20 @@ bench-gpu:  # one command, five minutes; `make gpu-kit` before, where the GPU's 
 	.venv-peers/bin/pip install --quiet --disable-pip-version-check -r requirements/peers.txt
 	touch $@
 
+audit: .venv-tools/done  # known weaknesses of what is pinned, where the advisories can be reached
+	.venv-tools/bin/python requirements/audit.py
+
+release: .venv-tools/done .venv/run.done  # dist/: the wheel, what it is pinned to run with (CycloneDX), and the SHA-256 of both
+	rm -rf dist
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+	.venv-tools/bin/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible -o dist/fittingroom.cdx.json requirements/run.txt
+	cd dist && sha256sum * > SHA256SUMS
+
+.venv-tools/done: requirements/tools.txt
+	$(PYTHON) -m venv .venv-tools
+	.venv-tools/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/tools.txt
+	touch $@
+
 lock: .venv/dev.done  # write requirements/*.txt anew from pyproject.toml; torch is left out on purpose
 	$(BIN)/pip install --quiet pip-tools
 	echo torch==2.13.0 > .venv/torch.txt
@@ -68,6 +82,9 @@ lock: .venv/dev.done  # write requirements/*.txt anew from pyproject.toml; torch
 	cd requirements && CUSTOM_COMPILE_COMMAND="make lock" ../$(BIN)/pip-compile --quiet --generate-hashes --strip-extras \
 	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --no-annotate \
 	  --unsafe-package torch --constraint ../.venv/torch.txt --constraint run.txt $(foreach extra,dev audit explain parquet sklearn tune postgresql dashboard ray export serve mlflow tensorboard,--extra $(extra)) -o dev.txt ../pyproject.toml
+	cd requirements && CUSTOM_COMPILE_COMMAND="make lock" ../$(BIN)/pip-compile --quiet --generate-hashes --strip-extras \
+	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options --no-annotate --allow-unsafe --upgrade \
+	  -o tools.txt tools.in
 
 clean:
-	rm -rf .venv .venv-peers
+	rm -rf .venv .venv-peers .venv-tools dist

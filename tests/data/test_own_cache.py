@@ -336,6 +336,15 @@ def test_a_damaged_file_is_refused_and_named_and_made_again_once_deleted(
     assert len(read(tmp_path / "pets.npz").train) == 32
 
 
+def test_a_changed_name_is_told(tmp_path: Path, read: Read) -> None:
+    """A label that looks wrong would be looked for in another file."""
+    made = damaged(tmp_path, read, lambda made: None)
+    names = np.load(made / "names.npy")
+    np.save(made / "names.npy", names[::-1])
+    with pytest.raises(FittingroomError, match=r"names\.npy has changed; delete .* and give the pictures' path again"):
+        read(tmp_path / "pets.npz")
+
+
 @pytest.mark.parametrize("name", ["about.json", "index"])
 @pytest.mark.parametrize("content", ["", "{}", '{"name": "pe', '{"digest": 7, "path": []}'])
 def test_damaged_notes_are_refused_or_made_again(name: str, content: str, tmp_path: Path, read: Read) -> None:

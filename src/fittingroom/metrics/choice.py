@@ -19,6 +19,7 @@ from fittingroom.metrics.rows import Pair, Row
 from fittingroom.metrics.story import Story, of_study
 from fittingroom.metrics.suspects import UNLIKELY, find_suspects
 from fittingroom.metrics.verdict import Question, compare
+from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.records import Share
 from fittingroom.store import LoadedRun, RunFolder, Runs, Study, load_run
 
@@ -102,7 +103,8 @@ def evidence_of(run: RunFolder, runs: Runs) -> tuple[LoadedRun, Row] | None:
 
     Where the parts were drawn several times the answers are the first time's, the score is of all.
     """
-    for name, study in runs.whole_studies().items():
+    damaged: list[str] = []
+    for name, study in runs.whole_studies(damaged.append).items():
         if study.question == "best" and study.settings["final"] == run.name and study.settings["parts"] > 1:
             [story] = of_study(name, runs)
             every, _ = chosen(_candidates(story, study))
@@ -120,6 +122,8 @@ def evidence_of(run: RunFolder, runs: Runs) -> tuple[LoadedRun, Row] | None:
                 val_design=held.design,
             )
             return evidence, _row(every)
+    if damaged:
+        raise FittingroomError(f"{damaged[0]}; what is known of {run.name} may have been in it")
     return None
 
 

@@ -15,7 +15,6 @@ from typing import Any
 import filelock
 import optuna
 import pytest
-from fittingroom.questions.tune.storage import _Journal as JournalFileBackend
 from optuna.trial import TrialState
 from waiting import until
 
@@ -36,6 +35,7 @@ from fittingroom.questions.tune import (
 )
 from fittingroom.questions.tune import storage as tuning_storage
 from fittingroom.questions.tune.propose import distributions
+from fittingroom.questions.tune.storage import _Journal as JournalFileBackend
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.read import read_recipe, shipped_recipes
 from fittingroom.spec.recipe import Recipe
@@ -773,6 +773,8 @@ def test_a_storage_that_is_none_gives_a_message(tmp_path: Path) -> None:
         "binary": "\x00\x01\n\x02\n",
         "damaged": lines[0] + "{not JSON\n" + "".join(lines[1:]),
         "cut inside": "".join(lines[:-1])[:-9] + "\n" + lines[-1],
+        "one missing": "".join(lines[1:]),
+        "one changed": "".join(lines).replace('"a":1', '"a":2'),
         "a note": "buy milk",
         "another's": '{"a": 1}\n{"b": 2}\n{"c": 3',
     }

@@ -207,7 +207,9 @@ class _Walk:
                 continue
             if stat.S_ISDIR(mode):
                 yield from self.pictures(child)
-            elif stat.S_ISREG(mode) and (suffix in READ or (not suffix and begins_like_one(child))):
+            elif not stat.S_ISREG(mode):
+                self._fault(child, "a pipe" if stat.S_ISFIFO(mode) else "no plain file")
+            elif suffix in READ or (not suffix and begins_like_one(child)):
                 yield child
             elif suffix in NOT_READ:
                 self._fault(child, f"{suffix} is not read; convert it to PNG or JPEG")
