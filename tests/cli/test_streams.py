@@ -36,9 +36,7 @@ def shell(line: str, folder: Path, **environment: str) -> CompletedProcess[str]:
 @pytest.mark.parametrize("words", ["recipes", "--help", "recipes fast-mnist", "runs --json"])
 def test_a_full_output_is_told(words: str, tmp_path: Path) -> None:
     found = shell(f"{FITTINGROOM} {words} > /dev/full", tmp_path)
-    assert found.returncode == 2 and found.stderr.startswith(
-        "error: No space left on device; that is where the output goes"
-    )
+    assert found.returncode == 2 and found.stderr == "error: standard output: No space left on device\n"
     assert found.stderr.count("\n") == 1
     assert shell(f"{FITTINGROOM} {words} > /dev/full 2> /dev/full", tmp_path).returncode == 2
 

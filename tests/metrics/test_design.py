@@ -196,6 +196,14 @@ def test_parts_drawn_anew_count_their_luck_as_often() -> None:
     assert min(covered.values()) >= 0.93 and all(half[r] < 1.7 * ideal[r] for r in found)
 
 
+def test_a_class_that_a_division_has_in_one_part() -> None:
+    """Near copies are not divided, so that may be: the other divisions tell what parts do."""
+    x_RN, one = np.random.default_rng(0).normal(size=(3, 40)), np.zeros(40, int)
+    fold_RN = np.stack([np.arange(40) % 2, one, np.arange(40) // 20])
+    found = estimate(x_RN, Design(folds_N=fold_RN[0], repeats_RN=fold_RN))
+    assert np.isfinite(found.error) and found.seeds == 3 and found.folds == 2
+
+
 def test_one_part_in_which_training_failed_widens_it() -> None:
     x_SN = cross_validated(np.random.default_rng(0), 1, 0.0, 0.2)
     fine = estimate(x_SN, FOLDS)

@@ -17,7 +17,7 @@ from serve.asking import INFER, MODEL, Server, answer_on, app_in_a_thread, form,
 from waiting import PATIENCE_S, until
 
 from fittingroom.serve import protocol
-from fittingroom.serve.guard import HEADERS, Guard, refuse_open_host
+from fittingroom.serve.guard import HEADERS, Guard, refuse_open_door
 from fittingroom.serve.settings import Door, Limits, Settings, rooted, token_in
 from fittingroom.spec.errors import FittingroomError
 
@@ -226,14 +226,14 @@ def test_programs_must_send_the_header(with_token: Server, pages: Server) -> Non
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.168.0.1", "example.org", "localhost.example.org"])
 def test_others_are_let_in_with_a_token_only(host: str) -> None:
-    refuse_open_host(host, "t")
+    refuse_open_door(Door(host=host, token="t"))
     with pytest.raises(FittingroomError, match="lets other machines ask; that needs a token"):
-        refuse_open_host(host, "")
+        refuse_open_door(Door(host=host))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
 def test_this_machine_needs_no_token(host: str) -> None:
-    refuse_open_host(host, "")
+    refuse_open_door(Door(host=host))
 
 
 # ---------------------------------------------------------------- bytes
@@ -388,9 +388,17 @@ def test_what_a_proxy_says_is_believed_where_it_was_said_that_there_is_one(bundl
             page = proxied.ask("GET", f"{prefix}/", headers=known).body.decode()
             assert "https://shop.example/models/predict" in page and 'href="openapi.json"' in page
         assert proxied.ask("GET", "/openapi.json", headers=known).json["servers"] == [{"url": "/models"}]
+        text = proxied.ask("GET", "/metrics", headers=known).body.decode()
+        assert 'path="/predict"' in text  # counted by what was asked, as without a proxy
         for host in ("evil.example", "shop.example, evil.example"):  # the nearest proxy has the last word
             assert proxied.ask("GET", "/v2", headers=known | {"X-Forwarded-Host": host}).status == 403
         assert proxied.ask("GET", "/v2", headers=known | {"Origin": "https://evil.example"}).status == 403
+
+
+def test_a_proxy_lets_others_ask_so_there_is_a_token() -> None:
+    refuse_open_door(Door(behind_proxy=True, token="t"))
+    with pytest.raises(FittingroomError, match="--behind-proxy lets other machines ask; that needs a token"):
+        refuse_open_door(Door(behind_proxy=True))
 
 
 def test_a_cookie_of_a_page_that_came_by_tls_goes_nowhere_else(bundle: Path) -> None:
@@ -428,7 +436,7 @@ def test_a_token_may_be_in_a_file(tmp_path: Path) -> None:
         token_in(file, "t", warned.append)
 
 
-@pytest.mark.parametrize("path", ["models", "/a b", "/a?b", "/a%2e"])
+@pytest.mark.parametrize("path", ["models", "/a b", "/a?b", "/a%2e", "/v2", "/predict/x"])
 def test_a_root_path_is_a_path(path: str) -> None:
     with pytest.raises(FittingroomError, match="give a path such as /models"):
         rooted(path)

@@ -40,7 +40,7 @@ def aged(path: Path) -> Path:
 @pytest.fixture
 def unmet(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a process that has met no folder yet."""
-    monkeypatch.setattr(room, "_MET", set())
+    monkeypatch.setattr(room, "_SWEPT", set())
 
 
 def in_a_process(folder: Path, what: str, then: str) -> subprocess.Popen[str]:
@@ -79,41 +79,45 @@ def test_what_was_killed_goes_with_the_next_command_and_what_is_held_stays(
 
 
 def test_names_of_others_are_nobodys_litter(tmp_path: Path) -> None:
-    for name in (
+    of_before = [".cake.abcdefgh.part", ".making-abcdefgh", ".fetch-abcdefgh"]
+    others = [
+        ".bashrc.original.old",
+        ".profile.20240101.old",
+        ".fetch-metadata.txt",
         "a.part",
-        ".a.part",
-        ".cake.abcdefgh.part.png",
-        "cake.abcdefgh.part",
-        ".abcdefgh.part",
-        ".cake.ABCDEFGH.part",
-    ):
+        "cake.abcdefgh.fittingroom-part",
+    ]
+    for name in (*others, *of_before, ".cake.abcdefgh.fittingroom-part"):
         (tmp_path / name).write_bytes(b"")
         aged(tmp_path / name)
-    for name in (".cake.abcdefgh.part", ".making-abcdefgh", ".fetch-abcdefgh"):
-        (tmp_path / name).mkdir()
-        aged(tmp_path / name)
-    (tmp_path / "a folder").mkdir()
-    aged(tmp_path / "a folder")
-    assert [path.name for path in litter(tmp_path)] == [".cake.abcdefgh.part", ".fetch-abcdefgh", ".making-abcdefgh"]
+    assert [path.name for path in litter(tmp_path)] == [".cake.abcdefgh.fittingroom-part"]
+    assert {path.name for path in litter(tmp_path, ours=True)} == {*of_before, ".cake.abcdefgh.fittingroom-part"}
 
 
 def test_a_folder_that_was_to_be_replaced_has_its_name_again(tmp_path: Path, unmet: None) -> None:
     """Killed after the old one had gone out of the way, before the new one had its name."""
     write_folder(tmp_path / "cake", {"mark": "old"}, "mark")
-    aged((tmp_path / "cake").rename(tmp_path / ".cake.abcdefgh.old"))
-    room._MET.clear()
+    aged((tmp_path / "cake").rename(tmp_path / ".cake.abcdefgh.fittingroom-old"))
+    room._SWEPT.clear()
     write(tmp_path / "other", b"")
-    assert (tmp_path / "cake" / "mark").read_text() == "old" and not (tmp_path / ".cake.abcdefgh.old").exists()
-    (tmp_path / ".cake.ijklmnop.old").mkdir()  # there is a new one: the old one goes
-    remove(tmp_path / ".cake.ijklmnop.old")
-    assert (tmp_path / "cake" / "mark").read_text() == "old" and not (tmp_path / ".cake.ijklmnop.old").exists()
+    assert (tmp_path / "cake" / "mark").read_text() == "old" and not (
+        tmp_path / ".cake.abcdefgh.fittingroom-old"
+    ).exists()
+    (tmp_path / ".cake.ijklmnop.fittingroom-old").mkdir()  # there is a new one: the old one goes
+    remove(tmp_path / ".cake.ijklmnop.fittingroom-old")
+    assert (tmp_path / "cake" / "mark").read_text() == "old" and not (
+        tmp_path / ".cake.ijklmnop.fittingroom-old"
+    ).exists()
 
 
 def test_links_are_not_followed(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "dear").write_bytes(b"dear")
     (tmp_path / "there").mkdir()
-    (tmp_path / "there" / ".cake.abcdefgh.part").symlink_to(tmp_path / "mine")
+    link = tmp_path / "there" / ".cake.abcdefgh.fittingroom-part"
+    link.symlink_to(tmp_path / "mine")
+    os.utime(link, (0, 0), follow_symlinks=False)
+    aged(tmp_path / "mine")
     assert litter(tmp_path / "there") == [] and (tmp_path / "mine" / "dear").exists()
 
 
@@ -128,15 +132,16 @@ def test_tidy_says_and_removes(here: Command, tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
     left = []
     for folder, name in (
-        ("runs/a", ".weights.abcdefgh.part"),
-        ("home/images", ".making.abcdefgh.part"),
-        ("temporary", ".fittingroom.abcdefgh.part"),
+        ("runs/a", ".weights.abcdefgh.fittingroom-part"),
+        ("home/images", ".making.abcdefgh.fittingroom-part"),
+        ("temporary", ".fittingroom.abcdefgh.fittingroom-part"),
     ):
         (tmp_path / folder / name).mkdir(parents=True)
         (tmp_path / folder / name / "half").write_bytes(b"x" * 1234)
         left.append(aged(tmp_path / folder / name))
-    aged_other = tmp_path / "temporary" / ".other.abcdefgh.part"
+    aged_other = tmp_path / "temporary" / ".other.abcdefgh.fittingroom-part"
     aged_other.mkdir()
+    aged(aged_other)
     words = ("runs", "--tidy", "--runs", str(tmp_path / "runs"), "--home", str(tmp_path / "home"))
     told = here(*words)
     assert told.returncode == 0 and "removed 3" in told.stdout and told.stdout.count("1,234 bytes") == 3

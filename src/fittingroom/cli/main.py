@@ -9,7 +9,7 @@ import typer
 
 from fittingroom.cli import catalog, data, mirror, questions, runs, ship, tune
 from fittingroom.cli.stopping import stopped
-from fittingroom.cli.streams import hush, is_gone, make_ready, refused
+from fittingroom.cli.streams import STDOUT, hush, is_gone, make_ready, refused
 from fittingroom.spec.errors import FittingroomError, MissingExtra
 from fittingroom.spec.printable import for_terminal
 
@@ -72,7 +72,7 @@ def run() -> int:
             raise
         else:  # what the operating system refuses, and no room had a word for
             code = _say(refused(error))
-        if not getattr(error, "filename", None):
+        if isinstance(error, SystemExit) or error.filename == STDOUT:
             hush()
     except Exception as error:
         if not hasattr(error, "format_message"):  # click's usage errors have one

@@ -158,16 +158,20 @@ def _tidy(runs: Runs, home: Path | None, as_json: bool) -> None:
     from fittingroom.store.fetch import home as home_of
     from fittingroom.store.litter import litter, remove
 
-    left = [*litter(runs.path, deep=True), *litter(home_of(home), deep=True)]
+    left = [*litter(runs.path, ours=True), *litter(home_of(home), ours=True)]
     left += [path for path in litter(Path(tempfile.gettempdir())) if path.name.startswith(".fittingroom.")]
-    removed = {str(path): remove(path) for path in left}
+    found = {str(path): remove(path) for path in left}
+    removed = {path: size for path, size in found.items() if size is not None}
+    stayed = [path for path in found if path not in removed]
     if as_json:
-        show.as_json({"removed": removed})
+        show.as_json({"removed": removed, "not_removed": stayed})
         return
     for path, size in removed.items():
         print(f"{size:>13,} bytes  {path}")
     n = len(removed)
     print(f"removed {n} that killed commands left" if n else "no killed command left anything")
+    for path in stayed:
+        warn(f"{path} could not be removed")
 
 
 def _print_run(run: RunFolder) -> None:

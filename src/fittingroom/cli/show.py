@@ -69,4 +69,5 @@ def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> Table:
 
 def as_json(content: Any) -> None:
     """Exactly one JSON object on standard output."""
-    sys.stdout.write(json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n")
+    spelled_out = "utf" not in (sys.stdout.encoding or "utf").lower()  # as JSON spells it, not as Python would
+    sys.stdout.write(json.dumps(content, ensure_ascii=spelled_out, allow_nan=False) + "\n")

@@ -5,8 +5,39 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import IO, Any
+
+STDOUT = "standard output"
+
+
+class Named:
+    """Standard output, which is called so where it cannot be written to."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        """Write. Raises `OSError`."""
+        with self._named():
+            return self.stream.write(text)
+
+    def flush(self) -> None:
+        """Flush. Raises `OSError`."""
+        with self._named():
+            self.stream.flush()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            error.filename = STDOUT
+            raise
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
 
 
 class Lasting:
@@ -37,6 +68,8 @@ def make_ready() -> None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # what cannot be shown is spelled out
+    if not isinstance(sys.stdout, Named):
+        sys.stdout = Named(sys.stdout)
     if not isinstance(sys.stderr, Lasting):
         sys.stderr = Lasting(sys.stderr)
 
@@ -59,8 +92,6 @@ def refused(error: OSError) -> str:
     """What the operating system refuses, and what to do about it, in a sentence."""
     where = f"{error.filename}: " if error.filename else ""
     what = error.strerror or str(error)
-    if error.errno == errno.ENOSPC and not where:
-        what += "; that is where the output goes: nothing else is wrong"
     if "temporary directory" in what:
         what += "; set TMPDIR to a folder that can be written to"
     return where + what

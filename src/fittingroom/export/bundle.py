@@ -75,6 +75,10 @@ def export(
     data = reload(run.data.name, run.data.digest, place.home)
     loaded, held = _evidence(run, runs)
     on = "held-out" if held else "test"
+    if quantize != "no" and on != "test" and loaded.recipe.model.neighbours:
+        raise FittingroomError(
+            "--quantize takes a run of neighbours that met a test set: its own pictures would find themselves, whatever it does"
+        )
     refuse_strange(out, FACTS, FILES)
     where = _point(loaded, at, positive)
     if where and quantize != "no" and on != "test":

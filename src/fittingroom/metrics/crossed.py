@@ -169,8 +169,9 @@ def _by_fold(y_RU: np.ndarray, fold_RU: np.ndarray, df: float) -> tuple[Shares, 
     each part had been trained on pictures of its own. On 60 samples of 300 digits that is what happens: docs/statistics.md.
     Parts drawn anew R times show their luck R times, and the mean holds an R-th of it; the images stay the same.
     """
+    several = [len(np.unique(fold_U)) > 1 for fold_U in fold_RU]  # of a class, a division may have all in one part
+    y_U, y_RU, fold_RU = y_RU.mean(0), y_RU[several], fold_RU[several]
     r, u, k = *y_RU.shape, len(np.unique(fold_RU[0]))
-    y_U = y_RU.mean(0)
     within = float(np.mean([_within(y_U, fold_U)[0] for fold_U in fold_RU]))
     if u < FEWEST_IN_FOLD * k:  # too few groups in a part to tell theirs from its own
         spread = float(((y_U - y_U.mean()) ** 2).sum()) / max(1, u - 1)

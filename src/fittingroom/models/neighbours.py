@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ class Neighbours(nn.Module):
 
     def __init__(self, features: int, classes: int, k: int) -> None:
         super().__init__()
-        self.k, self.classes = k, classes
+        self.k, self.classes, self.apart = k, classes, False
         self.sharpness = nn.Parameter(torch.full((1, 1), SHARPNESS))
         self.register_buffer("memory", torch.zeros(classes, features))
         self.register_buffer("labels", torch.arange(classes))
@@ -35,7 +36,7 @@ class Neighbours(nn.Module):
     def forward(self, features_ND: Tensor) -> Tensor:
         with torch.autocast(features_ND.device.type, enabled=False):  # in bfloat16 all neighbours are as near
             near_NM = F.normalize(features_ND.float(), dim=1) @ self.memory.T
-            itself = int(self.training)
+            itself = int(self.training or self.apart)
             near, rows = near_NM.topk(min(self.k + itself, len(self.memory)), dim=1)
             share = torch.softmax(near[:, itself:] * self.sharpness, dim=1)
             own = F.one_hot(self.labels, self.classes).to(share.dtype)[rows[:, itself:]]
@@ -66,6 +67,19 @@ def by_neighbours(body: nn.Module, classes: int, k: int) -> nn.Module:
 def last_dense(model: nn.Module) -> nn.Module | None:
     """The layer that tells the classes apart; None for a network without a dense one."""
     return ([None] + [m for m in model.modules() if isinstance(m, nn.Linear | Neighbours)])[-1]
+
+
+@contextmanager
+def apart(model: nn.Module) -> Iterator[None]:
+    """Pictures in memory are asked about as if they were not: the nearest, which is the picture itself, has no vote."""
+    layer = last_dense(model)
+    if isinstance(layer, Neighbours):
+        layer.apart = True
+    try:
+        yield
+    finally:
+        if isinstance(layer, Neighbours):
+            layer.apart = False
 
 
 def make_room(model: nn.Module, arrays: Mapping[str, np.ndarray]) -> None:

@@ -112,12 +112,14 @@ def folded(
             (seed, recipe.data.model_copy(update={"split_seed": recipe.data.split_seed + seed})) for seed in seeds
         ]
         own = [folded(recipe.model_copy(update={"data": data}), dataset, k, fold_is, [seed]) for seed, data in shifted]
-        again = [
-            replace(one, part=f"{one.part}, division {number}", costs=False)
-            for number, of_seed in enumerate(own[1:], 2)
+        first = own[0][0].seeds
+        return [
+            replace(
+                one, part=f"{one.part}, division {seed}" if seed else one.part, costs=one.costs and one.seeds == first
+            )
+            for seed, of_seed in zip(seeds, own, strict=True)
             for one in of_seed
         ]
-        return [*own[0], *again]
     parts = [recipe.data.model_copy(update={"folds": k, "fold": fold, "fold_is": fold_is}) for fold in range(k)]
     return [
         Experiment(

@@ -37,11 +37,12 @@ class Refused(Exception):
         self.status, self.reason, self.headers = status, reason, headers or {}
 
 
-def refuse_open_host(host: str, token: str) -> None:
+def refuse_open_door(door: Door) -> None:
     """Raises `FittingroomError` if the server would be reachable from other machines without a token."""
-    if not is_loopback(host) and not token:
+    if (door.behind_proxy or not is_loopback(door.host)) and not door.token:
+        why = "--behind-proxy" if door.behind_proxy else f"--host {door.host}"
         raise FittingroomError(
-            f"--host {host} lets other machines ask; that needs a token: set FITTINGROOM_TOKEN (or give --token-file), "
+            f"{why} lets other machines ask; that needs a token: set FITTINGROOM_TOKEN (or give --token-file), "
             "which clients send as Authorization: Bearer TOKEN"
         )
 
@@ -77,9 +78,9 @@ class Guard:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         if self.door.behind_proxy:
-            scope = as_seen_outside(scope)
+            scope.update(as_seen_outside(scope))
         if self.door.root_path:
-            scope = {**scope, "root_path": self.door.root_path}
+            scope["root_path"] = self.door.root_path
         headers = {key.lower(): value for key, value in scope["headers"]}
         secured = _with_headers(send)
         try:
@@ -155,7 +156,7 @@ class Guard:
 
 
 def as_seen_outside(scope: Scope) -> Scope:
-    """A request as the proxy in front got it: by the name and the scheme that its client used.
+    """What is other in a request as the proxy in front got it: the name and the scheme that its client used.
 
     The last of several values is the nearest proxy's own; those before it could be anybody's.
     """
@@ -163,7 +164,7 @@ def as_seen_outside(scope: Scope) -> Scope:
     headers, scheme = list(scope["headers"]), said.get(b"x-forwarded-proto", b"").decode("latin-1").lower()
     if host := said.get(b"x-forwarded-host"):
         headers = [(key, value) for key, value in headers if key.lower() != b"host"] + [(b"host", host)]
-    return {**scope, "headers": headers, "scheme": scheme if scheme in ("http", "https") else scope["scheme"]}
+    return {"headers": headers, "scheme": scheme if scheme in ("http", "https") else scope["scheme"]}
 
 
 def _with_headers(send: Send) -> Send:

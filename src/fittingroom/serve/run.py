@@ -11,7 +11,7 @@ from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
-from fittingroom.serve.guard import App, refuse_open_host
+from fittingroom.serve.guard import App, refuse_open_door
 from fittingroom.serve.settings import SHARED_METRICS, Door, Settings
 from fittingroom.spec.errors import FittingroomError, need
 from fittingroom.store.litter import scratch
@@ -28,7 +28,7 @@ def serve(settings: Settings, announce: Callable[[str], None] = lambda line: Non
     """
     for module in ("fastapi", "uvicorn", "onnxruntime", "prometheus_client"):
         need(module, "serve", "serve")
-    refuse_open_host(settings.host, settings.token)
+    refuse_open_door(settings)
     with contextlib.ExitStack() as stack:
         if settings.workers > 1:
             os.environ[SHARED_METRICS] = str(stack.enter_context(scratch("fittingroom")))

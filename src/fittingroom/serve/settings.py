@@ -11,6 +11,7 @@ from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.machine import cores
 from fittingroom.store.seal import Damaged, plain_bytes
 
+OWN_PATHS = ("/v2", "/predict", "/metrics", "/docs", "/openapi.json")
 MOST_TOKEN = 4096  # bytes of a file that holds one
 SHARED_METRICS = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client's own name; set before it is imported
 
@@ -62,7 +63,9 @@ def token_in(file: Path | None, token: str, warn: Callable[[str], None]) -> str:
     if file is None:
         return token
     if token:
-        raise FittingroomError("--token and --token-file (or FITTINGROOM_TOKEN) say the same; give one of them")
+        raise FittingroomError(
+            "two tokens: one of --token (or FITTINGROOM_TOKEN), one of --token-file; give one of them"
+        )
     try:
         found = plain_bytes(file, MOST_TOKEN).decode().strip()
     except (Damaged, FileNotFoundError, UnicodeDecodeError) as error:
@@ -107,4 +110,8 @@ def rooted(path: str) -> str:
     plain = path.rstrip("/")
     if plain and (not plain.startswith("/") or set("?#%\\ ") & set(plain)):
         raise FittingroomError(f'--root-path: got "{path}"; give a path such as /models')
+    if "/" + plain.split("/")[1 if plain else 0] in OWN_PATHS:
+        raise FittingroomError(
+            f'--root-path: got "{path}", which is an address of the server itself; give a path such as /models'
+        )
     return plain

@@ -183,6 +183,8 @@ class ModelSpec(Strict):
             raise ValueError("freeze_norm and head_epochs are for trained weights and need init, which names them")
         if self.neighbours and self.freeze != "body":
             raise ValueError('neighbours are looked up by features that stay as they are and need freeze = "body"')
+        if self.neighbours and self.head_epochs:
+            raise ValueError("head_epochs are for a last layer that learns; neighbours have none: leave it away")
         if self.kind == "sequential" and self.args:
             raise ValueError("args belong to a registered or python model; a sequential one is its layers")
         return self
@@ -503,6 +505,14 @@ class Recipe(Strict):
         twice = sorted({name for name in ids if ids.count(name) > 1})
         if twice:
             raise ValueError(f'two claims have the id "{twice[0]}"; give each one of its own')
+        return self
+
+    @model_validator(mode="after")
+    def _neighbours_are_no_average(self) -> Recipe:
+        if self.model.neighbours and self.train.ema:
+            raise ValueError(
+                "train.ema averages weights that learn, and model.neighbours learns one number: leave it away"
+            )
         return self
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fittingroom.spec.errors import FittingroomError
-from fittingroom.store.litter import hold, meet
+from fittingroom.store.litter import PART, lock, sweep_once
 
 
 @contextlib.contextmanager
@@ -29,16 +29,19 @@ def atomic(path: Path) -> Iterator[BinaryIO]:
     """
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        meet(path.parent)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        hold(descriptor)
+        sweep_once(path.parent)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART)
+        lock(descriptor)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            Path(temporary).chmod(0o666 & ~UMASK)
-            Path(temporary).replace(path)
+                Path(temporary).chmod(0o666 & ~UMASK)
+                if os.name != "nt":  # where what is open cannot be renamed
+                    Path(temporary).replace(path)  # while it is still locked: nobody takes it for litter
+            if os.name == "nt":
+                Path(temporary).replace(path)
             _sync_folder(path.parent)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)

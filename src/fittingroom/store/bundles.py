@@ -13,7 +13,7 @@ from pathlib import Path
 from fittingroom.spec.bundle import FORMAT, BundleFacts, Parity
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.store.atomic import UMASK, explained, write
-from fittingroom.store.litter import holding, scratch
+from fittingroom.store.litter import OLD, locked, scratch
 from fittingroom.store.seal import Damaged, first_line, plain_bytes, sealed_json, sealed_record
 
 MOST_FACTS, MOST_BYTES = 16 << 20, 2 << 30  # of bundle.json, of a graph: ONNX allows no more
@@ -115,8 +115,8 @@ def _put(fresh: Path, path: Path) -> None:
     if not path.exists():
         fresh.rename(path)
         return
-    old = fresh.with_suffix(".old")
-    with holding(path):
+    old = fresh.with_suffix(OLD)
+    with locked(path):
         path.rename(old)
         try:
             fresh.rename(path)

@@ -40,12 +40,16 @@ class Chain:
         self.hashes.append(self._link(len(self.hashes), entry))
         return {**entry, OWN: self.hashes[-1]}
 
+    def forget(self, number: int) -> None:
+        """All entries from this one on: they were not written."""
+        del self.hashes[number:]
+
     def check(self, number: int, line: Mapping[str, Any]) -> dict[str, Any]:
         """Entry `number` (from 0, at most the next) without its hash. Raises `Damaged`."""
         entry = dict(line)
         own, found = entry.pop(OWN, None), self._link(number, entry)
         if own is None and self.begun and (number >= len(self.hashes) or self.hashes[number] != found):
-            raise Damaged(f"line {number + 1} has no seal, and lines before it have")
+            raise Damaged(f"line {number + 1} has no seal, and lines before it have: another program wrote it")
         if own is not None and own != found:
             raise Damaged(f"line {number + 1} is not what was written there, or one before it is missing")
         if number == len(self.hashes):

@@ -1,7 +1,7 @@
 """What a killed process leaves: scratch files and folders, told from those that somebody is still writing, and removed.
 
-Whatever is made under another name first is called `.NAME.xxxxxxxx.part`. Its maker holds a lock of the operating system on it,
-which a process lets go when it is killed.
+Whatever is made under another name first is called `.NAME.xxxxxxxx.fittingroom-part`. Its maker holds a lock of the operating
+system on it, which a process lets go when it is killed.
 """
 
 from __future__ import annotations
@@ -20,14 +20,16 @@ try:
 except ImportError:  # Windows, where what is open cannot be removed
     fcntl = None  # type: ignore[assignment]
 
-LITTER = re.compile(
-    r"\.(?P<name>.+)\.[a-z0-9_]{8}\.(part|old)|\.(making|fetch)-[a-z0-9_]{8}"
-)  # the last two: of before
+PART, OLD = ".fittingroom-part", ".fittingroom-old"  # nobody else calls anything so
+LITTER = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}\.fittingroom-(part|old)")
+OF_BEFORE = re.compile(
+    r"\..+\.[a-z0-9_]{8}\.part|\.(making|fetch)-[a-z0-9_]{8}"
+)  # 0.1's names; swept where all is ours
 YOUNG_S = 10.0  # its maker may not have come to hold it yet
-_MET: set[Path] = set()  # folders that this process has looked through
+_SWEPT: set[Path] = set()  # folders, by this process
 
 
-def hold(descriptor: int) -> None:
+def lock(descriptor: int) -> None:
     """Say that somebody is writing what is open here, for as long as it is."""
     if fcntl:
         with suppress(OSError):  # a file system may have no locks
@@ -35,12 +37,12 @@ def hold(descriptor: int) -> None:
 
 
 @contextmanager
-def holding(path: Path) -> Iterator[None]:
-    """`hold` a file or folder that is there."""
+def locked(path: Path) -> Iterator[None]:
+    """`lock` a file or folder that is there."""
     descriptor = os.open(path, os.O_RDONLY) if fcntl else None
     try:
         if descriptor is not None:
-            hold(descriptor)
+            lock(descriptor)
         yield
     finally:
         if descriptor is not None:
@@ -58,48 +60,53 @@ def scratch(name: str, folder: Path | None = None) -> Iterator[Path]:
     False
     """
     folder = folder or Path(tempfile.gettempdir())
-    meet(folder)
-    path = Path(tempfile.mkdtemp(dir=folder, prefix=f".{name}.", suffix=".part"))
-    with holding(path):
+    sweep_once(folder)
+    path = Path(tempfile.mkdtemp(dir=folder, prefix=f".{name}.", suffix=PART))
+    with locked(path):
         try:
             yield path
         finally:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def meet(folder: Path) -> None:
+def sweep_once(folder: Path) -> None:
     """Remove what lies about in `folder`, once in this process."""
-    if folder not in _MET:
-        _MET.add(folder)
+    if folder not in _SWEPT:
+        _SWEPT.add(folder)
         for path in litter(folder):
             remove(path)
 
 
-def litter(folder: Path, deep: bool = False) -> list[Path]:
-    """What lies about in `folder`, and with `deep` in all folders below it, that nobody holds."""
+def litter(folder: Path, ours: bool = False) -> list[Path]:
+    """What lies about in `folder` that nobody holds. `ours`: a folder of fittingroom's own, looked through as a whole."""
+
+    def is_litter(name: str) -> bool:
+        return bool(LITTER.fullmatch(name) or (ours and OF_BEFORE.fullmatch(name)))
+
     found = []
     for where, folders, files in os.walk(folder):
-        mine = [Path(where, name) for name in [*folders, *files] if LITTER.fullmatch(name)]
-        found += [path for path in mine if _abandoned(path)]
-        folders[:] = [name for name in folders if not LITTER.fullmatch(name)] if deep else []
+        found += [path for name in [*folders, *files] if is_litter(name) and _abandoned(path := Path(where, name))]
+        folders[:] = [name for name in folders if not is_litter(name)] if ours else []
     return sorted(found)
 
 
-def remove(path: Path) -> int:
-    """Remove what was left; how many bytes it had. A folder that was to be replaced takes its name again, if nothing has it."""
+def remove(path: Path) -> int | None:
+    """Remove what was left; how many bytes it had, None for what could not be removed.
+
+    A folder that was on its way out when nothing had taken its name yet has that name again.
+    """
     with suppress(OSError):
-        if path.suffix == ".old" and (named := LITTER.fullmatch(path.name)):
-            whole = path.with_name(named["name"])
-            if not whole.exists():
-                path.rename(whole)
-                return 0
+        named = LITTER.fullmatch(path.name)
+        if path.suffix == OLD and named and path.is_dir() and not path.with_name(named["name"]).exists():
+            path.rename(path.with_name(named["name"]))
+            return 0
         size = sum(one.lstat().st_size for one in ([path] if path.is_file() else path.rglob("*")))
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
+        if path.is_dir():
+            shutil.rmtree(path)
         else:
-            path.unlink(missing_ok=True)
+            path.unlink()
         return size
-    return 0
+    return None
 
 
 def _abandoned(path: Path) -> bool:

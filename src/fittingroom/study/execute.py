@@ -20,6 +20,7 @@ from fittingroom.augment import pipeline
 from fittingroom.data import Dataset, Images, fold_of, prepare, reload
 from fittingroom.data.pixels import shrunk
 from fittingroom.metrics.scores import scores
+from fittingroom.models.neighbours import apart
 from fittingroom.spec.machine import cores
 from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.records import DataFacts, Environment, Epoch, Metrics
@@ -184,9 +185,11 @@ def train_run(
         predictions["val_groups"] = val.groups_N
     run.write_npz("predictions", predictions)
     clean = clean_sample(train)
+    with apart(say.model):
+        said_clean = say(clean)
     run.write_metrics(
         Metrics(
-            train=scores(say(clean), clean.labels_N),
+            train=scores(said_clean, clean.labels_N),
             val=scores(predictions["val_logits"], predictions["val_labels"]) if val else None,
             test=None,
             test_averaged=None,

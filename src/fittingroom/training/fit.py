@@ -24,7 +24,7 @@ from fittingroom.data import Images
 from fittingroom.data.pixels import Rows, chunks, take
 from fittingroom.metrics.metric import ACCURACY, LOG_LOSS
 from fittingroom.models import build
-from fittingroom.models.neighbours import learn_by_heart
+from fittingroom.models.neighbours import apart, learn_by_heart
 from fittingroom.spec.errors import FittingroomError, NotFinite
 from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.records import Epoch
@@ -198,7 +198,8 @@ def fit(
             team.agree(averaged)
         train_loss, train_accuracy = (total / n for total in totals.tolist())
         trained = time.perf_counter()
-        clean_logits = score(clean)
+        with apart(scored):
+            clean_logits = score(clean)
         # the last step's update can be the bad one
         if not (math.isfinite(train_loss) and np.isfinite(clean_logits).all()):
             raise _not_finite(number, None, recipe)

@@ -57,9 +57,11 @@ def start_from(model: nn.Module, weights: Mapping[str, np.ndarray], keep_head: b
     keep_head = keep_head and not isinstance(layers[-1][0], Neighbours)  # which learns by heart
     head = set().union(*(_names(model, layer) for layer in layers[-new:]))
     of_head = {name.rpartition(".")[0] for name in head}
+    keep_head = keep_head and not _by_heart(weights, of_head)
     wanted = [name for name in own if keep_head or name not in head]
     missing = [name for name in wanted if name not in weights]
-    strange = [name for name in weights if name not in own and name.rpartition(".")[0] not in of_head]
+    foreign = set() if keep_head else of_head  # a new last layer needs nothing of the old one
+    strange = [name for name in weights if name not in own and name.rpartition(".")[0] not in foreign]
     if missing or strange:
         name = (missing or strange)[0]
         raise FittingroomError.at(
@@ -125,6 +127,11 @@ def depths(model: nn.Module) -> dict[nn.Parameter, int]:
         for module in layer
         for parameter in module.parameters(recurse=False)
     }
+
+
+def _by_heart(weights: Mapping[str, np.ndarray], of_head: set[str]) -> bool:
+    """Whether the weights' last layer is one of neighbours, which no other can begin with."""
+    return any(f"{name}.memory" in weights for name in of_head)
 
 
 def _names(model: nn.Module, modules: list[nn.Module]) -> set[str]:

@@ -315,10 +315,22 @@ def _make(path: Path, listing: Listing, spec: ShapeSpec, home_dir: Path, tick: T
         except OSError:  # the same content came from elsewhere before, or from a version that kept no names
             if not final.exists():
                 raise
-            for name in (*BESIDE, "about.json"):  # as they are called now, and where they are
-                if (here / name).exists():
-                    (here / name).replace(final / name)
+            _rename_pictures(here, final, about)
     return about
+
+
+def _rename_pictures(here: Path, final: Path, about: Own) -> None:
+    """What pictures that are there already are called now, and where they are.
+
+    Until all of it is there `about.json` says nothing of it: whoever is killed or looks in between finds no damage.
+    """
+    write(final / "about.json", json_with_seal(about.model_copy(update={"beside": {}}).model_dump(mode="json")))
+    for name in BESIDE:
+        if (here / name).exists():
+            (here / name).replace(final / name)
+        else:  # another source's
+            (final / name).unlink(missing_ok=True)
+    (here / "about.json").replace(final / "about.json")
 
 
 def _files(listing: Listing) -> list[str]:

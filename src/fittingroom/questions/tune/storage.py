@@ -93,9 +93,15 @@ class _Journal(JournalFileBackend):
         """Write entries, each with a hash of all before it."""
         self._lock.acquire()
         try:
+            self._cut_off_half_a_line()
             for _ in self.read_logs(len(self.chain.hashes)):  # what others wrote meanwhile
                 pass
-            append_line(self.path, "\n".join(written(self.chain.sealed(log)) for log in logs))
+            known = len(self.chain.hashes)
+            try:
+                append_line(self.path, "\n".join(written(self.chain.sealed(log)) for log in logs))
+            except BaseException:  # a full disk, say: they are not written, or half of them
+                self.chain.forget(known)
+                raise
         finally:
             self._lock.release()
 
@@ -105,17 +111,24 @@ class _Journal(JournalFileBackend):
             return
         self._lock.acquire()
         try:
-            with self.path.open("rb+") as file:
-                content = file.read()
-                if content.endswith(b"\n"):
-                    return
-                whole = content.rpartition(b"\n")[0]
-                if "op_code" not in json.loads(whole.partition(b"\n")[0]):  # no journal: leave it alone
-                    raise ValueError
-                file.truncate(len(whole) + 1)
-                os.fsync(file.fileno())
+            self._cut_off_half_a_line()
         finally:
             self._lock.release()
+
+    def _cut_off_half_a_line(self) -> None:
+        with self.path.open("rb+") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 1))
+            if file.read() in (b"", b"\n"):
+                return
+            file.seek(0)
+            whole, end, _ = file.read().rpartition(b"\n")
+            if end and "op_code" not in json.loads(whole.partition(b"\n")[0]):  # no journal: leave it alone
+                raise ValueError
+            if not end and self.chain.hashes == []:
+                raise ValueError
+            file.truncate(len(whole) + len(end))
+            os.fsync(file.fileno())
 
 
 class _Lock:
