@@ -110,7 +110,7 @@ def runs(
             _print_run(run)
             print(run.toml)
         return
-    for line in folder.damaged_reads():
+    for line in folder.unsure_reads(found):
         warn(line)
     if as_json:
         known = [facts(r) for r in found]

@@ -370,6 +370,10 @@ def _reads(story: Story, runs: Runs) -> str:
         f"its runs, stress tests and audits; {used} run{'s are' if used != 1 else ' is'} shown here. "
         "The more often it is read and the best picked, "
         "the more the best score flatters."
+        + "".join(
+            f" More often, it may be: {why}."
+            for why in runs.unsure_reads([r.folder for of in story.runs.values() for r in of])
+        )
     )
 
 

@@ -502,6 +502,18 @@ class Study(BaseModel):
     asked: dict[str, Any] = {}  # what decides, where somebody said so: the metric, an operating point
 
 
+def _met_a_test_set(run: RunFolder) -> bool:
+    """Whether a finished run was scored on the real test set; a damaged one is told of elsewhere."""
+    try:
+        return (
+            run.done
+            and run.metrics.test is not None
+            and not (run.recipe.data.folds and run.recipe.data.fold_is == "test")
+        )
+    except FittingroomError:
+        return False
+
+
 class Runs:
     """A folder of run folders, with its log of test readings (`test_reads.jsonl`) and thumbnails of what was scored.
 
@@ -646,12 +658,16 @@ class Runs:
         """Which of these runs met a test set without a line in the log: it was cut, or they came from another folder."""
         path = self.path / READS
         logged = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-        scored = (
-            r
-            for r in runs
-            if r.done and r.metrics.test and not (r.recipe.data.folds and r.recipe.data.fold_is == "test")
-        )
-        return [run.name for run in scored if f'"{run.name}"' not in logged]
+        return [run.name for run in runs if f'"{run.name}"' not in logged and _met_a_test_set(run)]
+
+    def unsure_reads(self, runs: Sequence[RunFolder]) -> Sequence[str]:
+        """Why the test sets may have been read more often than `test_reads` says, as far as these runs and the log tell."""
+        damaged, missing = self.damaged_reads(), self.unlogged(runs)
+        if not missing:
+            return damaged
+        others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        why = "it was cut off, or the run came from another folder"
+        return [*damaged, f"{self.path / READS} does not know that {missing[0]}{others} met a test set: {why}"]
 
     def damaged_reads(self) -> Sequence[str]:
         """What is wrong with lines of the log of test readings: readings that cannot be told whose they were."""
