@@ -129,8 +129,7 @@ def _show(found: Answer, place: Workplace, question: str, report: Path | None, p
     place.progress.event(
         Answered(question=question, subject=found.study, sentences=tuple(found.sentences), files=(str(page),))
     )
-    study = place.runs.study(found.study) if found.study else None
-    for line in place.runs.unsure_reads(place.runs.runs_of(study) if study else []):
+    for line in found.doubts:
         print(f"warning: {line}", file=sys.stderr)
     if as_json:
         show.as_json(found.json() | {"report": str(page)})

@@ -44,6 +44,11 @@ class Answer(ABC):
         """The answer in figures: rows of text, the head first."""
 
     @property
+    def doubts(self) -> Sequence[str]:
+        """What speaks against what is stored, and is no part of the answer."""
+        return ()
+
+    @property
     def tables(self) -> Sequence[Table]:
         """All that there are."""
         return [self.table]

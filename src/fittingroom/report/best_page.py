@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -138,6 +138,10 @@ class Chosen(Answer):
     @property
     def table(self) -> Table:
         return self.choice.story.comparison.table
+
+    @property
+    def doubts(self) -> Sequence[str]:
+        return self.runs.unsure_reads([self.choice.final])
 
     @property
     def files(self) -> Mapping[str, Path]:

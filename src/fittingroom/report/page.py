@@ -369,12 +369,12 @@ def _reads(story: Story, runs: Runs) -> str:
         f"The test set of {story.data.title} has been read {reads} time{'s' if reads != 1 else ''} in this runs folder, by all "
         f"its runs, stress tests and audits; {used} run{'s are' if used != 1 else ' is'} shown here. "
         "The more often it is read and the best picked, "
-        "the more the best score flatters."
-        + "".join(
-            f" More often, it may be: {why}."
-            for why in runs.unsure_reads([r.folder for of in story.runs.values() for r in of])
-        )
+        "the more the best score flatters." + "".join(f" It may be more: {why}." for why in _unsure_reads(story, runs))
     )
+
+
+def _unsure_reads(story: Story, runs: Runs) -> Sequence[str]:
+    return runs.unsure_reads([run.folder for of_recipe in story.runs.values() for run in of_recipe])
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -418,6 +418,13 @@ class Compared(Answer):
     @property
     def tables(self) -> list[Table]:
         return [c.table for c in self.comparisons]
+
+    @property
+    def doubts(self) -> Sequence[str]:
+        found = [
+            why for story in self.stories if story.comparison.on == "test" for why in _unsure_reads(story, self.runs)
+        ]
+        return list(dict.fromkeys(found))
 
     @property
     def listing(self) -> Table:
