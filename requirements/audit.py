@@ -27,12 +27,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         alone = Path(folder) / "torch.txt"
         alone.write_text(torch[1] + "\n", encoding="utf-8")
-        every = [
-            [str(HERE / "run.txt"), "--require-hashes"],
-            [str(HERE / "dev.txt"), "--require-hashes"],
-            [str(alone), "--no-deps"],
-        ]
-        answers = [_ask(words) for words in every]
+        pinned = [(HERE / "run.txt", "--require-hashes"), (HERE / "dev.txt", "--require-hashes"), (alone, "--no-deps")]
+        answers = [_ask(*one) for one in pinned]
     for found in answers:
         if isinstance(found, str):
             print(f"the advisories cannot be reached: {found}" if UNREACHED.search(found) else found)
