@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -89,6 +90,15 @@ def odd_request(rng: np.random.Generator, base: Sequence[bytes]) -> bytes:
         *([str(rng.choice([*ODD, f"X: {'z' * int(rng.integers(1, 20_000))}"]))] if rng.random() < 0.4 else []),
     ]
     return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace") + body
+
+
+def is_as_announced(request: bytes) -> bool:
+    """Whether as much came as the head of a request announces, and no more; what is sent in chunks here never does."""
+    head, _, body = request.partition(b"\r\n\r\n")
+    length = re.search(rb"Content-Length: (\S+)", head)
+    if b"Transfer-Encoding" in head:
+        return False
+    return not body if length is None else not length[1].isdigit() or int(length[1]) == len(body)
 
 
 def odd_body(rng: np.random.Generator, base: Sequence[bytes]) -> bytes:

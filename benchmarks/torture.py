@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from hostile import base_pictures, hostile, odd_request
+from hostile import base_pictures, hostile, is_as_announced, odd_request
 from PIL import Image
 
 FITTINGROOM = [sys.executable, "-m", "fittingroom"]
@@ -464,13 +464,17 @@ def requests(n: int, seed: int) -> dict[str, Found]:
                 with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
                     with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # answered before all was sent
                         connection.sendall(sent)
-                        connection.shutdown(socket.SHUT_WR)
+                        if not is_as_announced(
+                            sent
+                        ):  # or the server would wait for the rest; what is too much is another request
+                            connection.shutdown(socket.SHUT_WR)
                     head = connection.recv(4096)
             except ConnectionResetError:  # it had not read what it would not read, so the system took the answer back
                 head = b""
                 reset += 1
             status = head[9:12]
-            fair = status[:1] in (b"2", b"4") or status == b"503" or (not head and len(sent) > MUCH)
+            nobody = not head and (len(sent) > MUCH or not is_as_announced(sent))
+            fair = nobody or status[:1] in (b"1", b"2", b"3", b"4") or status in (b"503", b"505")
             if process.poll() is None and fair:
                 found["whole" if status.startswith(b"2") else "told"] += 1
             else:

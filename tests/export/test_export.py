@@ -25,6 +25,7 @@ from fittingroom.metrics.calibration import calibration_error, temperature
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.store import BundleFolder, RunFolder, Runs
 from fittingroom.store.bundles import refuse_strange, write_folder
+from fittingroom.store.litter import PART
 from fittingroom.store.seal import Damaged
 from fittingroom.study.workplace import Workplace
 
@@ -170,7 +171,7 @@ def test_what_was_there_is_there_when_a_folder_cannot_be_replaced(
     real = Path.rename
 
     def rename(self: Path, target: Path) -> Path:
-        if self.suffix == ".part":
+        if self.suffix == PART:
             raise OSError(errno.ENOSPC, "full")
         return real(self, target)
 
