@@ -95,7 +95,7 @@ def odd_request(rng: np.random.Generator, base: Sequence[bytes]) -> bytes:
 def is_as_announced(request: bytes) -> bool:
     """Whether as much came as the head of a request announces, and no more; what is sent in chunks here never does."""
     head, _, body = request.partition(b"\r\n\r\n")
-    length = re.search(rb"Content-Length: (\S+)", head)
+    length = re.search(rb"\r\nContent-Length: (\S+)", head)
     if b"Transfer-Encoding" in head:
         return False
     return not body if length is None else not length[1].isdigit() or int(length[1]) == len(body)

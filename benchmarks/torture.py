@@ -466,7 +466,7 @@ def requests(n: int, seed: int) -> dict[str, Found]:
                         connection.sendall(sent)
                         if not is_as_announced(
                             sent
-                        ):  # or the server would wait for the rest; what is too much is another request
+                        ):  # or the server would wait for the rest
                             connection.shutdown(socket.SHUT_WR)
                     head = connection.recv(4096)
             except ConnectionResetError:  # it had not read what it would not read, so the system took the answer back
