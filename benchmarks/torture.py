@@ -464,9 +464,7 @@ def requests(n: int, seed: int) -> dict[str, Found]:
                 with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
                     with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # answered before all was sent
                         connection.sendall(sent)
-                        if not is_as_announced(
-                            sent
-                        ):  # or the server would wait for the rest
+                        if not is_as_announced(sent):  # or the server would wait for the rest
                             connection.shutdown(socket.SHUT_WR)
                     head = connection.recv(4096)
             except ConnectionResetError:  # it had not read what it would not read, so the system took the answer back
