@@ -14,6 +14,8 @@ from fittingroom.data import Images
 from fittingroom.sklearn import ImageClassifier
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import TrainSpec
+from fittingroom.store import Runs
+from fittingroom.study.launch import Failed, launcher
 from fittingroom.training.select import refuse_choice
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -97,3 +99,18 @@ def test_a_metric_of_too_few_classes_trains_nothing(verb: str, here: Command, tm
     said = refused(here(verb, "fast-fashion", *QUICK, "--data", "two.npz", "--metric", "top_3_accuracy", "--quiet"))
     assert "top_3_accuracy of 2 classes is the same for every model; it takes 4 classes" in said
     assert not list(tmp_path.glob("runs/*/weights.safetensors"))
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("can't allocate memory: you tried to allocate 86528000000 bytes.")]
+)
+def test_a_step_that_takes_more_memory_than_there_is_is_a_sentence(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuses(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(launcher, "execute", refuses)
+    found = launcher.attempt(None, Runs(tmp_path), 1, lambda _: None)  # type: ignore[arg-type]
+    assert isinstance(found, Failed) and found.mistake and "takes more memory than there is" in found.text
+    assert ("86.5 GB" in found.text) == isinstance(error, RuntimeError)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Generator, Sequence
@@ -138,7 +139,12 @@ def attempt(job: Job, runs: Runs, at_once: int, listen: Callable[[Update], bool 
         return Stopped()
     except FittingroomError as error:
         return Failed(str(error), mistake=True, taken=isinstance(error, NotFree))
-    except Exception:
+    except Exception as error:
         import traceback
 
+        asked = re.search(r"allocate (\d+) bytes", str(error))  # torch's allocator raises a RuntimeError
+        if asked or isinstance(error, MemoryError):
+            much = f": one layer asks for {int(asked[1]) / 1e9:,.1f} GB" if asked else ""
+            remedy = "make train.batch_size, the pictures or the network smaller"
+            return Failed(f"a step of this training takes more memory than there is{much}; {remedy}", mistake=True)
         return Failed(traceback.format_exc(), mistake=False)
