@@ -65,14 +65,14 @@ def run() -> int:
         code = _say(str(MissingExtra("this command", "train")))
     except typer.Abort:
         code = stopped()
-    except (OSError, SystemExit) as error:
-        if is_gone(error):
-            code = 0
-        elif isinstance(error, SystemExit):
+    except SystemExit as error:
+        if not is_gone(error):
             raise
-        else:  # what the operating system refuses, and no room had a word for
-            code = _say(refused(error))
-        if isinstance(error, SystemExit) or error.filename == STDOUT:
+        hush()
+        code = 0
+    except OSError as error:  # what the operating system refuses, and no room had a word for
+        code = 0 if is_gone(error) else _say(refused(error))
+        if error.filename == STDOUT:
             hush()
     except Exception as error:
         if not hasattr(error, "format_message"):  # click's usage errors have one

@@ -6,7 +6,7 @@ import csv
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -179,15 +179,13 @@ def serve(
     """Answer over HTTP: the Open Inference Protocol (/v2), POST /predict with pictures, /metrics, a page at /."""
     from fittingroom.export.find import find_bundle
     from fittingroom.serve.run import serve as run_server
-    from fittingroom.serve.settings import Limits, Settings, rooted, tls_of, token_in
+    from fittingroom.serve.settings import Limits, Settings, rooted
 
     settings = Settings(
         bundles=tuple(find_bundle(model, place).path for model in models),
+        **_who_may_ask(token, token_file, tls_cert, tls_key, allow_host),
         host=host,
         port=port,
-        token=token_in(token_file, token, warn),
-        names=tuple(allow_host or ()),
-        tls=tls_of(tls_cert, tls_key),
         behind_proxy=behind_proxy,
         root_path=rooted(root_path),
         workers=workers,
@@ -211,19 +209,13 @@ def ui(
     home: Home = None,
 ) -> None:
     """Pages in the browser: watch and start runs, compare them, look at data, try models."""
-    from fittingroom.serve.settings import Door, tls_of, token_in
+    from fittingroom.serve.settings import Door
     from fittingroom.store import Runs
     from fittingroom.store.fetch import home as home_of
     from fittingroom.ui.run import serve_pages
 
-    door = Door(
-        host=host,
-        port=port,
-        token=token_in(token_file, token, warn),
-        names=tuple(allow_host or ()),
-        tls=tls_of(tls_cert, tls_key),
-        behind_proxy=behind_proxy,
-    )
+    who = _who_may_ask(token, token_file, tls_cert, tls_key, allow_host)
+    door = Door(**who, host=host, port=port, behind_proxy=behind_proxy)
 
     def announce(address: str) -> None:
         # a token from a file was put there so that nobody reads it
@@ -231,6 +223,19 @@ def ui(
         print(f"pages at {address}/{brought} (Ctrl-C stops)", file=sys.stderr, flush=True)
 
     serve_pages(Runs(folder), home_of(home), door, announce)
+
+
+def _who_may_ask(
+    token: str, token_file: Path | None, tls_cert: Path | None, tls_key: Path | None, allow_host: list[str] | None
+) -> dict[str, Any]:
+    """What the options of a server say of its token, TLS and names, as its settings have it."""
+    from fittingroom.serve.settings import tls_of, token_in
+
+    return {
+        "token": token_in(token_file, token, warn),
+        "tls": tls_of(tls_cert, tls_key),
+        "names": tuple(allow_host or ()),
+    }
 
 
 def _decides(point: Operating | None) -> str:

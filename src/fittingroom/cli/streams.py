@@ -6,59 +6,53 @@ import errno
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import IO, Any
 
 STDOUT = "standard output"
 
 
-class Named:
-    """Standard output, which is called so where it cannot be written to."""
+class _Stream:
+    """A standard stream, and what becomes of its refusals."""
 
     def __init__(self, stream: IO[str]) -> None:
         self.stream = stream
 
     def write(self, text: str) -> int:
-        """Write. Raises `OSError`."""
-        with self._named():
+        """Write, unless nobody can."""
+        with self._guarded():
             return self.stream.write(text)
+        return len(text)
 
     def flush(self) -> None:
-        """Flush. Raises `OSError`."""
-        with self._named():
+        """Flush, unless nobody can."""
+        with self._guarded():
             self.stream.flush()
 
+    def _guarded(self) -> AbstractContextManager[None]:
+        raise NotImplementedError
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+class Named(_Stream):
+    """Standard output, which is called so where it cannot be written to."""
+
     @contextmanager
-    def _named(self) -> Iterator[None]:
+    def _guarded(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
             error.filename = STDOUT
             raise
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.stream, name)
 
-
-class Lasting:
+class Lasting(_Stream):
     """Standard error while there is somebody to read it: what is said after that is lost, the work that says it is not."""
 
-    def __init__(self, stream: IO[str]) -> None:
-        self.stream = stream
-
-    def write(self, text: str) -> int:
-        """Write, or not."""
-        with suppress(OSError):
-            return self.stream.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        """Flush, or not."""
-        with suppress(OSError):
-            self.stream.flush()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.stream, name)
+    def _guarded(self) -> AbstractContextManager[None]:
+        return suppress(OSError)
 
 
 def make_ready() -> None:
@@ -74,12 +68,12 @@ def make_ready() -> None:
         sys.stderr = Lasting(sys.stderr)
 
 
-def is_gone(error: BaseException) -> bool:
+def is_gone(error: OSError | SystemExit) -> bool:
     """Whether the reader of our output has gone (`fittingroom runs | head`), in which nothing is wrong."""
-    if isinstance(error, SystemExit):  # as click and rich make of it
-        pacified = type(sys.stdout).__name__ == "PacifyFlushWrapper"
-        return pacified or isinstance(error.__context__, BrokenPipeError)
-    return isinstance(error, OSError) and error.errno == errno.EPIPE
+    if isinstance(error, OSError):
+        return error.errno == errno.EPIPE
+    # as click and rich make of it
+    return type(sys.stdout).__name__ == "PacifyFlushWrapper" or isinstance(error.__context__, BrokenPipeError)
 
 
 def hush() -> None:

@@ -72,13 +72,13 @@ def last_dense(model: nn.Module) -> nn.Module | None:
 @contextmanager
 def apart(model: nn.Module) -> Iterator[None]:
     """Pictures in memory are asked about as if they were not: the nearest, which is the picture itself, has no vote."""
-    layer = last_dense(model)
-    if isinstance(layer, Neighbours):
+    layers = [module for module in model.modules() if isinstance(module, Neighbours)]
+    for layer in layers:
         layer.apart = True
     try:
         yield
     finally:
-        if isinstance(layer, Neighbours):
+        for layer in layers:
             layer.apart = False
 
 

@@ -107,31 +107,23 @@ def folded(
     >>> [e.part for e in folded(read_recipe("readme-004-mlp"), "mnist", 2, "test", [0])]
     ['fold 1 of 2', 'fold 2 of 2']
     """
-    if redraw:
-        shifted = [
-            (seed, recipe.data.model_copy(update={"split_seed": recipe.data.split_seed + seed})) for seed in seeds
-        ]
-        own = [folded(recipe.model_copy(update={"data": data}), dataset, k, fold_is, [seed]) for seed, data in shifted]
-        first = own[0][0].seeds
-        return [
-            replace(
-                one, part=f"{one.part}, division {seed}" if seed else one.part, costs=one.costs and one.seeds == first
+    found: list[Experiment] = []
+    for mine in [[seed] for seed in seeds] if redraw else [seeds]:
+        shift = mine[0] if redraw else 0
+        for fold in range(k):
+            changed = {"folds": k, "fold": fold, "fold_is": fold_is, "split_seed": recipe.data.split_seed + shift}
+            part = recipe.data.model_copy(update=changed)
+            found.append(
+                Experiment(
+                    recipe.model_copy(update={"data": part}),
+                    dataset,
+                    mine,
+                    part=f"{part.fold_title}, division {shift}" if shift else part.fold_title,
+                    score_test=fold_is == "test",
+                    costs=not found,  # one part costs like another
+                )
             )
-            for seed, of_seed in zip(seeds, own, strict=True)
-            for one in of_seed
-        ]
-    parts = [recipe.data.model_copy(update={"folds": k, "fold": fold, "fold_is": fold_is}) for fold in range(k)]
-    return [
-        Experiment(
-            recipe.model_copy(update={"data": part}),
-            dataset,
-            seeds,
-            part=part.fold_title,
-            score_test=fold_is == "test",
-            costs=part.fold == 0,  # one part costs like another
-        )
-        for part in parts
-    ]
+    return found
 
 
 def parts_of(data: Dataset, trainings: Sequence[Experiment]) -> np.ndarray:

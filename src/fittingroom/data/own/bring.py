@@ -76,9 +76,8 @@ class Own(Record):
     groups: dict[str, int] = Field(default={})  # split → how many groups it has
     test_fraction: float | None = None  # of a carved test split, where somebody said how much
     suspected: str = ""  # a rule by which pictures look as if they belonged together, where none was given
-    beside: dict[str, str] = Field(
-        default={}
-    )  # SHA-256 of what the digest is not of: what pictures are called, their files
+    # SHA-256 of what the digest is not of: what pictures are called, their files
+    beside: dict[str, str] = Field(default={})
 
 
 def bring(path: Path, listing: Listing, spec: ShapeSpec, home_dir: Path, *, say: Say, tick: Tick, strict: bool) -> Own:
@@ -148,7 +147,7 @@ class Brought:
 def pixels(about: Own, home_dir: Path) -> Brought:
     """The images, labels and splits of `about`. Raises `FittingroomError` for a damaged file."""
     folder = home_dir / "images" / about.digest[:16]
-    for name, sha256 in (reopen(about.digest, home_dir) or about).beside.items():  # as the last source had them
+    for name, sha256 in about.beside.items():
         if not (folder / name).is_file() or _sha256(folder / name) != sha256:
             raise FittingroomError(f"{folder / name} has changed; delete {folder} and give the pictures' path again")
     try:
@@ -236,7 +235,10 @@ def _entry(index: Path, home_dir: Path) -> tuple[Own, str] | None:
     try:
         tree = sealed_json(plain_bytes(index, MOST_ABOUT))
         about = Own.model_validate(tree["about"])
-        return (about, str(tree["path"])) if reopen(about.digest, home_dir) else None
+        kept = reopen(about.digest, home_dir)
+        if kept is None:
+            return None
+        return about.model_copy(update={"beside": kept.beside}), str(tree["path"])  # as the last source had them
     except (OSError, FittingroomError, ValueError, KeyError, TypeError):
         return None
 

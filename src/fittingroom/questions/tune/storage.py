@@ -122,12 +122,10 @@ class _Journal(JournalFileBackend):
             if file.read() in (b"", b"\n"):
                 return
             file.seek(0)
-            whole, end, _ = file.read().rpartition(b"\n")
-            if end and "op_code" not in json.loads(whole.partition(b"\n")[0]):  # no journal: leave it alone
+            whole = file.read().rpartition(b"\n")[0]
+            if "op_code" not in json.loads(whole.partition(b"\n")[0]):  # no journal: leave it alone
                 raise ValueError
-            if not end and self.chain.hashes == []:
-                raise ValueError
-            file.truncate(len(whole) + len(end))
+            file.truncate(len(whole) + 1)
             os.fsync(file.fileno())
 
 
