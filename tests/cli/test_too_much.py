@@ -10,6 +10,7 @@ from subprocess import CompletedProcess
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fittingroom.data import Images
 from fittingroom.data.outliers import outliers
@@ -72,3 +73,15 @@ def test_of_few_images_there_are_no_ten_others() -> None:
     order_N, far_N = outliers(images)
     assert np.isfinite(far_N).all() and sorted(order_N) == list(range(6))
     assert np.isfinite(outliers(images.take(np.arange(2)), images.take(np.arange(2, 6)))[1]).all()
+
+
+def test_pictures_of_one_pixel(here: Command, tmp_path: Path) -> None:
+    """A dense network learns from them, a convolution says why it cannot."""
+    for c in range(2):
+        (tmp_path / "one" / f"{c}").mkdir(parents=True)
+        for i in range(8):
+            Image.new("L", (1, 1), 100 * c + 9 * i).save(tmp_path / "one" / f"{c}" / f"{i}.png")
+    where = ("--data", str(tmp_path / "one"), "--home", str(tmp_path / "home"), "--runs", str(tmp_path / "runs"))
+    found = here("train", "readme-004-cnn", "train.epochs=1", *where)
+    assert found.returncode == 2 and "a 3×3 kernel with dilation 1 does not fit; 1×1×1" in found.stderr
+    assert here("train", "readme-004-mlp", "train.epochs=1", *where).returncode == 0

@@ -136,6 +136,8 @@ def leading_directions(centred_ND: np.ndarray, most: int = DIRECTIONS) -> np.nda
 
     >>> abs(leading_directions(np.array([[3.0, 0.1], [-3.0, 0.1], [1.0, -0.2]]), 1)).round(1).tolist()
     [[1.0], [0.0]]
+    >>> leading_directions(np.array([[3.0], [-3.0]])).tolist()  # pictures of one pixel
+    [[1.0]]
     """
-    _, directions = np.linalg.eigh(np.cov(centred_ND[:: max(1, len(centred_ND) // SAMPLE)].T))
+    _, directions = np.linalg.eigh(np.atleast_2d(np.cov(centred_ND[:: max(1, len(centred_ND) // SAMPLE)].T)))
     return np.asarray(directions[:, -most:], centred_ND.dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -66,7 +67,9 @@ def find_suspects(split: str, p_NK: np.ndarray, labels_N: np.ndarray) -> Suspect
 
     p_NK = p_NK / p_NK.sum(1, keepdims=True)
     quality_N = get_label_quality_scores(labels_N, p_NK, method="normalized_margin")
-    learned_N = find_label_issues(labels_N, p_NK, filter_by="prune_by_noise_rate", n_jobs=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # its advice on classes of few pictures is about its own arguments
+        learned_N = find_label_issues(labels_N, p_NK, filter_by="prune_by_noise_rate", n_jobs=1)
     flagged_N = np.asarray(learned_N, bool) | (p_NK[np.arange(len(labels_N)), labels_N] < UNLIKELY)
     found = Suspects(split, p_NK, labels_N, np.asarray(quality_N), flagged_N)
     return found if found.able else replace(found, flagged_N=np.zeros(len(labels_N), bool))
