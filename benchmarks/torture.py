@@ -452,7 +452,7 @@ def requests(n: int, seed: int) -> dict[str, Found]:
     run(["train", *TRAINED, "--runs", "whole"])
     run(["export", next(Path("whole").glob("*/DONE")).parent.name, "--runs", "whole", "--out", "of-requests"])
     process = subprocess.Popen([*FITTINGROOM, "serve", "of-requests", "--port", "0"], stderr=subprocess.PIPE, text=True)
-    assert process.stderr
+    assert process.stderr  # of which nothing is read from now on: a log that anybody could fill would stop the server
     port = int(re.search(r":(\d+) ", process.stderr.readline())[1])  # type: ignore[index]
     rng, found, base = np.random.default_rng(seed), Found(), base_pictures()
     grown: list[int] = []

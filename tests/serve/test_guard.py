@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from serve.asking import INFER, MODEL, Server, answer_on, app_in_a_thread, form, head, in_a_thread
+from serve.asking import INFER, MODEL, Process, Server, answer_on, app_in_a_thread, form, head, in_a_thread
 from waiting import PATIENCE_S, until
 
 from fittingroom.serve import protocol
@@ -335,6 +335,16 @@ def test_what_is_no_http_is_told_in_the_shape_of_errors(server: Server) -> None:
         connection.sendall(b"nonsense\r\n\r\n")
         told = answer_on(connection)
         assert told.status == 400 and told.error == "Invalid HTTP request received."
+
+
+def test_strangers_cannot_fill_the_log(process: Process) -> None:
+    before = process.said
+    upgrade = b"GET /v2 HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+    for odd in (b"nonsense\r\n\r\n", upgrade, b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", b"GET /v2 HTTP/9\r\n\r\n"):
+        with process.server.connect() as connection:
+            connection.sendall(odd)
+            assert 200 <= answer_on(connection).status < 500
+    assert process.said == before
 
 
 def test_head_is_get_without_the_body(server: Server) -> None:
