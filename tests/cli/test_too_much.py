@@ -32,6 +32,14 @@ epochs = 1
         (("data.image_size=100000",), "image_size = 100000: at most 8,192 pixels a side"),
         (("data.image_size=8192",), "GB, and"),
         (("model.layers.0.kernel=1001",), "a 1001×1001 kernel with dilation 1 does not fit"),
+        (
+            ("model.layers.0.conv=1000000",),
+            "298,103,850 parameters take 2.4 GB with their gradients, layer 0 (1000000×26×26) of",
+        ),
+        (
+            ("model.layers.0.conv=1000000000000000", "model.layers.3.conv=1000000000000000"),
+            "one of its layers is too large to be counted",
+        ),
     ],
 )
 def test_numbers(words: tuple[str, ...], told: str, here: Command, tmp_path: Path) -> None:

@@ -340,7 +340,12 @@ def test_what_is_no_http_is_told_in_the_shape_of_errors(server: Server) -> None:
 def test_strangers_cannot_fill_the_log(process: Process) -> None:
     before = process.said
     upgrade = b"GET /v2 HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
-    for odd in (b"nonsense\r\n\r\n", upgrade, b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", b"GET /v2 HTTP/9\r\n\r\n"):
+    for odd in (
+        b"nonsense\r\n\r\n",
+        upgrade,
+        b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n",
+        b"GET /v2 HTTP/9\r\n\r\n",
+    ):
         with process.server.connect() as connection:
             connection.sendall(odd)
             assert 200 <= answer_on(connection).status < 500

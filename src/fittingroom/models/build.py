@@ -119,6 +119,28 @@ def describe(model: nn.Module, shape: tuple[int, int, int]) -> Structure:
     return Structure(layers=tuple(layers), parameters=parameters, flops=counter.get_total_flops())
 
 
+def on_paper(spec: ModelSpec, shape: tuple[int, int, int], classes: int) -> Structure | None:
+    """What `describe` would say of the network of `spec`, found out without its memory, however large it is.
+
+    None where that cannot be: a person's own code, or a layer of neighbours, may ask what is in its tensors, and on torch's
+    meta device there is nothing in them. Raises `FittingroomError` as `build` does.
+
+    >>> f"{on_paper(ModelSpec(kind='resnet20', args={'width': 4096}), (1, 28, 28), 10).parameters:,}"
+    '17,683,787,786'
+    """
+    if spec.kind == "python" or spec.neighbours:
+        return None
+    try:
+        with torch.device("meta"):
+            return describe(build(spec, shape, classes), shape)
+    except RuntimeError as error:
+        if "overflow" not in str(error):
+            raise
+        raise FittingroomError(
+            f"model {spec.kind}: one of its layers is too large to be counted; make it narrower"
+        ) from None
+
+
 def with_sources(spec: ModelSpec, shape: tuple[int, int, int], classes: int) -> ModelSpec:
     """`spec` with the sources of a network of a person's own, as they are now; from then on it is made of those alone.
 

@@ -14,9 +14,10 @@ from torch import nn
 from fittingroom.augment import pipeline
 from fittingroom.data import Dataset, fold_of, prepare
 from fittingroom.data.decisions import excluded_rows
-from fittingroom.models import build, describe, with_sources
+from fittingroom.models import build, describe, on_paper, with_sources
 from fittingroom.spec.digest import NUMERICS
 from fittingroom.spec.errors import FittingroomError
+from fittingroom.spec.machine import memory_bytes
 from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.records import Structure
 from fittingroom.store import RunFolder, Runs
@@ -97,7 +98,8 @@ def resolve(
     """The job of training `recipe` on the data set `whole` with seed 0, and a refusal of what could not be trained.
 
     Trained weights that it starts from are looked for among `runs`.
-    Raises `FittingroomError` for a model or an augmentation that does not fit, and for too few validation images to choose by.
+    Raises `FittingroomError` for a model or an augmentation that does not fit, the images or the memory, and for too few
+    validation images to choose by.
     """
     first = initial(recipe.model.init, runs, whole.home_dir, say)
     model = with_sources(first.network(recipe.model) if first else recipe.model, whole.train.shape, len(whole.classes))
@@ -113,15 +115,17 @@ def resolve(
     data = fold_of(whole, resolved.data)
     if resolved.train.by_validation:
         refuse_choice(resolved.train, *prepare(data, resolved.data), carved=data.val is None)
+    planned = on_paper(resolved.model, data.train.shape, len(data.classes))
+    if planned:
+        refuse_too_large(planned, resolved, data, device)
     network = build(resolved.model, data.train.shape, len(data.classes))
     if first:
         start = first.read()
         start_from(network, start.weights, start.classes == data.classes)
     frozen(network, resolved.model)
-    structure = describe(network, data.train.shape)
-    flops = structure.flops
+    structure = planned or describe(network, data.train.shape)
     _try(network, resolved, data)
-    work = float(3 * flops * resolved.train.epochs * (resolved.data.limit or len(data.train)))
+    work = float(3 * structure.flops * resolved.train.epochs * (resolved.data.limit or len(data.train)))
     return Job(
         recipe=resolved,
         seed=0,
@@ -140,6 +144,24 @@ def resolve(
 def read_as(data: Dataset) -> dict[str, Any]:
     """How pictures were read, as fields of a recipe's data; what the data don't remember stays the recipe's word."""
     return {key: value for key, value in data.shape if key not in ("near", "path", "label", "images")}
+
+
+def refuse_too_large(structure: Structure, recipe: Recipe, data: Dataset, device: str) -> None:
+    """Raises `FittingroomError` if the machine cannot hold what a training step needs at the very least.
+
+    That is weights and their gradients, and the values of the largest layer for a batch with their gradients, these in 16 bits.
+    """
+    there = torch.cuda.get_device_properties(0).total_memory if device == "cuda" else memory_bytes()
+    batch = min(recipe.train.batch_size, recipe.data.limit or len(data.train))
+    largest = max(structure.layers, key=lambda layer: math.prod(layer.shape))
+    weights, values = 2 * 4 * structure.parameters, 2 * 2 * batch * math.prod(largest.shape)
+    if weights + values > there:
+        shape = "×".join(map(str, largest.shape))
+        raise FittingroomError(
+            f"{recipe.name} cannot be trained here: {structure.parameters:,} parameters take {weights / 1e9:,.1f} GB with their "
+            f"gradients, layer {largest.name} ({shape}) of {batch:,} images {values / 1e9:,.1f} GB, and there are "
+            f"{there / 1e9:,.1f} GB; make the network, the images or train.batch_size smaller"
+        )
 
 
 def gpu_share(structure: Structure, recipe: Recipe, data: Dataset, device: str) -> float:
