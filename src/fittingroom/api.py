@@ -65,11 +65,12 @@ class Asked(Place, total=False):
 
     metric: str  # that decides; "": accuracy
     effect: float | None  # the difference that one cares about, in the metric's size
+    same: float | None  # a difference that makes none, as the metric is shown: 0.3 is 0.3 points
     at: str  # thresholds on validation: "sensitivity=0.95", "costs=10:1"
     positive: str  # the class that is looked for
 
 
-ASKED: Asked = {"metric": "", "effect": None, "at": "", "positive": ""}
+ASKED: Asked = {"metric": "", "effect": None, "same": None, "at": "", "positive": ""}
 
 
 def _placed(function: F) -> F:
@@ -275,9 +276,10 @@ def compare(
     """Which is best, by how much ± what, is that real? Trains what is missing of recipes × data sets × seeds (3).
 
     `recipes`: names, files, recipes, networks of your own, {"name": any of these}, or one study file. `metric` decides ("":
-    accuracy; see `fittingroom.metrics.metric.METRICS`); `effect` is the difference you care about, in its size. `at` chooses
-    thresholds on validation ("sensitivity=0.95", "costs=10:1") for the class `positive` (of two, the second), and what that
-    leaves open decides. Raises `FittingroomError`.
+    accuracy; see `fittingroom.metrics.metric.METRICS`); `effect` is the difference you care about, in its size; one
+    below `same` points makes none for you (default: 0.1 on MNIST, 0.3 on Fashion-MNIST, else 1). `at` chooses thresholds on
+    validation ("sensitivity=0.95", "costs=10:1") for the class `positive` (of two, the second), and what that leaves open
+    decides. Raises `FittingroomError`.
 
     >>> c = compare(["readme-004-mlp"], "train.epochs=1", "data.limit=2000", seeds=2, at_once=1, quiet=True)
     >>> c.rows[0].seeds

@@ -212,7 +212,15 @@ def test_words_and_intervals_never_contradict_each_other(rates: list[float], see
         assert p.difference >= 0 and p.low <= p.difference <= p.high
         assert p.resolved == (seeds > 1 and p.low > 0) or np.isclose(p.low, 0)
         assert (p.limit == "") == p.resolved
-    assert ("No winner" in c.verdict) == (not any(p.resolved for p in c.pairs if p.better == c.rows[0].recipe))
+    first = c.rows[0].recipe
+    with_first = [p for p in c.pairs if first in (p.better, p.worse)]
+    assert c.sentences[0].startswith(f"{first} is best") == all(
+        p.outcome == "better" and p.better == first for p in with_first
+    )
+    undecided = all(p.outcome == "undecided" for p in with_first)
+    assert ("No winner" in c.verdict) == (undecided and seeds > 1) and ("with other seeds" in c.sentences[0]) == (
+        seeds == 1
+    )
 
 
 def test_nothing_to_judge_is_a_message() -> None:

@@ -65,6 +65,13 @@ Effect = Annotated[
         help="The difference you care about, in the metric's own size (0.005 by default: half a point of accuracy)."
     ),
 ]
+Same = Annotated[
+    float | None,
+    typer.Option(
+        help="A difference that makes none for you, as the metric is shown: 0.3 is 0.3 points (default: 0.1 on MNIST, 0.3 on "
+        "Fashion-MNIST, else 1)."
+    ),
+]
 Seeds = Annotated[int, typer.Option(min=1, help="Seeds 0 … N-1 for each recipe.")]
 Host = Annotated[str, typer.Option(help="Where to listen; another than this machine needs a token.")]
 TokenFile = Annotated[

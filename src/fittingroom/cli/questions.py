@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fittingroom.cli.options import At, Data, Effect, MetricName, Overrides, Positive, Seeds, Which
+from fittingroom.cli.options import Data, MetricName, Overrides, Seeds, Which
 from fittingroom.cli.shell import ALL, works
 from fittingroom.spec.overrides import names_and_changes
 
 if TYPE_CHECKING:
+    from fittingroom.metrics.verdict import Question
     from fittingroom.study.workplace import Workplace
 
 DEMO = ("readme-004-mlp", "readme-004-cnn", "fast-fashion")
@@ -23,9 +24,10 @@ Recipe = Annotated[str, typer.Argument(help="A recipe's name or its TOML file.")
 Run = Annotated[str, typer.Argument(help="A finished run: its folder, or the beginning of its name.")]
 
 
-@works(*ALL, "costs", report="--report", png=True, listed=True)
+@works(*ALL, "costs", report="--report", png=True, listed=True, asks=True)
 def compare(
     place: Workplace,
+    question: Question,
     recipes: Annotated[
         list[str],
         typer.Argument(metavar="RECIPE...|STUDY.toml [KEY=VALUE]...", help="Names or files; or one study file."),
@@ -34,16 +36,10 @@ def compare(
         list[str] | None, typer.Option(help="A data set's name, or a path of pictures; may be given several times.")
     ] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Seeds 0 … N-1 for each recipe (default 3).")] = None,
-    metric: MetricName = "",
-    effect: Effect = None,
-    at: At = "",
-    positive: Positive = "",
 ) -> Any:
     """Train what is missing of recipes × data × seeds, then say which is better, by how much ± what, at what cost."""
-    from fittingroom.metrics.verdict import Question
     from fittingroom.questions.compare import compare, planned
 
-    question = Question(metric, effect, at=at, positive=positive)
     asked = planned(*names_and_changes(recipes), data or [], range(seeds) if seeds else None)
     return compare(asked.recipes, place, data=asked.data, seeds=asked.seeds, question=question, name=asked.name)
 
@@ -97,25 +93,18 @@ def demo(place: Workplace, seeds: Seeds = 3) -> Any:
     return compare(read, place, data=["fashion-mnist"], seeds=range(seeds), name="demo")
 
 
-@works("runs", report="--out", png=True, listed=True)
-def report(
-    place: Workplace,
-    which: Which,
-    metric: MetricName = "",
-    effect: Effect = None,
-    at: At = "",
-    positive: Positive = "",
-) -> Any:
+@works("runs", report="--out", png=True, listed=True, asks=True)
+def report(place: Workplace, question: Question, which: Which) -> Any:
     """Write one HTML file about finished runs, or about a study, whatever it asked. Needs neither torch nor the data."""
-    from fittingroom.metrics.verdict import Question
     from fittingroom.questions.report import report
 
-    return report(which, place.runs, Question(metric, effect, at=at, positive=positive))
+    return report(which, place.runs, question)
 
 
-@works(*ALL, "costs", report="--report")
+@works(*ALL, "costs", report="--report", asks=True)
 def ablate(
     place: Workplace,
+    question: Question,
     recipe: Recipe,
     overrides: Overrides = None,
     drop: Annotated[
@@ -127,24 +116,19 @@ def ablate(
     ] = None,
     data: Data = "",
     seeds: Seeds = 3,
-    metric: MetricName = "",
-    effect: Effect = None,
-    at: At = "",
-    positive: Positive = "",
 ) -> Any:
     """Measure what each part of a recipe does: the recipe against itself without the part, on the same seeds."""
-    from fittingroom.metrics.verdict import Question
     from fittingroom.questions.ablate import ablate
     from fittingroom.spec.read import read_recipe
 
     read = read_recipe(recipe, overrides or [])
-    question = Question(metric, effect, at=at, positive=positive)
     return ablate(read, place, drop=drop or [], data=data, seeds=range(seeds), question=question)
 
 
-@works(*ALL, "costs", report="--report", listed=True)
+@works(*ALL, "costs", report="--report", listed=True, asks=True)
 def cv(
     place: Workplace,
+    question: Question,
     recipes: Recipes,
     folds: Annotated[int, typer.Option(min=2, max=100, help="Parts; each image is held out once.")] = 5,
     data: Data = "",
@@ -152,18 +136,13 @@ def cv(
     redraw: Annotated[
         bool, typer.Option("--redraw", help="Each seed divides the images anew (repeated cross-validation).")
     ] = False,
-    metric: MetricName = "",
-    effect: Effect = None,
-    at: At = "",
-    positive: Positive = "",
 ) -> Any:
     """Cross-validate recipes: stratified parts, near duplicates undivided, the same verdict. The test set stays locked."""
-    from fittingroom.metrics.verdict import Question
     from fittingroom.questions.crossval import cv
     from fittingroom.spec.read import read_recipe
 
     names, changes = names_and_changes(recipes)
-    read, question = [read_recipe(name, changes) for name in names], Question(metric, effect, at=at, positive=positive)
+    read = [read_recipe(name, changes) for name in names]
     return cv(
         read, place, folds=folds, data=data, seeds=range(seeds), redraw=redraw, question=question, changes=changes
     )

@@ -18,6 +18,7 @@ from fittingroom.cli.stopping import STOPPED, heeded, stopped
 from fittingroom.spec.errors import FittingroomError, without_passwords
 
 if TYPE_CHECKING:
+    from fittingroom.metrics.verdict import Question
     from fittingroom.report.answer import Answer
     from fittingroom.study.workplace import Workplace
 
@@ -32,20 +33,34 @@ PLACE: dict[str, tuple[Any, Any]] = {  # the options that a workplace is made of
     "costs": (options.Costs, False),
 }
 ALL = tuple(PLACE)[:-1]
+ASKED: dict[str, tuple[Any, Any]] = {  # those of what decides
+    "metric": (options.MetricName, ""),
+    "effect": (options.Effect, None),
+    "same": (options.Same, None),
+    "at": (options.At, ""),
+    "positive": (options.Positive, ""),
+}
 
 
 def works(
-    *named: str, report: str = "", png: bool = False, listed: bool = False, resume: str = "", aloud: bool = False
+    *named: str,
+    asks: bool = False,
+    report: str = "",
+    png: bool = False,
+    listed: bool = False,
+    resume: str = "",
+    aloud: bool = False,
 ) -> Callable[[Command], Command]:
     """Give a command the options `named` (of `PLACE`), --quiet and --events; it is called with the workplace that they mean.
 
+    One that `asks` gets the options of `ASKED`, and is called with the question that they make.
     One that gives an answer names the option for its page in `report`, and gets --json (and --png, --list) besides: the answer
     is written and shown. `resume` is the option with which the command goes on after an interruption. What an `aloud` one has to
     tell while it works is its output.
     """
 
     def decorated(command: Command) -> Command:
-        added: dict[str, tuple[Any, Any]] = {name: PLACE[name] for name in named}
+        added: dict[str, tuple[Any, Any]] = (ASKED if asks else {}) | {name: PLACE[name] for name in named}
         if report:
             text = "The HTML page to write (default: in the runs folder)."
             added["report"] = Annotated[Path | None, typer.Option(report, help=text)], None
@@ -56,9 +71,9 @@ def works(
         added |= {"quiet": (options.Quiet, False), "events": (options.Events, None)}
         if report:
             added["as_json"] = options.Json, False
-        # the name Workplace is there for type checkers only
-        signature = inspect.signature(command, eval_str=True, locals={"Workplace": Any})
-        own = [p for p in signature.parameters.values() if p.name != "place"]
+        # these names are there for type checkers only
+        signature = inspect.signature(command, eval_str=True, locals={"Workplace": Any, "Question": Any})
+        own = [p for p in signature.parameters.values() if p.name != "place" and not (asks and p.name == "question")]
         more = [
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
             for name, (kind, default) in added.items()
@@ -71,6 +86,8 @@ def works(
             silent = as_json or given.get("as_json", False) or given.get("as_csv", False)
             place = _workplace(mine, silent, aloud)
             with _told(place, resume):
+                if asks:
+                    given["question"] = _question(mine)
                 found = command(place=place, **given)
                 if report and found is not None:
                     if mine.get("pictures"):
@@ -96,6 +113,12 @@ def _workplace(given: dict[str, Any], silent: bool, aloud: bool) -> Workplace:
     if given["events"]:
         listener = Recorded(listener, given["events"], runs)
     return Workplace(runs=runs, progress=listener, **about)
+
+
+def _question(given: dict[str, Any]) -> Question:
+    from fittingroom.metrics.verdict import Question
+
+    return Question(**{name: given[name] for name in ASKED})
 
 
 @contextmanager

@@ -290,17 +290,22 @@ def power(e: Estimate, difference: float, seeds: int, level: float = 0.95, units
     """
     if math.isnan(e.var_seed):
         return math.nan
+    error, half_QQ = half_widths(e, seeds, level, units)
+    return float(difference != 0) if error == 0 else float(stats.norm.sf((half_QQ - abs(difference)) / error).mean())
+
+
+def half_widths(e: Estimate, seeds: int, level: float, units: int | None = None) -> tuple[float, np.ndarray]:
+    """The standard error of a mean over `seeds` seeds and `units` images (default: as many as there are), and what half of its
+    interval can come to, each as likely as the others; if the variance components are those of `e`.
+    """
     n, rest, df = units or e.units, e.var_rest, e.df if units is None else e.df * (units - 1) / (e.units - 1)
     seed, image = n * e.var_seed + rest, seeds * e.var_image + rest
     variance = sum(share for share, _ in (*_shares(seed, image, rest, seeds, n, df), *e.fixed))
-    if variance == 0:
-        return float(difference != 0)
-    chances = (np.arange(NODES) + 0.5) / NODES
+    chances, few = (np.arange(NODES) + 0.5) / NODES, (np.arange(FEW_NODES) + 0.5) / FEW_NODES
     seed_Q = seed * stats.chi2.ppf(chances, seeds - 1)[:, None] / (seeds - 1)
-    few = (np.arange(FEW_NODES) + 0.5) / FEW_NODES
     image_Q = image * stats.chi2.ppf(few, df)[None, :] / df
-    least_QQ = half_width((*_shares(seed_Q, image_Q, rest, seeds, n, df), *e.fixed), level)
-    return float(stats.norm.sf((least_QQ - abs(difference)) / math.sqrt(variance)).mean())
+    found_QQ = half_width((*_shares(seed_Q, image_Q, rest, seeds, n, df), *e.fixed), level)
+    return math.sqrt(variance), np.asarray(found_QQ)
 
 
 def seeds_needed(e: Estimate, level: float = 0.95, difference: float | None = None) -> int | None:

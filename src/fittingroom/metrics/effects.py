@@ -10,6 +10,7 @@ from fittingroom.metrics.intervals import welch
 from fittingroom.metrics.rows import Row
 from fittingroom.metrics.statistic import STATISTICS
 from fittingroom.metrics.verdict import Comparison, Evidence
+from fittingroom.metrics.words import margin_words
 from fittingroom.spec.records import Record
 
 CURVES = ("gap", "early_val_accuracy", "val_loss_fluctuation")
@@ -36,6 +37,7 @@ class Effect(Record):
     high: float
     level: float
     resolved: bool
+    same: bool = False  # with it and without it are the same for practical purposes
     parameters: int  # that the part adds
     train_s: float  # that it takes, a run; may be negative
     curves: tuple[CurveEffect, ...]
@@ -64,6 +66,7 @@ def effects(
             high=high,
             level=pair.level,
             resolved=pair.resolved,
+            same=pair.same,
             parameters=rows[whole].parameters - rows[variant].parameters,
             train_s=rows[whole].train_s - rows[variant].train_s,
             curves=tuple(_curve(name, runs[whole], runs[variant]) for name in CURVES),
@@ -103,7 +106,10 @@ def _words(effect: Effect, comparison: Comparison, whole: Row) -> str:
     by = comparison.by
     interval = f"[{by.signed(effect.low)}, {by.signed(effect.high)}]"
     gain = f"{by.signed(effect.gain)} {by.steps}".rstrip() + f" {interval}"
-    if not effect.resolved:
+    if effect.same:
+        within = margin_words(comparison.pairs[0].margin, by)
+        verdict = f"{effect.part} does nothing here that matters ({within}): {gain}"
+    elif not effect.resolved:
         verdict = f"{effect.part}: no effect on {by.short} is established ({gain}, {len(whole.seeds)} seeds)"
     else:
         verdict = f"{effect.part} {'helps' if effect.gain > 0 else 'harms'}: {gain}"

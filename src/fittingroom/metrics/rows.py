@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+from pydantic import computed_field
+
 from fittingroom.metrics.mcnemar import McNemar
 from fittingroom.spec.records import Cost, Finding, Record
 
@@ -58,3 +62,19 @@ class Pair(Record):
     effect: float  # the difference that was asked about
     seeds_for_effect: int | None  # to show `effect` with 80 % power; None: one seed, or the test set is the limit
     mcnemar: McNemar | None  # of a pair of single runs: about these weights only
+    margin: float | None = None  # a difference that is smaller than that makes none; None: nobody has said
+    same: bool = False  # whether the interval lies within ± `margin`
+    seeds_for_same: int | None = None  # to show with 80 % power that equals are the same; None: as `seeds_needed`
+    images_for_same: int | None = (
+        None  # that a cross-validation needs for it; None: of no cross-validation, or they are
+    )
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def outcome(self) -> Literal["better", "same", "undecided"]:
+        """What is known: `better` is better by what matters or more, both are the same for practical purposes, or neither."""
+        return "same" if self.same else "better" if self.resolved else "undecided"
+
+    def other(self, recipe: str) -> str:
+        """The one that `recipe` is compared with."""
+        return self.worse if recipe == self.better else self.better

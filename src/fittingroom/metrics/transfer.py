@@ -43,5 +43,5 @@ def cells(steps: Sequence[Step]) -> list[list[str]]:
         low, high = sorted((sign * pair.low, sign * pair.high))
         gain = f"{by.signed(sign * pair.difference)} [{by.signed(low)}, {by.signed(high)}]"
         scores = [text for row in (s.scratch, s.tuned) for text in (by.show(row.score), by.show(row.score_sd))]
-        lines.append([s.label, *scores, gain, "yes" if pair.resolved else "open"])
+        lines.append([s.label, *scores, gain, {"better": "yes", "same": "the same", "undecided": "open"}[pair.outcome]])
     return lines

@@ -20,6 +20,7 @@ from fittingroom.metrics.metric import ACCURACY, METRICS, Metric
 from fittingroom.metrics.operating import Point, Scored, decided_by, point
 from fittingroom.metrics.pairs import Bootstrapped, Judged, judge_pairs
 from fittingroom.metrics.rows import Pair, Row
+from fittingroom.metrics.sameness import images_for_same, margin, seeds_for_same
 from fittingroom.metrics.statistic import Trained
 from fittingroom.metrics.words import no_better, sentences, table, thresholds
 from fittingroom.spec.errors import FittingroomError, unknown
@@ -97,11 +98,15 @@ class Question:
     against: str = ""  # only pairs with this recipe are judged, which leaves Holm fewer to correct for
     at: str = ""  # what thresholds are chosen for, on validation: "sensitivity=0.95", "costs=10:1"
     positive: str = ""  # the class that is looked for; "": of two the second, of several each against the rest
+    same: float | None = (
+        None  # a difference below this, as the metric is shown (points), makes none; None: see `margin`
+    )
 
     def __post_init__(self) -> None:
         decided_by(self.metric, self.at)  # a wrong one is told before training
         if self.effect is not None and not 0 < self.effect < math.inf:
             raise FittingroomError(f"effect: got {self.effect:g}; give a difference above 0 (0.005 = half a point)")
+        margin(self.same, "", self.by)
 
     @property
     def by(self) -> Metric:
@@ -182,7 +187,8 @@ def compare(
         design,
         {name: of[by.name] for name, of in bootstrapped.items()},
     )
-    pairs = tuple(_pair(j, by_name, EFFECT if effect is None else effect, where) for j in judged)
+    within = margin(question.same, dataset, by)
+    pairs = tuple(_pair(j, by_name, EFFECT if effect is None else effect, where, within) for j in judged)
     return Comparison(
         dataset=dataset,
         metric=by.name,
@@ -300,8 +306,11 @@ def _limit(e: Estimate, needed: int | None) -> str:
     return "seeds" if not e.knows_luck or needed or not e.images_dominate else "test set"
 
 
-def _pair(judged: Judged, runs: Mapping[str, Sequence[Evidence]], effect: float, where: Point) -> Pair:
+def _pair(
+    judged: Judged, runs: Mapping[str, Sequence[Evidence]], effect: float, where: Point, within: float | None
+) -> Pair:
     e, level, resolved = judged.estimate, judged.level, judged.resolved
+    same = within is not None and e.knows_luck and e.units > 1 and -within < judged.low and judged.high < within
     right_better, right_worse = (
         np.stack([where.right(runs[name][k]) for k in which])
         for name, which in ((judged.better, judged.better_runs), (judged.worse, judged.worse_runs))
@@ -333,5 +342,9 @@ def _pair(judged: Judged, runs: Mapping[str, Sequence[Evidence]], effect: float,
         detectable=detectable(e, level) if known else None,
         effect=effect,
         seeds_for_effect=seeds_needed(e, level, effect) if known else None,
+        margin=within,
+        same=same,
+        seeds_for_same=None if same or within is None else seeds_for_same(e, within, level),
+        images_for_same=None if same or within is None else images_for_same(e, within, level),
         mcnemar=None if known or e.groups else mcnemar(right_better[0], right_worse[0]),
     )

@@ -46,14 +46,39 @@ def sentences(
         opening = f"{against} gets {in_words(own, metric, on)} on {dataset} ({_seeds(len(own.seeds))})."
         return (opening, *(pair_sentence(pair, metric, on) for pair in pairs))
     with_best = [p for p in pairs if best.recipe in (p.better, p.worse)]
-    beaten = [p for p in with_best if p.resolved and p.better == best.recipe]
-    if len(beaten) == len(with_best):
-        opening = f"{best.recipe} is best on {dataset}: {score}."
-    elif not beaten:
-        opening = f"No winner is established on {dataset}; {best.recipe} leads with {score}."
-    else:
-        opening = f"{best.recipe} leads on {dataset} with {score}, but not every other is clearly behind."
-    return (opening, *(pair_sentence(pair, metric, on) for pair in with_best))
+    return (
+        _opening(dataset, best.recipe, score, with_best, metric),
+        *(pair_sentence(p, metric, on) for p in with_best),
+    )
+
+
+def _opening(dataset: str, best: str, score: str, with_best: Sequence[Pair], metric: Metric) -> str:
+    """The one sentence to repeat. What its pairs say one by one must not sound as if it were denied here."""
+    beaten = [p for p in with_best if p.outcome == "better" and p.better == best]
+    same = [p for p in with_best if p.outcome == "same"]
+    if not same and len(beaten) == len(with_best):
+        return f"{best} is best on {dataset}: {score}."
+    if len(same) + len(beaten) == len(with_best):
+        *others, last = [best, *(p.other(best) for p in same)]
+        first = f"{', '.join(others)} and {last} {'are the best' if beaten else 'come out alike'} on {dataset}"
+        return (
+            f"{first}, the same for practical purposes ({margin_words(same[0].margin, metric)}): {best} gets {score}."
+        )
+    if all(p.seeds == 1 and not p.folds for p in with_best):
+        return f"{best} leads on {dataset} with {score}; whether it would with other seeds cannot be known from one of each."
+    if not beaten:
+        return f"No winner is established on {dataset}; {best} leads with {score}."
+    return f"{best} leads on {dataset} with {score}, but not every other is clearly behind."
+
+
+def margin_words(margin: float | None, metric: Metric) -> str:
+    """What makes no difference, in words.
+
+    >>> margin_words(0.003, ACCURACY), margin_words(0.01, ACCURACY)
+    ('± 0.3 points', '± 1 point')
+    """
+    shown = f"{metric.scale * (margin or 0.0):.6g}"
+    return f"± {shown} {metric.steps.removesuffix('s') if shown == '1' else metric.steps}".rstrip()
 
 
 def thresholds(
@@ -125,10 +150,16 @@ def pair_sentence(pair: Pair, metric: Metric = ACCURACY, on: str = "test") -> st
         f"{pair.only_better:,.0f} of the {pair.images:,} {on} images{of_groups} only {pair.better} gets right, "
         f"{pair.only_worse:,.0f} only {pair.worse}"
     )
+    if pair.same:
+        matters = f"less than what matters ({margin_words(pair.margin, metric)})"
+        if pair.resolved:
+            ahead = f"{pair.better} is ahead of {pair.worse} for sure, by {steps(pair.difference)} {interval}"
+            return f"{ahead}, but that is {matters}; {images}."
+        return f"{pair.better} and {pair.worse} differ by {steps(pair.difference)} {interval}, {matters}; {images}."
     if pair.resolved:
         return f"{pair.better} beats {pair.worse} by {steps(pair.difference)} {interval}, a real difference; {images}."
     if pair.folds:
-        return f"{_of_folds(pair, steps, interval)}; {images}."
+        return f"{_of_folds(pair, metric, steps, interval)}; {images}."
     if pair.seeds == 1:
         of_these = ""
         if pair.mcnemar:  # which takes images for independent
@@ -136,8 +167,8 @@ def pair_sentence(pair: Pair, metric: Metric = ACCURACY, on: str = "test") -> st
                 f" (of these answers McNemar's mid-p is {pair.mcnemar.mid_p:.2g}, which speaks of these two runs only)"
             )
         return (
-            f"{pair.better} is ahead of {pair.worse} by {steps(pair.difference)} {interval}, but one seed cannot tell luck "
-            f"from merit: run at least 3 (--seeds 3); {images}{of_these}."
+            f"In one training of each {pair.better} is ahead of {pair.worse} by {steps(pair.difference)}, with other images "
+            f"{interval}; {LUCK}, 3 may (--seeds 3); {images}{of_these}."
         )
     if pair.limit == "test set" and pair.groups:
         more = f"{pair.groups_needed - pair.groups:,} more groups" if pair.groups_needed else "far more groups"
@@ -154,6 +185,8 @@ def pair_sentence(pair: Pair, metric: Metric = ACCURACY, on: str = "test") -> st
         )
     else:
         settle = f"{_many(pair.seeds_needed)} seeds would be needed to settle it (80 % power)"
+    if pair.seeds_for_same and pair.seeds_for_same > pair.seeds:
+        settle += _if_same(f"{_many(pair.seeds_for_same)} seeds", pair, metric)
     if pair.detectable and metric.scale * pair.detectable >= 100 == metric.scale:  # more than all there is
         settle += f"; {pair.seeds} seeds on these {on} images can show no difference at all"
     elif pair.detectable:
@@ -170,7 +203,11 @@ def pair_sentence(pair: Pair, metric: Metric = ACCURACY, on: str = "test") -> st
     )
 
 
-def _of_folds(pair: Pair, steps: Callable[[float], str], interval: str) -> str:
+def _if_same(so_many: str, pair: Pair, metric: Metric) -> str:
+    return f"; {so_many} would show that they are the same, if they are ({margin_words(pair.margin, metric)})"
+
+
+def _of_folds(pair: Pair, metric: Metric, steps: Callable[[float], str], interval: str) -> str:
     """What a cross-validation leaves open, and what would settle it: pictures, for every training counts already."""
     settle = (
         f"about {pair.images_needed:,} pictures would settle it"
@@ -184,6 +221,8 @@ def _of_folds(pair: Pair, steps: Callable[[float], str], interval: str) -> str:
         if pair.detectable
         else ""
     )
+    if pair.images_for_same:
+        shown += _if_same(f"about {pair.images_for_same:,} pictures", pair, metric)
     return (
         f"{pair.better} against {pair.worse}: the difference of {steps(pair.difference)} {interval} is not resolved: {settle} "
         f"(80 % power){shown}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from fittingroom.metrics.choice import Choice, choice
 from fittingroom.metrics.rows import Pair
-from fittingroom.metrics.words import percent, share_words
+from fittingroom.metrics.words import human, percent, share_words
 from fittingroom.report.answer import Answer, Table
 from fittingroom.report.mistakes import confident_mistakes, confusion_words, confusions, pictured, wrong_pictures
 from fittingroom.report.page import figures, write_report
@@ -70,16 +70,24 @@ def against_others(c: Choice) -> list[str]:
     """How the winner stands against the others."""
     pairs = [p for p in c.story.comparison.pairs if c.winner in (p.better, p.worse)]
     clear = [p.better == c.winner and (p.resolved or (p.seeds == 1 and not p.folds and p.low > 0)) for p in pairs]
-    beaten = [_behind(p) for p, is_clear in zip(pairs, clear, strict=True) if is_clear]
-    level = [
-        p.worse if p.better == c.winner else p.better for p, is_clear in zip(pairs, clear, strict=True) if not is_clear
-    ]
+    beaten = [_behind(p) for p, is_clear in zip(pairs, clear, strict=True) if is_clear and not p.same]
+    same = [p.other(c.winner) for p in pairs if p.same]
+    level = [p.other(c.winner) for p, is_clear in zip(pairs, clear, strict=True) if not (is_clear or p.same)]
     once = " (one training each: the intervals cover other pictures, not another seed)" if c.parts == 1 else ""
     said = [f"It is ahead of {', '.join(beaten)}{once}."] if beaten else []
+    said += [_as_good(c, name) for name in same]
     if level:
         which = "that" if len(level) == 1 else "each of them"
         said.append(f"Against {', '.join(level)} its lead is not established: {which} may be as good.")
     return said
+
+
+def _as_good(c: Choice, name: str) -> str:
+    """One that is as good for practical purposes, and whether it would be the cheaper one."""
+    rows = {row.recipe: row for row in c.story.comparison.rows}
+    mine, other = rows[c.winner].flops, rows[name].flops
+    advice = f", and takes {human(other)} FLOPs an image instead of {human(mine)}: --candidates {name} takes it"
+    return f"{name} is the same for practical purposes{advice if other < mine else ''}."
 
 
 def _behind(pair: Pair) -> str:

@@ -73,14 +73,14 @@ def accuracy(story: Story) -> Chart:
 
 def differences(story: Story) -> Chart:
     """How much better the first of each pair is, with its interval, beside zero."""
-    metric, verdicts = story.comparison.by, ["real difference", "not resolved"]
+    metric, verdicts = story.comparison.by, ["real difference", "the same for practical purposes", "not resolved"]
     rows = [
         {
             "pair": f"{p.better}\n− {p.worse}",
             "difference": metric.scale * p.difference,
             "low": metric.scale * p.low,
             "high": metric.scale * p.high,
-            "verdict": verdicts[0] if p.resolved else verdicts[1],
+            "verdict": verdicts[("better", "same", "undecided").index(p.outcome)],
         }
         for p in story.comparison.pairs
     ]
@@ -90,7 +90,7 @@ def differences(story: Story) -> Chart:
             "verdict:N",
             title=None,
             legend=alt.Legend(orient="bottom"),
-            scale=alt.Scale(domain=verdicts, range=["#7b5ea7", COLOURS[7]]),
+            scale=alt.Scale(domain=verdicts, range=["#7b5ea7", COLOURS[2], COLOURS[7]]),
         ),
     )
     interval = base.mark_rule(strokeWidth=3).encode(
@@ -102,10 +102,18 @@ def differences(story: Story) -> Chart:
     )
     points = base.mark_point(filled=True, size=90, opacity=1).encode(
         x="difference:Q",
-        shape=alt.Shape("verdict:N", title=None, scale=alt.Scale(domain=verdicts, range=["circle", "square"])),
+        shape=alt.Shape(
+            "verdict:N", title=None, scale=alt.Scale(domain=verdicts, range=["circle", "diamond", "square"])
+        ),
     )
     zero = alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(strokeDash=[4, 3]).encode(x="zero:Q")
-    return (zero + interval + points).properties(width=WIDTH - 60, height=alt.Step(42))
+    margins = [
+        {"low": -metric.scale * p.margin, "high": metric.scale * p.margin}
+        for p in story.comparison.pairs[:1]
+        if p.margin
+    ]
+    alike = alt.Chart(alt.Data(values=margins)).mark_rect(opacity=0.12, color=COLOURS[2]).encode(x="low:Q", x2="high:Q")
+    return (alike + zero + interval + points).properties(width=WIDTH - 60, height=alt.Step(42))
 
 
 # ---------------------------------------------------------------- training

@@ -164,13 +164,17 @@ def _answers(story: Story) -> list[dict[str, str]]:
     rows, pairs = story.comparison.rows, story.comparison.pairs
     by, best = story.comparison.by, rows[0]
     seeds = f"{len(best.seeds)} seed{'s' if len(best.seeds) > 1 else ''}"
-    clear = all(p.resolved and p.better == best.recipe for p in pairs if best.recipe in (p.better, p.worse))
+    with_best = [p for p in pairs if best.recipe in (p.better, p.worse)]
+    clear = all(p.outcome == "better" and p.better == best.recipe for p in with_best)
+    level = [p.other(best.recipe) for p in with_best if p.outcome == "same"]
+    decided = all(p.outcome != "undecided" for p in with_best)
+    which = best.recipe if clear else "the same" if level and decided else "no clear winner"
+    alike = f"{', '.join([best.recipe, *level])}: " if level and decided else "" if clear else f"{best.recipe} leads: "
     answers = [
         {
             "question": "Which is best?" if len(rows) > 1 else "How good is it?",
-            "answer": (best.recipe if clear else "no clear winner") if len(rows) > 1 else by.show(best.score) + by.unit,
-            "detail": ("" if clear else f"{best.recipe} leads: ")
-            + f"{in_words(best, by, story.comparison.on)}, {seeds}",
+            "answer": which if len(rows) > 1 else by.show(best.score) + by.unit,
+            "detail": f"{alike}{in_words(best, by, story.comparison.on)}, {seeds}",
         }
     ]
     if pairs:
@@ -184,10 +188,12 @@ def _answers(story: Story) -> list[dict[str, str]]:
             },
             {
                 "question": "Is that real?",
-                "answer": "Yes" if next_best.resolved else "Not established",
+                "answer": {"better": "Yes", "same": "The same for practical purposes", "undecided": "Not established"}[
+                    next_best.outcome
+                ],
                 "detail": f"as far as {next_best.seeds} seeds and {next_best.images:,} images can tell; "
                 "such a verdict errs at most about once in 20"
-                if next_best.resolved
+                if next_best.outcome != "undecided"
                 else f"limited by: {next_best.limit}",
             },
         ]

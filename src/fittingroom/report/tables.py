@@ -101,7 +101,7 @@ def weakest_words(row: Robust) -> str:
 def effect_cells(effect: Effect, metric: Metric) -> list[str]:
     """A part's effect as text cells: part, score with and without it, gain with interval, real or not, in words."""
     gain = f"{metric.signed(effect.gain)} [{metric.signed(effect.low)}, {metric.signed(effect.high)}]"
-    real = "yes" if effect.resolved else "not established"
+    real = "the same" if effect.same else "yes" if effect.resolved else "not established"
     return [effect.part, metric.show(effect.with_part), metric.show(effect.without_part), gain, real, effect.text]
 
 
