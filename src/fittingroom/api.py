@@ -270,6 +270,9 @@ def compare(
     *changes: str,
     data: DataLike | list[DataLike] | None = None,
     seeds: int | Sequence[int] | None = None,
+    until: str = "",
+    most: int | None = None,
+    minutes: float | None = None,
     name: str = "",
     **asked: Unpack[Asked],
 ) -> Compared:
@@ -279,7 +282,8 @@ def compare(
     accuracy; see `fittingroom.metrics.metric.METRICS`); `effect` is the difference you care about, in its size; one
     below `same` points makes none for you (default: 0.1 on MNIST, 0.3 on Fashion-MNIST, else 1). `at` chooses thresholds on
     validation ("sensitivity=0.95", "costs=10:1") for the class `positive` (of two, the second), and what that leaves open
-    decides. Raises `FittingroomError`.
+    decides. `until="settled"` trains seeds in rounds, `most` of them (32), until every pair is decided or hardly can be, or
+    `minutes` are over; each look is allowed for. Raises `FittingroomError`.
 
     >>> c = compare(["readme-004-mlp"], "train.epochs=1", "data.limit=2000", seeds=2, at_once=1, quiet=True)
     >>> c.rows[0].seeds
@@ -287,8 +291,10 @@ def compare(
     """
     need("torch", "fittingroom.compare", "train")
     from fittingroom.questions import compare as room
+    from fittingroom.questions.settle import settle, until_settled
 
     here, question = _asked(asked)
+    question = until_settled(question, until, seeds, most, minutes)
     sets = [_data(one, here) for one in (data if isinstance(data, list) else [data]) if one is not None]
     chosen = None if seeds is None else _seeds(seeds)
     if isinstance(recipes, str | Path) and is_study(str(recipes)):
@@ -296,6 +302,8 @@ def compare(
         chosen, sets, read_ones, name = chosen or planned.seeds, planned.data, planned.recipes, name or planned.name
     else:
         read_ones = read_all(recipes, changes)
+    if question.most:
+        return settle(read_ones, here, data=sets, question=question, minutes=minutes, name=name)
     return room.compare(read_ones, here, data=sets, seeds=chosen or range(3), question=question, name=name)
 
 

@@ -36,11 +36,23 @@ def compare(
         list[str] | None, typer.Option(help="A data set's name, or a path of pictures; may be given several times.")
     ] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Seeds 0 … N-1 for each recipe (default 3).")] = None,
+    until: Annotated[
+        str,
+        typer.Option(metavar="settled", help="Train seeds in rounds until it is settled; each look is allowed for."),
+    ] = "",
+    most: Annotated[int | None, typer.Option(help="With --until settled: seeds at most (default 32).")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="With --until settled: begin no round that would end later.")
+    ] = None,
 ) -> Any:
     """Train what is missing of recipes × data × seeds, then say which is better, by how much ± what, at what cost."""
     from fittingroom.questions.compare import compare, planned
+    from fittingroom.questions.settle import settle, until_settled
 
-    asked = planned(*names_and_changes(recipes), data or [], range(seeds) if seeds else None)
+    question = until_settled(question, until, seeds, most, minutes)
+    asked = planned(*names_and_changes(recipes), data or [], range(seeds) if seeds else None, until)
+    if question.most:
+        return settle(asked.recipes, place, data=asked.data, question=question, minutes=minutes, name=asked.name)
     return compare(asked.recipes, place, data=asked.data, seeds=asked.seeds, question=question, name=asked.name)
 
 

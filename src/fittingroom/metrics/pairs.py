@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -54,6 +54,11 @@ class Judged:
     p: float  # adjusted
     resolved: bool
 
+    def lies_within(self, margin: float) -> bool:
+        """Whether the difference is known to be smaller than `margin`, either way."""
+        e = self.estimate
+        return e.knows_luck and e.units > 1 and -margin < self.low and self.high < margin
+
 
 def paired(seeds_a: Sequence[int], seeds_b: Sequence[int]) -> tuple[list[int], list[int]]:
     """Which runs of A and B go together: those of the same seed; where no seed is shared, in order.
@@ -74,10 +79,13 @@ def judge_pairs(
     seeds: Mapping[str, Sequence[int]],
     design: Design = ALONE,
     bootstrapped: Mapping[str, Bootstrapped] | None = None,
+    others: int = 0,
+    allowance: Callable[[Estimate], float] = lambda e: 1.0,
 ) -> list[Judged]:
     """Judge each pair of `names` by what every seed gives every image (S,N), of which more is better.
 
-    `design` says what the images share, `bootstrapped` how the scores of each would be with other validation images.
+    `design` says what the images share, `bootstrapped` how the scores of each would be with other validation images. So many
+    `others` share the error rate without being judged now; a p-value has to be `allowance` times smaller than it else had.
 
     >>> values = {"a": np.ones((2, 4)), "b": np.zeros((2, 4))}
     >>> judge_pairs([("b", "a")], values, {"a": [0, 1], "b": [0, 1]})[0].better
@@ -93,7 +101,11 @@ def judge_pairs(
             found.append((b, a, j, i, replace(e, mean=-e.mean)))
         else:
             found.append((a, b, i, j, e))
-    return [
-        Judged(a, b, i, j, e, *e.interval(level), level, p, resolved=e.knows_luck and e.units > 1 and p < 0.05)
-        for (a, b, i, j, e), (p, level) in zip(found, holm([e.p for *_, e in found]), strict=True)
-    ]
+    times = [allowance(e) for *_, e in found]
+    corrected = holm([*(min(1.0, e.p * t) for (*_, e), t in zip(found, times, strict=True)), *[1.0] * others])
+    judged = []
+    for (a, b, i, j, e), t, (p, whole) in zip(found, times, corrected[: len(found)], strict=True):
+        level = 1 - (1 - whole) / t
+        resolved = e.knows_luck and e.units > 1 and p < 0.05
+        judged.append(Judged(a, b, i, j, e, *e.interval(level), level, p, resolved))
+    return judged

@@ -19,10 +19,11 @@ from fittingroom.metrics.mcnemar import mcnemar
 from fittingroom.metrics.metric import ACCURACY, METRICS, Metric
 from fittingroom.metrics.operating import Point, Scored, decided_by, point
 from fittingroom.metrics.pairs import Bootstrapped, Judged, judge_pairs
+from fittingroom.metrics.rounds import FIRST, Looked, look
 from fittingroom.metrics.rows import Pair, Row
 from fittingroom.metrics.sameness import images_for_same, margin, seeds_for_same
 from fittingroom.metrics.statistic import Trained
-from fittingroom.metrics.words import no_better, sentences, table, thresholds
+from fittingroom.metrics.words import in_rounds, no_better, sentences, table, thresholds
 from fittingroom.spec.errors import FittingroomError, unknown
 from fittingroom.spec.records import Cost, Environment, Record
 
@@ -47,6 +48,7 @@ class Comparison(Record):
     sentences: tuple[str, ...]  # of the verdict
     yardstick: float | None = None  # what always naming the largest class scores; None for a metric that has none
     on: str = "test"  # which images were scored: "test", or "held-out" ones of a cross-validation
+    looked: Looked | None = None  # where seeds were added until it was settled
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -98,15 +100,18 @@ class Question:
     against: str = ""  # only pairs with this recipe are judged, which leaves Holm fewer to correct for
     at: str = ""  # what thresholds are chosen for, on validation: "sensitivity=0.95", "costs=10:1"
     positive: str = ""  # the class that is looked for; "": of two the second, of several each against the rest
-    same: float | None = (
-        None  # a difference below this, as the metric is shown (points), makes none; None: see `margin`
-    )
+    same: float | None = None  # below it, as the metric is shown (points), a difference makes none; None: see `margin`
+    most: int = 0  # seeds, added round by round until it is settled, each look allowed for; 0: as many as were planned
 
     def __post_init__(self) -> None:
         decided_by(self.metric, self.at)  # a wrong one is told before training
         if self.effect is not None and not 0 < self.effect < math.inf:
             raise FittingroomError(f"effect: got {self.effect:g}; give a difference above 0 (0.005 = half a point)")
         margin(self.same, "", self.by)
+        if self.most != 0 and self.most < FIRST:
+            raise FittingroomError(
+                f"most: got {self.most}; the first look is after {FIRST} seeds, so give at least that"
+            )
 
     @property
     def by(self) -> Metric:
@@ -123,12 +128,13 @@ class Question:
         }
 
     def or_else(self, asked: Mapping[str, Any]) -> Question:
-        """This one, or where it says nothing what was `asked` before; of the same class, unless it names one."""
-        return (
-            replace(self, **asked)
-            if not self.asked
-            else replace(self, positive=self.positive or asked.get("positive", ""))
-        )
+        """This one, or where it says nothing what was `asked` before; of the same class, unless it names one.
+
+        How often it was looked is no matter of asking: seeds that were added until it was settled are judged as such.
+        """
+        if not self.asked:
+            return replace(self, **asked)
+        return replace(self, positive=self.positive or asked.get("positive", ""), most=asked.get("most", 0))
 
     def point(self, classes: Sequence[str]) -> Point:
         """Where it is asked. Raises `FittingroomError` if the metric says the same of every model of so few classes, or for
@@ -180,14 +186,16 @@ def compare(
     ranked = [pair for pair in combinations((r.recipe for r in rows), 2) if question.against in ("", *pair)]
     plain = where.positive is None and where.aim is None
     yardstick = by.of_largest_class(evidence[0].labels_N) if plain else None
-    judged = judge_pairs(
-        ranked,
-        {name: sign * of_name for name, of_name in values.items()},
-        {name: [e.seed for e in runs] for name, runs in by_name.items()},
-        design,
-        {name: of[by.name] for name, of in bootstrapped.items()},
-    )
     within = margin(question.same, dataset, by)
+    better = {name: sign * of_name for name, of_name in values.items()}
+    drawn = {name: of[by.name] for name, of in bootstrapped.items()}
+    looked = None
+    if question.most:
+        every = bool(question.against)
+        judged, looked = look(ranked, better, design, drawn, most=question.most, within=within, all_pairs=every)
+    else:
+        seeds = {name: [e.seed for e in runs] for name, runs in by_name.items()}
+        judged = judge_pairs(ranked, better, seeds, design, drawn)
     pairs = tuple(_pair(j, by_name, EFFECT if effect is None else effect, where, within) for j in judged)
     return Comparison(
         dataset=dataset,
@@ -202,6 +210,7 @@ def compare(
         pairs=pairs,
         sentences=(
             *sentences(dataset, rows, pairs, by, question.against, on),
+            *(in_rounds(looked) if looked else ()),
             *(thresholds(rows, where, where.chosen_on(evidence[0]), on) if where.aim else ()),
             *(_unknown_groups(evidence[0]) if where.aim else ()),
             *_few_groups(design.groups, on),
@@ -210,6 +219,7 @@ def compare(
         ),
         yardstick=yardstick,
         on=on,
+        looked=looked,
     )
 
 
@@ -310,7 +320,7 @@ def _pair(
     judged: Judged, runs: Mapping[str, Sequence[Evidence]], effect: float, where: Point, within: float | None
 ) -> Pair:
     e, level, resolved = judged.estimate, judged.level, judged.resolved
-    same = within is not None and e.knows_luck and e.units > 1 and -within < judged.low and judged.high < within
+    same = within is not None and judged.lies_within(within)
     right_better, right_worse = (
         np.stack([where.right(runs[name][k]) for k in which])
         for name, which in ((judged.better, judged.better_runs), (judged.worse, judged.worse_runs))

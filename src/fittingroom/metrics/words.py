@@ -8,6 +8,7 @@ from fittingroom.metrics.crossed import MOST_SEEDS
 from fittingroom.metrics.finding import FOUND
 from fittingroom.metrics.metric import ACCURACY, Metric
 from fittingroom.metrics.operating import Point
+from fittingroom.metrics.rounds import FIRST, Looked
 from fittingroom.metrics.rows import Pair, Row
 from fittingroom.spec.bundle import Operating
 from fittingroom.spec.records import Cost, Share
@@ -69,6 +70,25 @@ def _opening(dataset: str, best: str, score: str, with_best: Sequence[Pair], met
     if not beaten:
         return f"No winner is established on {dataset}; {best} leads with {score}."
     return f"{best} leads on {dataset} with {score}, but not every other is clearly behind."
+
+
+def in_rounds(looked: Looked) -> tuple[str, ...]:
+    """How far seeds were added, in words; and that each look is allowed for."""
+
+    def named(pairs: Sequence[tuple[str, str]]) -> str:
+        return ", ".join(f"{a} against {b}" for a, b in pairs)
+
+    if not looked.seeds:
+        return (f"There are too few seeds for a first look ({FIRST}).",)
+    far = f"Seeds were added round by round, {looked.seeds} of at most {looked.most}"
+    said = [f"{far}, until nothing was left to settle"] if looked.next is None and not looked.open else [f"{far}"]
+    if looked.next:
+        said.append(f"more may settle {named(looked.open)} (the same command goes on)")
+    elif looked.open:
+        said.append(f"which did not settle {named(looked.open)}")
+    if looked.hopeless:
+        said.append(f"{looked.most} would hardly settle {named(looked.hopeless)}")
+    return (f"{'; '.join(said)}. The intervals allow for every look.",)
 
 
 def margin_words(margin: float | None, metric: Metric) -> str:

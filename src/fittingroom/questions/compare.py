@@ -46,7 +46,7 @@ def compare(
 
     if not recipes:
         raise FittingroomError("name at least one recipe; see: fittingroom recipes")
-    name = name or study_name([r.name for r in recipes], data or [r.data.name for r in recipes], len(seeds))
+    name = name or study_name([r.name for r in recipes], data or [r.data.name for r in recipes], f"{len(seeds)}-seeds")
     planned = plan(crossed(recipes, data, seeds), place, name)
     refuse_unfit(question, planned)
     finished = list(chain.from_iterable(run(planned, place)))
@@ -82,7 +82,11 @@ class Planned:
 
 
 def planned(
-    words: Sequence[str], changes: Sequence[str], data: Sequence[str | Dataset] = (), seeds: range | None = None
+    words: Sequence[str],
+    changes: Sequence[str],
+    data: Sequence[str | Dataset] = (),
+    seeds: range | None = None,
+    until: str = "",
 ) -> Planned:
     """The comparison of recipes by name or file, or of one study file; `changes` are overrides for all.
 
@@ -99,16 +103,17 @@ def planned(
     if studies:
         return Planned(recipes, sets, chosen, Path(words[0]).stem)
     on = sets or [recipe.data.name for recipe in recipes]
-    return Planned(recipes, sets, chosen, study_name([r.name for r in recipes], on, len(chosen), changes))
+    far = f"until-{until}" if until else f"{len(chosen)}-seeds"
+    return Planned(recipes, sets, chosen, study_name([r.name for r in recipes], on, far, changes))
 
 
-def study_name(recipes: Sequence[str], data: Sequence[str | Dataset], seeds: int, changes: Sequence[str] = ()) -> str:
-    """What a study is called that nobody named: another question gets another name.
+def study_name(recipes: Sequence[str], data: Sequence[str | Dataset], far: str, changes: Sequence[str] = ()) -> str:
+    """What a study is called that nobody named: another question gets another name. `far`: how many seeds it has.
 
-    >>> study_name(["a", "b"], ["/my/pictures"], 3)
+    >>> study_name(["a", "b"], ["/my/pictures"], "3-seeds")
     'a-b-pictures-3-seeds'
     """
-    words = "-".join([*recipes, *dict.fromkeys(map(called, data)), f"{seeds}-seeds"])[:90]
+    words = "-".join([*recipes, *dict.fromkeys(map(called, data)), far])[:90]
     return words + (f"-{digest(sorted(changes))[:4]}" if changes else "")
 
 

@@ -54,7 +54,7 @@ def cv(
         )
     [dataset] = sets
     parts = f"{folds}-folds{'-redrawn' if redraw else ''}"
-    name = study_name(["cv", *(r.name for r in recipes)], [dataset, parts], len(seeds), changes)
+    name = study_name(["cv", *(r.name for r in recipes)], [dataset, parts], f"{len(seeds)}-seeds", changes)
     trainings = [folded(recipe, dataset, folds, "test", seeds, redraw) for recipe in recipes]
     planned = plan(list(chain.from_iterable(trainings)), place, name)
     jobs = planned.all_jobs

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
 from fittingroom.data import Dataset
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import Recipe, ShapeSpec
+from fittingroom.store import Runs
 from fittingroom.study.execute import is_finished
 from fittingroom.study.job import Job, cautions, resolve
 from fittingroom.study.sharing import sharing
@@ -54,6 +55,12 @@ class Plan:
         """In the order in which they were asked for."""
         return list(chain.from_iterable(self.jobs))
 
+    def first(self, seeds: Sequence[int], runs: Runs) -> Plan:
+        """The plan of so many of each experiment's seeds only; what is finished by now no longer waits."""
+        jobs = tuple(of_one[:n] for of_one, n in zip(self.jobs, seeds, strict=True))
+        waiting = tuple(j for j in _longest_first(chain.from_iterable(jobs)) if not is_finished(j.folder(runs), j))
+        return replace(self, jobs=jobs, waiting=waiting)
+
 
 def crossed(recipes: Sequence[Recipe], datasets: Sequence[str | Dataset], seeds: Sequence[int]) -> list[Experiment]:
     """Every recipe on every data set. Without `datasets`, each recipe on its own."""
@@ -90,9 +97,14 @@ def plan(experiments: Sequence[Experiment], place: Workplace, study: str = "") -
     jobs = tuple(tuple(replace(job, seed=seed, threads=threads) for seed in seeds) for job, seeds in planned)
     waiting = [job for job in chain.from_iterable(jobs) if not is_finished(job.folder(place.runs), job)]
     said = dict.fromkeys(line for e in experiments for line in cautions(e.recipe, loaded[e.pictures]))
-    longest_first = tuple(sorted(waiting, key=lambda job: -job.work))
     images = tuple(loaded[e.pictures] for e in experiments)
-    return Plan(tuple(experiments), images, jobs, longest_first, tuple(said), min(at_once, max(1, len(waiting))))
+    return Plan(
+        tuple(experiments), images, jobs, _longest_first(waiting), tuple(said), min(at_once, max(1, len(waiting)))
+    )
+
+
+def _longest_first(jobs: Iterable[Job]) -> tuple[Job, ...]:
+    return tuple(sorted(jobs, key=lambda job: -job.work))
 
 
 def granted_seeds(work: float) -> range:
