@@ -19,6 +19,7 @@ from trained import MadeOnce, exported
 
 from fittingroom.export import bundle as making
 from fittingroom.export import export
+from fittingroom.export.find import find_bundle
 from fittingroom.inference import Classifier
 from fittingroom.inference.classifier import Graph
 from fittingroom.metrics.calibration import calibration_error, temperature
@@ -26,7 +27,7 @@ from fittingroom.spec.errors import FittingroomError
 from fittingroom.store import BundleFolder, RunFolder, Runs
 from fittingroom.store.bundles import refuse_strange, write_folder
 from fittingroom.store.litter import PART
-from fittingroom.store.seal import Damaged
+from fittingroom.store.seal import Damaged, json_with_seal
 from fittingroom.study.workplace import Workplace
 
 
@@ -44,6 +45,24 @@ def run(runs: Runs) -> RunFolder:
 @pytest.fixture(scope="module")
 def bundle(run: RunFolder) -> BundleFolder:
     return run.bundle
+
+
+def test_another_runs_bundle_is_not_asked(run: RunFolder, tmp_path: Path) -> None:
+    shutil.copytree(run.path, tmp_path / run.name)
+    mine = RunFolder(tmp_path / run.name)
+    assert find_bundle(mine.name, Workplace(runs=Runs(tmp_path))).there
+    facts = json.loads((mine.bundle.path / "bundle.json").read_text()) | {
+        "run_digest": "0" * 64,
+        "run": "another",
+    }
+    del facts["seal"]
+    (mine.bundle.path / "bundle.json").write_text(json_with_seal(facts))
+    with pytest.raises(Damaged, match="is the bundle of another run, another; export the run again"):
+        find_bundle(mine.name, Workplace(runs=Runs(tmp_path)))
+    parity = mine.bundle.path / "parity.json"
+    parity.write_text(json_with_seal(json.loads(parity.read_text()) | {"seal": None, "images": 3}))
+    with pytest.raises(Damaged, match=r"parity.json is not the file that bundle.json names"):
+        mine.bundle.refuse_changed()
 
 
 @pytest.mark.main_job

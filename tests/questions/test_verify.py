@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -163,3 +164,70 @@ def test_the_command(runs: Runs, here: Callable[..., Any]) -> None:
     told = here("train", str(one.path / "recipe.toml"), "--runs", str(runs.path))
     assert told.returncode == 2 and "the trained network cannot be believed" in told.stderr
     assert here("runs", one.name, "--delete", "--all", "--yes", "--runs", str(runs.path)).returncode == 0
+
+
+def put(one: RunFolder, other: RunFolder) -> None:
+    """`other`'s files in `one`'s folder."""
+    shutil.rmtree(one.path)
+    shutil.copytree(other.path, one.path)
+
+
+def test_a_run_in_another_ones_folder_is_nobodys_answer(runs: Runs, here: Callable[..., Any]) -> None:
+    one, other = runs.list()
+    recipe = str(shutil.copy(one.path / "recipe.toml", runs.path / "mine.toml"))
+    put(one, other)
+    for words in (("train", recipe), ("report", "both"), ("export", one.name), ("runs", "--verify")):
+        told = here(*words, "--runs", str(runs.path))
+        assert told.returncode == 2 and "holds another run (readme-004-mlp, seed 1, digest" in told.stderr + told.stdout
+    assert here("train", recipe, "--fresh", "--runs", str(runs.path)).returncode == 0
+    assert states(runs) == ["whole", "whole"]
+
+
+def test_what_was_put_in_anothers_place_is_told(runs: Runs) -> None:
+    runs.write_study("mine", Study(question="cv", runs=(), settings={}), {"fold_N": np.arange(4)})
+    runs.write_study("yours", Study(question="cv", runs=(), settings={}), {"fold_N": np.arange(4)[::-1]})
+    assert runs.study_arrays("mine")["fold_N"].tolist() == [0, 1, 2, 3] and states(runs) == ["whole", "whole"]
+    studies = runs.path / "studies"
+    shutil.copy(studies / "mine.npz", studies / "yours.npz")
+    with pytest.raises(Damaged, match=r"yours.npz .* or belongs to another"):
+        runs.study_arrays("yours")
+    shutil.copy(studies / "both.json", studies / "mine.json")
+    with pytest.raises(Damaged, match="holds the study both"):
+        runs.study("mine")
+    [kept] = runs.path.glob("thumbnails/*.npz")
+    with np.load(kept) as arrays:
+        changed = {name: arrays[name][::-1] if name == "images" else arrays[name] for name in arrays}
+    np.savez(kept, **changed)
+    wrong = [row["what"] for row in verify(runs) if row["state"] == "damaged"]
+    assert wrong == ["study mine", "study yours", f"pictures {kept.name}"]
+
+
+@pytest.mark.parametrize("name", ["DONE", "run.json", "weights.safetensors"])
+@pytest.mark.parametrize("kind", ["folder", "pipe", "nothing"])
+def test_what_is_no_file_is_a_sentence(runs: Runs, name: str, kind: str) -> None:
+    one, _ = runs.list()
+    (one.path / name).unlink()
+    if kind != "nothing":
+        (os.mkfifo if kind == "pipe" else os.mkdir)(one.path / name)
+    [row, _] = verify(runs)
+    missing = name == "DONE" and kind == "nothing"
+    assert row["state"] == ("not finished" if missing else "damaged")
+    assert missing or f"{one.path / name} is {'missing' if kind == 'nothing' else 'no plain file'}" in row["why"]
+
+
+def test_the_advice_works_and_harms_nothing_else(runs: Runs, here: Callable[..., Any]) -> None:
+    one, _ = runs.list()
+    shutil.copytree(one.path, runs.path / f"{one.name}-backup")
+    assert here("runs", one.name, "--delete", "--all", "--yes", "--runs", str(runs.path)).returncode == 0
+    assert [run.name for run in runs.list()] == [f"{one.name}-backup", runs.list()[1].name]
+    (runs.path / "linked").symlink_to(runs.path / f"{one.name}-backup")
+    told = here("runs", "linked", "--delete", "--yes", "--runs", str(runs.path))
+    assert told.returncode == 2 and "is a link to" in told.stderr and runs.list()[0].done
+
+
+def test_a_stray_file_is_of_no_run(runs: Runs) -> None:
+    one, _ = runs.list()
+    (one.path / "deletion.json").write_text("{}")
+    with pytest.raises(Damaged, match="nobody sealed it"):
+        one.deletion()
+    assert states(runs) == ["damaged", "whole"]

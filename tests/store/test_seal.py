@@ -164,6 +164,30 @@ def test_a_training_goes_on_from_the_last_state_that_is_whole(
     assert [e.train_loss for e in cut.epochs] == [e.train_loss for e in whole.epochs]
 
 
+def test_a_training_does_not_go_on_with_anothers_state(
+    fashion: Dataset, quick: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution._Pace, "due", lambda self: nullcontext(True))
+    jobs = [plan(quick("readme-004-mlp", "train.epochs=4"), fashion, seed, "cpu", 1) for seed in (0, 1)]
+    runs, said = Runs(tmp_path), list[str]()
+
+    def stop_after_two(sign: Update) -> None:
+        if sign.record and sign.record.epoch == 2:
+            raise KeyboardInterrupt
+
+    for job in jobs:
+        with pytest.raises(KeyboardInterrupt):
+            execute(job, runs, listen=stop_after_two)
+    mine, other = (job.folder(runs).path for job in jobs)
+    shutil.copy(other / "checkpoint.safetensors", mine)
+    execute(jobs[0], runs, listen=lambda sign: said.append(sign.said) if sign.said else None)
+    assert "is of another run; going on from the state before it" in said[0] and len(said) == 1
+    shutil.rmtree(mine)
+    shutil.copytree(other, mine)
+    with pytest.raises(Damaged, match=r"holds another run .*seed 1"):
+        execute(jobs[0], runs)
+
+
 def test_a_training_whose_environment_was_changed_does_not_go_on(
     fashion: Dataset, quick: Callable[..., Recipe], tmp_path: Path
 ) -> None:

@@ -48,8 +48,13 @@ def explain(
     run.refuse_held_out("explain")
     predictions = run.predictions("test") if run.done else None
     tests_NCHW = runs.thumbnails(run.data.digest)
-    if predictions is None or tests_NCHW is None:
+    if predictions is None:
         raise FittingroomError(f"{run.path} is not finished, or was not scored on test; see: fittingroom runs")
+    if tests_NCHW is None:
+        raise FittingroomError(
+            f"{runs.thumbnails_file(run.data.digest)} is not there, which has the test pictures of {run.data.name}; the next run "
+            "that is scored on them keeps them again (fittingroom train with another --seed)"
+        )
     if tests_NCHW.shape[1:] != run.data.shape:
         raise FittingroomError(
             f"the test images of {run.data.name} are too many to be kept at full size, which explain needs"

@@ -113,13 +113,13 @@ def export(
         GRAPH: graph,
         "weights.safetensors": save({name: np.asarray(value, order="C") for name, value in weights.items()}),
         "recipe.toml": recipe_toml(loaded.recipe).encode(),
+        "parity.json": json_with_seal(parity.model_dump(mode="json")).encode(),
     }
     facts = _facts(said, data, t, fitted_on, operating, held).model_copy(
         update={"quantized": quantize, "sha256": {name: sha256(content) for name, content in stored.items()}}
     )
     about = {
         FACTS: json_with_seal(facts.model_dump(mode="json")),
-        "parity.json": json_with_seal(parity.model_dump(mode="json")),
         "README.md": model_card(
             said,
             facts,

@@ -19,6 +19,7 @@ def find_bundle(word: str, place: Workplace) -> BundleFolder:
         raise FittingroomError(f"{word} is neither a bundle nor a run; make a bundle with: fittingroom export RUN")
     run = place.runs.find(word)
     if run.bundle.there:
+        run.bundle.refuse_another(str(run.identity["digest"]))
         return run.bundle
     run.refuse_unfinished()
     if not all(map(find_spec, ("torch", "onnx", "onnxscript"))):

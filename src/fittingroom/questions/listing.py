@@ -102,9 +102,13 @@ def own_pictures(home: Path | None = None) -> Rows:
 
 
 def runs_in(runs: Runs, text: str = "", parts: bool = False, unfinished: bool = False) -> list[RunFolder]:
-    """The run folders whose name holds `text`; parts of studies only with `parts`, finished ones unless `unfinished`."""
-    found = (r for r in runs.list(parts) if text in r.name)
-    return [r for r in found if not (unfinished and r.done)]
+    """The run folders that `text` names; parts of studies only with `parts`, finished ones unless `unfinished`."""
+    return [r for r in named(runs.list(parts), text) if not (unfinished and r.done)]
+
+
+def named(found: Sequence[RunFolder], text: str) -> list[RunFolder]:
+    """The run that is called `text`, or else those whose names hold it."""
+    return [r for r in found if r.name == text] or [r for r in found if text in r.name]
 
 
 def runs_table(found: Sequence[RunFolder]) -> Rows:

@@ -19,6 +19,7 @@ from fittingroom.report.stress_page import Stressed
 from fittingroom.spec.recipe import Recipe
 from fittingroom.store import RunFolder, Runs
 from fittingroom.store.fetch import Tick
+from fittingroom.store.seal import Damaged
 from fittingroom.study.launch import Launcher, choose_launcher
 from fittingroom.study.sharing import sharing
 from fittingroom.study.workplace import Workplace
@@ -40,6 +41,10 @@ def stress(which: Sequence[str], place: Workplace) -> Stressed:
     `which`: studies, run folders, beginnings of their names. Raises `FittingroomError`.
     """
     chosen, runs = place.runs.select(which)
+    for folder in chosen:
+        folder.refuse_unfinished()
+        if not _is_stressed(folder, place):  # or a damaged one could not be compared
+            folder.forget("stress.npz")
     compared = gather(chosen, runs)  # refuses what could not be compared, before the test set is read
     together, threads = sharing(choose_device(place.device), place.launcher, place.at_once)
     with (
@@ -76,7 +81,7 @@ def harm(
     for folder in folders:
         folder.refuse_unfinished()
         folder.refuse_held_out("stress")
-    waiting = [f for f in folders if (old := f.stressed()) is None or int(old["version"]) != VERSION]
+    waiting = [f for f in folders if not _is_stressed(f, place)]
     by_data: dict[tuple[str, str], list[RunFolder]] = {}
     for folder in waiting:
         by_data.setdefault((folder.data.name, folder.data.digest), []).append(folder)
@@ -91,6 +96,16 @@ def harm(
         for folder, said_CSN in zip(mine, said_RCSN, strict=True):
             found = {"version": np.array(VERSION), "kinds": kinds, "said": said_CSN, "labels": images.labels_N}
             folder.write_npz("stress", found)
+
+
+def _is_stressed(folder: RunFolder, place: Workplace) -> bool:
+    """Whether it was asked before, and what it said is whole."""
+    try:
+        found = folder.stressed()
+    except Damaged as error:
+        place.progress.note(f"{error}, which happens now")
+        return False
+    return found is not None and int(found["version"]) == VERSION
 
 
 def _part(tick: Tick, number: int, of: int, share: float) -> None:

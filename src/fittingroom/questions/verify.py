@@ -8,6 +8,7 @@ from importlib.util import find_spec
 import numpy as np
 
 from fittingroom.metrics.scores import scores
+from fittingroom.questions.listing import named
 from fittingroom.report.rows import Rows
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.records import Scores
@@ -16,6 +17,7 @@ from fittingroom.store.chain import refuse_broken
 from fittingroom.store.runs import run_name
 
 WHOLE, SEALED, UNFINISHED, DAMAGED = "whole", "sealed now", "not finished", "damaged"
+ARRAYS = ("cv", "best")  # studies that keep arrays
 EQUAL = 1e-6  # of scores that are computed anew
 
 
@@ -25,21 +27,28 @@ def verify(runs: Runs, text: str = "", say: Callable[[float], None] = lambda sha
     A run of before there were seals whose files agree with one another is sealed as it is. One row each: what, its state,
     and what is wrong with it.
     """
-    found = [run for run in runs.list() if text in run.name]
+    found = named(runs.list(), text)
     rows = []
     for i, run in enumerate(found):
         rows.append({"what": run.name, **_state(run)})
         say((i + 1) / len(found))
     for name in runs.studies():
         try:
-            runs.study(name)
+            study = runs.study(name)
+            if study and study.question in ARRAYS:
+                runs.study_arrays(name)
         except FittingroomError as error:
             rows.append({"what": f"study {name}", "state": DAMAGED, "why": str(error)})
     for path in sorted(runs.path.glob("tuning/*.journal")):
         try:
             refuse_broken(path)
-        except FittingroomError as error:
+        except (FittingroomError, OSError) as error:
             rows.append({"what": f"searches {path.name}", "state": DAMAGED, "why": str(error)})
+    for path in sorted(runs.path.glob("thumbnails/*.npz")):
+        try:
+            runs.thumbnails(path.stem)
+        except FittingroomError as error:
+            rows.append({"what": f"pictures {path.name}", "state": DAMAGED, "why": str(error)})
     rows += [{"what": "test_reads.jsonl", "state": DAMAGED, "why": line} for line in runs.damaged_reads()]
     return Rows(rows)
 
@@ -50,8 +59,12 @@ def _state(run: RunFolder) -> dict[str, str]:
     try:
         sealed = run.seal is not None
         run.refuse_damaged()
+        run.refuse_another()
         for wrong in disagreements(run):
             return {"state": DAMAGED, "why": wrong}
+        if run.bundle.there:
+            run.bundle.refuse_another(str(run.identity["digest"]))
+            run.bundle.refuse_changed()
         if not sealed:
             run.seal_files()
         unlogged = "its reading of the test set is not in test_reads.jsonl" if run.home.unlogged([run]) else ""

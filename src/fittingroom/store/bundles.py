@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fittingroom.spec.bundle import FORMAT, BundleFacts, Parity
 from fittingroom.spec.errors import FittingroomError
+from fittingroom.spec.printable import printable
 from fittingroom.store.atomic import UMASK, explained, write
 from fittingroom.store.litter import OLD, locked, scratch
 from fittingroom.store.seal import Damaged, first_line, plain_bytes, sealed_json, sealed_record
@@ -63,10 +64,25 @@ class BundleFolder:
 
     @property
     def parity(self) -> Parity:
+        if "parity.json" in self.facts.sha256:
+            self._checked("parity.json")
         try:
             return sealed_record(Parity, self.path / "parity.json", MOST_FACTS)
         except (OSError, Damaged) as error:
             raise Damaged(f"{self.path / 'parity.json'} {first_line(error)}; export the run again") from None
+
+    def refuse_another(self, run_digest: str) -> None:
+        """Raises `Damaged` if it was made of another run than the one of this digest."""
+        if self.facts.run_digest != run_digest:
+            raise Damaged(
+                f"{self.path} is the bundle of another run, {printable(self.facts.run)}; export the run again"
+            )
+
+    def refuse_changed(self) -> None:
+        """Raises `Damaged` unless every file that decides what it says is what it was. The model card is a person's to change."""
+        for name in self.facts.sha256:
+            self._checked(name)
+        self.parity  # noqa: B018 (which raises)
 
     def graph(self) -> bytes:
         """The ONNX file, checked against the hash that `bundle.json` gives. Raises `FittingroomError`."""

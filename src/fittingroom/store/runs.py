@@ -28,6 +28,7 @@ from fittingroom.spec.changes import told_apart
 from fittingroom.spec.design import Design
 from fittingroom.spec.errors import FittingroomError, NotFree, unknown
 from fittingroom.spec.parse import toml_of
+from fittingroom.spec.printable import printable
 from fittingroom.spec.read import parse_recipe
 from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.records import Cost, DataFacts, Environment, Epoch, Metrics, Structure
@@ -37,10 +38,12 @@ from fittingroom.store.seal import (
     Damaged,
     FileSeal,
     Seal,
+    arrays_with_seal,
     first_line,
     json_with_seal,
     plain_bytes,
     read_seal,
+    sealed_arrays,
     sealed_json,
     sealed_record,
     sealed_tensors,
@@ -120,12 +123,23 @@ class RunFolder:
     def refuse_damaged(self) -> None:
         """Raises `Damaged` unless every file of a finished run is what it was."""
         seal = self.seal
-        for name in seal.files if seal else ():
+        for name in dict.fromkeys([*seal.files, *MADE_BY, "cost.json"]) if seal else ():
             self._refuse_changed(name, self._content(name))
 
+    def refuse_another(self, digest: str = "") -> None:
+        """Raises `Damaged` if this folder holds the run of another digest; by default, than the one that it is named after."""
+        own = str(self.seal.digest if self.seal else self.identity.get("digest"))
+        named = re.search(r"_s\d+_([0-9a-f]{10})$", self.name)
+        wanted = digest or (named[1] if named else "")
+        if not own.startswith(wanted):
+            held = f"{self.identity.get('recipe')}, seed {self.identity.get('seed')}, digest {own[:10]}"
+            raise Damaged(f"{self.path} holds another run ({printable(held)}); move it away, or train with --fresh")
+
     def refuse_unfinished(self) -> None:
-        """Raises `FittingroomError` unless the run is done."""
-        if not self.done:
+        """Raises `FittingroomError` unless the run is done, and the one that its folder is named after."""
+        if self.done:
+            self.refuse_another()
+        else:
             raise FittingroomError(f"{self.path} is not finished; give the command that began it once more, it goes on")
 
     def refuse_held_out(self, command: str) -> None:
@@ -273,11 +287,15 @@ class RunFolder:
         for name in (CHECKPOINT, BEFORE):
             path = self.path / name
             try:
-                arrays = sealed_tensors(path.read_bytes())
+                arrays = sealed_tensors(plain_bytes(path, MOST_BYTES))
                 about = json.loads(arrays.pop("about").tobytes()) if "about" in arrays else {}
+                if about.pop("digest", None) not in (None, self.identity.get("digest")):
+                    raise Damaged("is of another run")
                 for head, was in about.items():
-                    if FileSeal.of(self._content(head) or b"").sha256 != was:
-                        raise self._damaged(head, "is not what it was when its last state was written")
+                    content = self._content(head)
+                    if content is None or FileSeal.of(content).sha256 != was:
+                        how = "is missing" if content is None else "is not what it was when its last state was written"
+                        raise self._damaged(head, how)
                 epochs = (
                     arrays.pop("epochs").tobytes().decode()
                     if "epochs" in arrays
@@ -289,7 +307,7 @@ class RunFolder:
                 if str(self.path) in str(error):
                     raise
                 say(f"{path} {error}; going on from the state before it")
-                path.unlink(missing_ok=True)
+                self.forget(name)  # or it would become the state before the next
                 continue
             best = {k.removeprefix("best/"): v for k, v in arrays.items() if k.startswith("best/")}
             if not best and (self.path / OLD_BEST).exists():  # begun by a fittingroom that kept them by themselves
@@ -320,7 +338,9 @@ class RunFolder:
         """Write all that the training goes on with, sealed; the state before it stays until the next one."""
         path = self.path / CHECKPOINT
         lines = (self.path / "epochs.jsonl").read_bytes()
-        about = {name: FileSeal.of(self._content(name) or b"").sha256 for name in HEAD}
+        about = {name: FileSeal.of(self._content(name) or b"").sha256 for name in HEAD} | {
+            "digest": self.identity["digest"]
+        }
         content = tensors_with_seal(
             dict(state)
             | {f"best/{name}": value for name, value in best.items()}
@@ -343,6 +363,12 @@ class RunFolder:
         file = io.BytesIO()
         np.savez_compressed(file, allow_pickle=False, **arrays)
         self._put(f"{name}.npz", file.getvalue())
+
+    def forget(self, name: str) -> None:
+        """Remove a file that can be made again."""
+        path = self.path / name
+        with explained(path):
+            path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
 
     def write_deletion(self, told: Mapping[str, Any]) -> None:
         """Write the deletion curve."""
@@ -417,7 +443,7 @@ class RunFolder:
     # ------------------------------------------------------------
 
     def _content(self, name: str) -> bytes | None:
-        """What is in a file of this folder; None for none. Links and devices are no files of ours."""
+        """What is in a file of this folder; None for none. Pipes, devices and folders are no files of ours."""
         try:
             return plain_bytes(self.path / name, MOST_BYTES)
         except FileNotFoundError:
@@ -496,6 +522,7 @@ class Study(BaseModel):
     """Which runs answer which question: what `RUNS/studies/NAME.json` holds, so that it can be answered again."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
+    name: str = ""  # as its file is called; "": of before it was written down
     question: str = "compare"
     runs: tuple[str, ...]
     settings: dict[str, Any] = {}  # what the answer hangs on besides: the parts of an ablation, the steps of a transfer
@@ -526,8 +553,8 @@ class Runs:
 
     def list(self, parts: bool = True) -> list[RunFolder]:
         """Every run folder, finished or not, by name; without `parts`, none that is but a part of a study."""
-        found = self.path.glob("*/run.json") if self.path.is_dir() else ()
-        runs = (RunFolder(file.parent) for file in sorted(found))
+        found = {file.parent for name in ("run.json", "DONE") for file in self.path.glob(f"*/{name}")}
+        runs = (RunFolder(folder) for folder in sorted(found))
         return [run for run in runs if parts or not _is_part(run)]
 
     def find(self, name: str, studies: Sequence[str] = ()) -> RunFolder:
@@ -576,7 +603,14 @@ class Runs:
         return list(chosen.values()), Runs(homes.pop()) if len(homes) == 1 else self
 
     def delete(self, run: RunFolder) -> None:
-        """Remove a run folder. `DONE` goes first, so that a deletion cut short leaves nothing that looks finished."""
+        """Remove a run folder. `DONE` goes first, so that a deletion cut short leaves nothing that looks finished.
+
+        Raises `FittingroomError` for a link, which leads to somebody else's folder.
+        """
+        if run.path.is_symlink():
+            raise FittingroomError(
+                f"{run.path} is a link to {run.path.resolve()}; remove the link, or delete the run there"
+            )
         with run.lock():
             (run.path / "DONE").unlink(missing_ok=True)
         shutil.rmtree(run.path)
@@ -587,8 +621,9 @@ class Runs:
         """Remember which runs answer a question, and `arrays` that the answer needs besides them."""
         if arrays:
             with atomic(self._study_file(name, ".npz")) as file:
-                np.savez_compressed(file, allow_pickle=False, **arrays)
-        write(self._study_file(name), json_with_seal(study.model_dump(mode="json")))
+                np.savez_compressed(file, allow_pickle=False, **arrays_with_seal(arrays, safe_name(name)))
+        named = study.model_copy(update={"name": safe_name(name)})
+        write(self._study_file(name), json_with_seal(named.model_dump(mode="json")))
 
     def studies(self) -> Sequence[str]:
         """The names of the studies that are remembered here."""
@@ -598,7 +633,10 @@ class Runs:
         """The study of this name (or of its TOML file), or None. Raises `Damaged`."""
         path = self._study_file(Path(name).stem if name.endswith(".toml") else name)
         try:
-            return sealed_record(Study, path, MOST_TEXT)
+            found = sealed_record(Study, path, MOST_TEXT)
+            if found.name not in ("", path.stem):
+                raise Damaged(f"holds the study {found.name}")
+            return found
         except FileNotFoundError:
             return None
         except Damaged as error:
@@ -618,8 +656,12 @@ class Runs:
         return found
 
     def study_arrays(self, name: str) -> dict[str, np.ndarray]:
-        """What was written beside the study of this name."""
-        return load_npz(self._study_file(name, ".npz"))
+        """What was written beside the study of this name. Raises `Damaged`."""
+        path = self._study_file(name, ".npz")
+        try:
+            return sealed_arrays(_arrays_at(path), safe_name(name))
+        except Damaged as error:
+            raise Damaged(f"{path} {error}; its runs are untouched: ask the same question once more") from None
 
     def runs_of(self, study: Study) -> Sequence[RunFolder]:
         """Its run folders, in the order in which it was asked."""
@@ -699,17 +741,27 @@ class Runs:
         if not path.exists():
             named = {} if names_N is None else {"names": names_N}
             with atomic(path) as file:
-                np.savez_compressed(file, images=images_NCHW, **named)  # type: ignore[arg-type]
+                np.savez_compressed(
+                    file, allow_pickle=False, **arrays_with_seal({"images": images_NCHW, **named}, path.stem)
+                )
 
     def thumbnails(self, digest: str) -> np.ndarray | None:
         """The test images (N,C,H,W) uint8 that runs on this data were scored on, or None."""
-        path = self.thumbnails_file(digest)
-        return load_npz(path)["images"] if path.exists() else None
+        return self._kept_pictures(digest).get("images")
 
     def test_names(self, digest: str) -> np.ndarray | None:
         """What these images are called (N,), where they are one's own; else None."""
+        return self._kept_pictures(digest).get("names")
+
+    def _kept_pictures(self, digest: str) -> dict[str, np.ndarray]:
+        """What `write_thumbnails` kept; nothing where that is not there. Raises `Damaged`."""
         path = self.thumbnails_file(digest)
-        return load_npz(path, ("names",)).get("names") if path.exists() else None
+        try:
+            return _pictures(path, path.stat().st_mtime_ns) if path.exists() else {}
+        except Damaged as error:
+            raise Damaged(
+                f"{path} {error}; scores do not hang on it: delete it, and the next run that is scored keeps the pictures again"
+            ) from None
 
 
 def _is_part(run: RunFolder) -> bool:
@@ -728,19 +780,32 @@ def recipe_toml(recipe: Recipe) -> str:
     return tomli_w.dumps(tree, multiline_strings=True)
 
 
-def load_npz(path: Path, wanted: Sequence[str] | None = None) -> dict[str, np.ndarray]:
-    """The arrays of an .npz file (only those `wanted` that it has); nothing is unpickled.
-
-    Raises `FittingroomError` for a damaged one.
-    """
+def load_npz(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file that can be made again; nothing is unpickled. Raises `Damaged`."""
     try:
-        return arrays_of(path.read_bytes(), wanted)
-    except (Damaged, OSError) as error:
-        raise Damaged(f"{path} {error}; delete it and make it again") from None
+        return _arrays_at(path)
+    except Damaged as error:
+        raise Damaged(f"{path} {error}; delete it, and it is made again") from None
+
+
+def _arrays_at(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file; nothing is unpickled. Raises `Damaged`, which doesn't name the file."""
+    try:
+        return arrays_of(plain_bytes(path, MOST_BYTES))
+    except FileNotFoundError:
+        raise Damaged("is missing") from None
+
+
+@functools.lru_cache(maxsize=1)
+def _pictures(path: Path, stamp: int) -> dict[str, np.ndarray]:
+    """Kept test pictures, read once as long as it is the same file."""
+    return sealed_arrays(_arrays_at(path), path.stem)
 
 
 def arrays_of(content: bytes, wanted: Sequence[str] | None = None) -> dict[str, np.ndarray]:
     """The arrays in an .npz file's content (only those `wanted` that it has). Raises `Damaged`."""
+    if not zipfile.is_zipfile(io.BytesIO(content)):
+        raise Damaged("is no archive of arrays")
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             if isinstance(file, np.ndarray):
@@ -776,7 +841,7 @@ def _recipe_of(content: bytes) -> Recipe:
 @functools.lru_cache(maxsize=4096)
 def _seal(path: str, stamp: tuple[int, ...]) -> Seal | None:
     """The seal in a run's `DONE`, read once as long as it is the same file."""
-    return read_seal(Path(path).read_bytes())
+    return read_seal(plain_bytes(Path(path), MOST_TEXT))
 
 
 def run_name(recipe: str, dataset: str, seed: int, digest: str) -> str:

@@ -62,11 +62,13 @@ class Seal:
     files: dict[str, list[FileSeal | None]]
 
     def refuse_changed(self, name: str, content: bytes | None) -> None:
-        """Raises `Damaged` unless this is what the file `name` was; one that nobody sealed is nobody's."""
-        known = self.files.get(name)
+        """Raises `Damaged` unless this is what the file `name` was, and for one that was never a part of the run."""
+        known = self.files.get(name, [None])
         found = None if content is None else FileSeal.of(content)
-        if known is None or found in known:
+        if found in known:
             return
+        if not any(known):
+            raise Damaged("is not of this run: nobody sealed it")
         was = next(seal for seal in reversed(known) if seal is not None)
         if found is None:
             raise Damaged("is missing")
@@ -102,10 +104,11 @@ def plain_bytes(path: Path, most: int) -> bytes:
         raise FileNotFoundError(str(path)) from None
     except OSError as error:
         raise Damaged(f"cannot be read ({error.strerror})") from None
+    about = os.fstat(descriptor)
+    if not stat.S_ISREG(about.st_mode):
+        os.close(descriptor)
+        raise Damaged("is no plain file")
     with os.fdopen(descriptor, "rb") as file:
-        about = os.fstat(descriptor)
-        if not stat.S_ISREG(about.st_mode):
-            raise Damaged("is no plain file")
         if about.st_size > most:
             raise Damaged(f"has {about.st_size:,} bytes, which is more than such a file ever has ({most:,})")
         try:
@@ -182,6 +185,24 @@ def sealed_tensors(content: bytes) -> dict[str, np.ndarray]:
     if own is not None and own != _of_tensors(arrays):
         raise Damaged("is not what it was when it was written (its seal differs)")
     return arrays
+
+
+def arrays_with_seal(arrays: Mapping[str, np.ndarray], of: str) -> dict[str, np.ndarray]:
+    """Arrays for an .npz file, with the seal of all of them, and of what they belong to, among them.
+
+    >>> sorted(sealed_arrays(arrays_with_seal({"a": np.ones(2)}, "study x"), "study x"))
+    ['a']
+    """
+    return {**arrays, OWN: np.array(_of_tensors({**arrays, "of": np.array(of)}))}
+
+
+def sealed_arrays(arrays: Mapping[str, np.ndarray], of: str) -> dict[str, np.ndarray]:
+    """The arrays that were written with their seal, without it; of before there were seals they have none. Raises `Damaged`."""
+    found = dict(arrays)
+    own = found.pop(OWN, None)
+    if own is not None and str(own) != _of_tensors({**found, "of": np.array(of)}):
+        raise Damaged("is not what it was when it was written (its seal differs), or belongs to another")
+    return found
 
 
 def first_line(error: Exception) -> str:

@@ -103,8 +103,11 @@ def execute(job: Job, runs: Runs, *, at_once: int = 1, listen: Listen = lambda u
 
 
 def is_finished(run: RunFolder, job: Job) -> bool:
-    """Whether `run` holds all that `job` asks for."""
-    return run.done and not needs_test(job, run)
+    """Whether `run` holds all that `job` asks for. Raises `Damaged` if it holds what another one asked for."""
+    if not run.done:
+        return False
+    run.refuse_another(job.identity["digest"])
+    return not needs_test(job, run)
 
 
 def needs_test(job: Job, run: RunFolder) -> bool:
@@ -142,6 +145,8 @@ def train_run(
     """
     recipe, train, val = job.recipe, given.train, given.val
     begun = bool(run.saved_epochs or run.epochs)
+    if begun and (run.path / "run.json").exists():  # a missing one is told of by the state that is gone on with
+        run.refuse_another(job.identity["digest"])
     checkpoint = run.checkpoint(lambda line: listen(_said(line, len(train))))
     if not checkpoint:
         if begun:
