@@ -4,9 +4,9 @@
     python benchmarks/torture.py --minutes 5     # a share of it
     python benchmarks/torture.py --kills 20 --damages 0 --pictures 0 --requests 0 --seed 3
 
-Everything is real: commands as processes that get SIGKILL, a file system that is too small, files on disk with a
-flipped bit or their end cut off, pictures that no camera made, a server on a port. Each failure is printed with the seed and the
-number that repeat it; the table at the end is written into docs/trust.md with --write.
+Everything is real: commands as processes that get SIGKILL, a file system that is too small, files on disk with a flipped bit,
+without their end, or in one another's place, pictures that no camera made, a server on a port. Each failure is printed with the
+seed and the number that repeat it; the table at the end is written into docs/trust.md with --write.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ SAME = (
     "run.json",
     "data.json",
 )  # bytes that nothing may change
-WAYS = ("flipped bit", "changed digit", "cut off", "emptied")
+WAYS = ("flipped bit", "changed digit", "cut off", "emptied", "of another")
 UNHEEDED = (".lock", ".html", ".svg")  # locks, and pages that are written for people alone
 WHOLE_HOUR = {
     "kills": 100,
@@ -307,7 +307,8 @@ def damages(n: int, seed: int) -> dict[str, Found]:
         for i in range(of_scene):
             path, way = files[i % len(files)], WAYS[int(rng.integers(len(WAYS)))]
             kept, times = path.read_bytes(), path.stat()
-            changed = damaged(kept, way, rng)
+            others = [other.read_bytes() for other in files if other.name == path.name and other != path]
+            changed = damaged(kept, way, rng, others)
             if changed is None or changed == kept:
                 continue
             path.write_bytes(changed)
@@ -368,8 +369,8 @@ def _scene_of_pictures() -> Scene:
     return Scene("pictures, searches", ("home/images", "searched"), questions)
 
 
-def damaged(content: bytes, way: str, rng: np.random.Generator) -> bytes | None:
-    """The content, damaged; None where that cannot be."""
+def damaged(content: bytes, way: str, rng: np.random.Generator, others: Sequence[bytes]) -> bytes | None:
+    """The content, damaged, or that of one of the `others` of its name; None where that cannot be."""
     if not content:
         return None
     at = int(rng.integers(len(content)))
@@ -384,6 +385,8 @@ def damaged(content: bytes, way: str, rng: np.random.Generator) -> bytes | None:
             return content[:at] + str((content[at] - 48 + int(rng.integers(1, 10))) % 10).encode() + content[at + 1 :]
         case "cut off":
             return content[:at]
+        case "of another":
+            return others[int(rng.integers(len(others)))] if others else None
     return b""
 
 
