@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import computed_field
 
+from fittingroom.metrics.luck import Luck
 from fittingroom.metrics.mcnemar import McNemar
 from fittingroom.spec.records import Cost, Finding, Record
 
@@ -35,6 +36,7 @@ class Row(Record):
     at_once: int  # the most runs that shared the machine while train_s was measured
     threads: int
     cost: Cost | None  # the last that was measured
+    luck: Luck | None = None  # of the seeds: what of their spread would come again; None with one, and for folds
 
 
 class Pair(Record):

@@ -15,6 +15,7 @@ from fittingroom.metrics.crossed import Estimate, detectable, estimate, groups_n
 from fittingroom.metrics.finding import FOUND, bootstrap
 from fittingroom.metrics.finding import finding as found_by
 from fittingroom.metrics.intervals import proportion
+from fittingroom.metrics.luck import luck_of_seeds
 from fittingroom.metrics.mcnemar import mcnemar
 from fittingroom.metrics.metric import ACCURACY, METRICS, Metric
 from fittingroom.metrics.operating import Point, Scored, decided_by, point
@@ -255,7 +256,7 @@ def _row(
     bootstrapped: Mapping[str, Bootstrapped] | None,
 ) -> Row:
     design = runs[0].design
-    whole = estimate(values_SN, design)
+    whole = alone = estimate(values_SN, design)
     if bootstrapped:
         whole = whole.plus(*bootstrapped[metric.name].share)
     low, high = whole.interval()
@@ -299,6 +300,9 @@ def _row(
         at_once=max(e.environment.at_once for e in runs),
         threads=runs[0].environment.threads,
         cost=next((run.cost for run in reversed(runs) if run.cost), None),
+        luck=luck_of_seeds(alone, (1 if metric.larger_is_better else -1) * values_SN.mean(1))
+        if len(runs) > 1
+        else None,
     )
 
 

@@ -143,6 +143,19 @@ def point_words(point: Operating) -> str:
     return f"says “{point.positive}” from {at.format(value)} on, chosen on {point.chosen_on:,} validation images for {point.aim}"
 
 
+def luck_words(row: Row, metric: Metric, on: str = "test") -> str:
+    """What of the spread between a recipe's seeds would come again on other images; "" where nothing is known."""
+    if row.luck is None:
+        return ""
+    steps = f" {metric.steps}".rstrip()
+    gain = row.luck.gain
+    return (
+        f"Seeds of {row.recipe} differ by {metric.show(row.luck.sd)}{steps} (sd); on other {on} images the best of these "
+        f"{len(row.seeds)} would keep {share_words(row.luck.kept, 0)} of its lead, so picking it brings {metric.show(gain.value)}"
+        f"{steps} [{metric.show(gain.low)}, {metric.show(gain.high)}]."
+    )
+
+
 def no_better(rows: Sequence[Row], metric: Metric, yardstick: float | None) -> tuple[str, ...]:
     """Which recipes are no better than always naming the largest class, as far as can be told."""
     if yardstick is None:

@@ -89,7 +89,9 @@ def differences(story: Story) -> Chart:
         color=alt.Color(
             "verdict:N",
             title=None,
-            legend=alt.Legend(orient="bottom"),
+            legend=alt.Legend(
+                orient="bottom", values=[v for v in verdicts if any(row["verdict"] == v for row in rows)]
+            ),
             scale=alt.Scale(domain=verdicts, range=["#7b5ea7", COLOURS[2], COLOURS[7]]),
         ),
     )

@@ -15,7 +15,7 @@ from fittingroom.metrics.portrait import against as compared
 from fittingroom.metrics.rows import Pair, Row
 from fittingroom.metrics.story import Story
 from fittingroom.metrics.verdict import Comparison
-from fittingroom.metrics.words import human, in_words, percent
+from fittingroom.metrics.words import human, in_words, luck_words, margin_words, percent
 from fittingroom.report import charts, theme
 from fittingroom.report.answer import Answer, Table, beginning
 from fittingroom.report.mistakes import (
@@ -117,6 +117,7 @@ def costs(story: Story) -> list[tuple[str, str]]:
 
 
 def _context(story: Story, runs: Runs, folder: Path) -> dict[str, Any]:
+    c = story.comparison
     drawn = {name: both_modes(draw) for name, draw in figures(story)}
     again, study = commands(story)
     calibration = {recipe: calibrated(group) for recipe, group in story.runs.items()}
@@ -124,13 +125,13 @@ def _context(story: Story, runs: Runs, folder: Path) -> dict[str, Any]:
     data_page = f"data-{safe_name(story.data.name)}.html"
     return {
         "data": story.data,
-        "verdict": story.comparison.sentences,
-        "on": story.comparison.on,
-        "metric": story.comparison.by.title.capitalize(),
+        "verdict": c.sentences,
+        "on": c.on,
+        "metric": c.by.title.capitalize(),
         "answers": _answers(story),
         "who": [{"recipe": recipe, "words": _who(r[0])} for recipe, r in story.runs.items()],
         "charts": {"differences": None, "robustness": None, **drawn},
-        "table": story.comparison.table,
+        "table": c.table,
         "table_note": _table_note(story) + _yardstick(story),
         "covers": _covers(story),
         "sizes": _sizes(story),
@@ -142,6 +143,8 @@ def _context(story: Story, runs: Runs, folder: Path) -> dict[str, Any]:
             "class", {part["title"]: s.parts for part in told for s in part["sentences"] if s.parts}
         ),
         "finding": finding_table(story),
+        "margin": next((margin_words(pair.margin, c.by) for pair in c.pairs if pair.margin), ""),
+        "luck": [line for row in c.rows if (line := luck_words(row, c.by, c.on))],
         "calibration": [_calibration(recipe, c) for recipe, c in calibration.items()],
         "robust": robust_tables(*story.robust) if story.robust else None,
         "mistakes": [mistakes(story, recipe, drawn) for recipe in story.runs],
