@@ -57,6 +57,8 @@ def test_it_ends_when_it_is_clear_and_a_report_says_so_too(tmp_path: Path) -> No
     )
     again = report([found.study], Runs(tmp_path), Question())
     assert again.stories[0].comparison.verdict == c.verdict and "4 of at most 5" in c.verdict
+    page = again.report(tmp_path / "page.html").read_text()
+    assert "within the shading (± 0.3 points)" in page and "the best of these 4 would keep" in page and "{%" not in page
 
 
 def test_what_was_stopped_goes_on_and_decides_the_same(tmp_path: Path) -> None:
