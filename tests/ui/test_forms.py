@@ -35,6 +35,8 @@ def test_what_was_changed_becomes_overrides() -> None:
     form |= {"with": ["readme-004-mlp", "readme-004-cnn"], "seeds": ["3"]}
     words = read_form(form, home(), none).words
     assert words[:3] == ("compare", "readme-004-cnn", "readme-004-mlp") and words[-2:] == ("--seeds", "3")
+    words = read_form(form | {"until": ["settled"]}, home(), none).words
+    assert words[-2:] == ("--until", "settled") and "--seeds" not in words
     words = read_form({"recipe": ["fast-mnist"], "with": ["readme-004-mlp"]}, home(), none).words
     assert words == ("compare", "fast-mnist", "readme-004-mlp", "--data", "mnist", "--seeds", "1")
     left_out = read_form(

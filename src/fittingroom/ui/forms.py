@@ -131,6 +131,8 @@ def read_form(form: Mapping[str, Sequence[str]], home_dir: Path, exclusion: Call
     if len(names) == 1 and int(seeds) == 1:
         return Wish(("train", names[0], *changes, *on), f"{names[0]}{f' on {data}' if data else ''}")
     on = ["--data", data or recipe.data.name]  # the same for all, or there would be nothing to compare
+    if form.get("until") and len(names) > 1:
+        return Wish(("compare", *names, *changes, *on, "--until", "settled"), f"{' against '.join(names)}, until settled")
     return Wish(("compare", *names, *changes, *on, "--seeds", seeds), f"{' against '.join(names)}, {seeds} seeds")
 
 
