@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import os
 import sys
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before NumPy is there to read it
 from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
@@ -82,7 +84,6 @@ def rate(hits: np.ndarray) -> str:
 
 def main() -> None:
     studies = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
-    os.environ["OMP_NUM_THREADS"] = "1"
     head = [
         "luck of seeds, images, rest (sd, points)", "equals called different, %", "by peeking at the usual interval, %",
         "0.3 points apart called the same, %", "equals called the same, %", "0.5 points apart: seeds of a plan (80 % power)",

@@ -96,9 +96,37 @@ def test_the_verdict_says_how_far_it_went() -> None:
     c = compare("toy", runs, Question(most=32))
     assert c.looked and c.asked == {"most": 32} and "The intervals allow for every look." in c.verdict
     assert c.pairs[0].level > 1 - SPENT  # wider than of a fixed plan
-    assert compare(
-        "toy", runs, Question("log_loss").or_else(c.asked)
-    ).looked  # another question, but it was looked as often
+    # another question, but it was looked as often
+    assert compare("toy", runs, Question("log_loss").or_else(c.asked)).looked
+    early = compare("toy", [r for r in runs if r.seed < 3], Question(same=50.0, most=32))
+    assert early.pairs[0].outcome == "undecided"
+    with pytest.raises(FittingroomError, match="are 0, 1, 2"):
+        compare("toy", [r for r in runs if r.seed > 0], Question(most=32))
+
+
+def test_a_lucky_loser_does_not_come_first() -> None:
+    """One that is beaten with four seeds may have a higher mean than one that went on."""
+    rng = np.random.default_rng(0)
+    lucky = [0.0, 0.0, 0.0, 0.0, -0.2, -0.2, -0.2]
+    hard_N = rng.random(4000)
+
+    def run(name: str, seed: int, rate: float) -> Run:
+        return Run(name, seed, *two_classes(hard_N + 0.01 * rng.normal(size=4000) < rate))
+
+    runs = [run(name, s, 0.95 + e) for name in ("good", "near") for s, e in enumerate(lucky)]
+    c = compare("toy", [*runs, *(run("loser", s, 0.93) for s in range(4))], Question(same=0.03, most=32))
+    assert c.rows[-1].recipe == "loser" and c.rows[-1].score > c.rows[0].score and "loser leads" not in c.verdict
+
+
+def test_what_was_asked_before_is_kept_where_nothing_else_is_said() -> None:
+    asked = Question("log_loss", same=0.1, most=16).asked
+    assert Question().or_else(asked) == Question("log_loss", same=0.1, most=16)
+    assert Question(effect=0.01).or_else(asked) == Question("log_loss", effect=0.01, same=0.1, most=16)
+    assert Question("accuracy").or_else(asked) == Question("accuracy", most=16)
+    assert Question(same=0.5).or_else({"metric": "log_loss", "effect": 0.2}) == Question("log_loss", 0.2, same=0.5)
+    with pytest.raises(FittingroomError, match="settled by its own margin"):
+        Question(same=0.5).or_else(asked)
+    assert Question(most=8).or_else({}).most == 8
 
 
 def test_what_does_not_go_together_is_told() -> None:

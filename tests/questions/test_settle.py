@@ -57,6 +57,7 @@ def test_it_ends_when_it_is_clear_and_a_report_says_so_too(tmp_path: Path) -> No
     )
     again = report([found.study], Runs(tmp_path), Question())
     assert again.stories[0].comparison.verdict == c.verdict and "4 of at most 5" in c.verdict
+    assert "fittingroom compare study.toml --until settled --most 5" in again.report(tmp_path / "page.html").read_text()
     page = again.report(tmp_path / "page.html").read_text()
     assert "within the shading (± 0.3 points)" in page and "the best of these 4 would keep" in page and "{%" not in page
 
@@ -85,7 +86,7 @@ def test_what_cannot_be_settled_is_told_before_anything_is_trained(
     ):
         found = here("compare", *words, "--runs", str(tmp_path))
         assert found.returncode == 2 and told in found.stderr and "Traceback" not in found.stderr
-    with pytest.raises(FittingroomError, match="one recipe would be alone"):
+    with pytest.raises(FittingroomError, match="readme-004-mlp would be alone on its images"):
         recipes = [read_recipe("readme-004-mlp", ["data.name=mnist"]), read_recipe("readme-004-cnn")]
         settle(recipes, Workplace(runs=Runs(tmp_path), device="cpu"), question=Question(most=4))
     assert not Runs(tmp_path).list()

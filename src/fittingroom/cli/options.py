@@ -69,7 +69,7 @@ Same = Annotated[
     float | None,
     typer.Option(
         help="A difference that makes none for you, as the metric is shown: 0.3 is 0.3 points (default: 0.1 on MNIST, 0.3 on "
-        "Fashion-MNIST, else 1)."
+        "Fashion-MNIST, else 1; none for metrics that are not counted in points)."
     ),
 ]
 Seeds = Annotated[int, typer.Option(min=1, help="Seeds 0 … N-1 for each recipe.")]

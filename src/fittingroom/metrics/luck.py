@@ -4,7 +4,7 @@ A seed's score on N images is mean + seed_s + rest_s: seed_s is what its network
 luck of meeting just these, of which it happens to get some hard ones right. Only the first comes again on other images. The
 analysis of variance that the verdict is made of takes them apart: Var(seed) = (MS_seed - MS_rest) / N. Jordan (2023,
 arXiv:2304.01910) finds on CIFAR-10 and ImageNet that almost all of it is luck, so that picking the best of many seeds brings
-next to nothing. The share that is kept has an exact interval, from the F distribution (Searle, Casella & McCulloch 1992, ch. 3).
+next to nothing. The share that is kept has its interval from the F distribution (Searle, Casella & McCulloch 1992, ch. 3).
 
 **When it misleads**: with three seeds the interval holds nearly everything; and it is about other images of the same kind.
 """
@@ -23,7 +23,9 @@ class Luck(Record):
 
     sd: float  # of the seeds' scores on these images
     kept: Share  # the part of a seed's lead that another test set would show again
-    gain: Share  # what the seed that is best on these images is ahead of the mean on others, in the metric
+    gain: (
+        Share  # what the seed that is best on these images is expected to be ahead of the mean on others, in the metric
+    )
 
 
 def luck_of_seeds(e: Estimate, scores_S: np.ndarray) -> Luck | None:
@@ -40,7 +42,7 @@ def luck_of_seeds(e: Estimate, scores_S: np.ndarray) -> Luck | None:
     if e.folds or few < 1 or e.units < 3 or not e.var_rest > 0:
         return None
     sd = float(scores_S.std(ddof=1))
-    f, many = sd**2 * e.units / e.var_rest, few * (e.units - 1)
+    f, many = sd**2 * e.units / e.var_rest, few * e.df
     ends = 1.0, stats.f.ppf(0.975, few, many), stats.f.ppf(0.025, few, many)
     value, low, high = (max(0.0, 1 - float(q) / f) if f > 0 else 0.0 for q in ends)
     lead = float(scores_S.max() - scores_S.mean())

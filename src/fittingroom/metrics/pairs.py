@@ -53,11 +53,12 @@ class Judged:
     level: float
     p: float  # adjusted
     resolved: bool
+    early: bool = False  # too early to say anything
 
     def lies_within(self, margin: float) -> bool:
         """Whether the difference is known to be smaller than `margin`, either way."""
         e = self.estimate
-        return e.knows_luck and e.units > 1 and -margin < self.low and self.high < margin
+        return not self.early and e.knows_luck and e.units > 1 and -margin < self.low and self.high < margin
 
 
 def paired(seeds_a: Sequence[int], seeds_b: Sequence[int]) -> tuple[list[int], list[int]]:

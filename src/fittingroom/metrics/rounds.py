@@ -8,8 +8,9 @@ Rowe 1969, *J. R. Stat. Soc. A* 132; Jennison & Turnbull, *Group Sequential Meth
 
 Information is 1 / (i + v/s): what the images do (i) is in the first seed already and never gets less, what seeds do (v) does. If
 images are most of it all looks say much the same, and looking costs little; if seeds are, it costs most. Which it is has to be
-estimated from a few seeds: v is taken at the upper end of what they allow, i at the lower, which spends less. The level is
-reckoned for normal means and used for Student's t (Pocock 1977), which crosses a little more often: so 4.2 % are shared out.
+estimated from a few seeds: v is taken at the upper end of what they allow, i at the lower, which spends less. Each look is
+reckoned as if all before it had known this estimate, so what is promised rests on simulation, too. The level is reckoned for
+normal means and used for Student's t (Pocock 1977), which crosses a little more often: so 4.2 % are shared out.
 What was chosen by measured power, and what was not, is in docs/log.md (2026-11-28); benchmarks/rounds_calibration.py measures it.
 """
 
@@ -32,10 +33,8 @@ from fittingroom.spec.records import Record
 FIRST, MOST = 4, 32  # seeds: before the first look, and by default in all
 ALPHA, SPENT = 0.05, 0.042  # the error rate that is promised, and what is shared out for it
 CAUTION = 0.1  # the chance that the part of the images is taken for larger than it is, for each of its two halves
-PARTS = (
-    0.0,
-    *(2.0**k for k in range(-7, 4)),
-)  # the images' part in the luck of one seed, for which levels are reckoned
+# the images' part in the luck of one seed, for which levels are reckoned
+PARTS = (0.0, *(2.0**k for k in range(-7, 4)))
 LITTLE = 0.1  # a chance to settle it that is not worth the seeds
 REACH, STEP = 8.0, 0.005  # of the grid for the joint distribution, in standard deviations of the last look
 
@@ -63,10 +62,8 @@ def nominal(spent: float, most: int, part: float) -> tuple[float, ...]:
     information = (part + 1 / most) / (part + 1 / looks)
     x = np.arange(-REACH, REACH + STEP / 2, STEP)
     found: list[float] = []
-    inside, before = (
-        np.zeros_like(x),
-        0.0,
-    )  # the density of the path among those that have not crossed, and its information
+    # the density of the path among those that have not crossed, and its information
+    inside, before = np.zeros_like(x), 0.0
     for now in information:
         d = now - before
         near = np.arange(-math.ceil(REACH * math.sqrt(d) / STEP), math.ceil(REACH * math.sqrt(d) / STEP) + 1) * STEP
@@ -103,6 +100,7 @@ class Looked(Record):
     seeds: int  # after so many it was looked for the last time; 0: not yet
     open: tuple[tuple[str, str], ...]  # pairs that more seeds may settle
     hopeless: tuple[tuple[str, str], ...]  # pairs that they hardly would
+    dropped: tuple[tuple[str, str], ...] = ()  # undecided, of which one was beaten by a third
     next: int | None  # after so many seeds it is looked again; None: it is settled, or there are no more
 
     @property
@@ -119,12 +117,11 @@ def look(
     *,
     most: int = MOST,
     within: float | None = None,
-    all_pairs: bool = False,
 ) -> tuple[list[Judged], Looked]:
     """Each pair of `names` as it stood when it was decided, or stands now, by going through all looks once more.
 
-    So a study that was killed and resumed decides what it would have decided. `within`: what makes no difference. A recipe that
-    is beaten gets no more seeds, unless `all_pairs` have to be decided.
+    The seeds are 0, 1, 2 … of each recipe. So a study that was killed and resumed decides what it would have decided. `within`:
+    what makes no difference. A recipe that is beaten gets no more seeds, and its other pairs stay as they are.
 
     >>> rng = np.random.default_rng(0)
     >>> values = {"good": (rng.random((5, 2000)) < 0.95) * 1.0, "bad": (rng.random((5, 2000)) < 0.8) * 1.0}
@@ -133,7 +130,7 @@ def look(
     (True, 4, True)
     """
     known: dict[tuple[str, str], Judged] = {}
-    open_, hopeless = list(names), list[tuple[str, str]]()
+    open_, hopeless, dropped = list(names), list[tuple[str, str]](), list[tuple[str, str]]()
     after, rejected = 0, 0
     for s in rounds(most):
         live = [pair for pair in open_ if min(len(values_SN[name]) for name in pair) >= s]
@@ -160,9 +157,9 @@ def look(
             elif s < most and not _may_be_settled(judged, len(names), most, within):
                 open_.remove(pair)
                 hopeless.append(pair)
-        if not all_pairs:
-            beaten = {j.worse for j in known.values() if j.resolved}
-            open_ = [pair for pair in open_ if not beaten & set(pair)]
+        beaten = {j.worse for j in known.values() if j.resolved}
+        dropped += [pair for pair in open_ if beaten & set(pair)]
+        open_ = [pair for pair in open_ if not beaten & set(pair)]
     coming = next((s for s in rounds(most) if s > after), None) if open_ else None
     rest = [pair for pair in names if pair not in known]  # with too few seeds for any look
     unseen = judge_pairs(
@@ -174,8 +171,12 @@ def look(
         others=len(names) - len(rest),
         allowance=lambda e: allowance(e, len(names), most),
     )
-    known |= {pair: replace(judged, p=1.0, resolved=False) for pair, judged in zip(rest, unseen, strict=True)}
-    looked = Looked(most=most, seeds=after, open=tuple(open_), hopeless=tuple(hopeless), next=coming)
+    known |= {
+        pair: replace(judged, p=1.0, resolved=False, early=True) for pair, judged in zip(rest, unseen, strict=True)
+    }
+    looked = Looked(
+        most=most, seeds=after, open=tuple(open_), hopeless=tuple(hopeless), dropped=tuple(dropped), next=coming
+    )
     return [known[pair] for pair in names], looked
 
 

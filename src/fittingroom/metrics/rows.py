@@ -67,14 +67,12 @@ class Pair(Record):
     margin: float | None = None  # a difference that is smaller than that makes none; None: nobody has said
     same: bool = False  # whether the interval lies within ± `margin`
     seeds_for_same: int | None = None  # to show with 80 % power that equals are the same; None: as `seeds_needed`
-    images_for_same: int | None = (
-        None  # that a cross-validation needs for it; None: of no cross-validation, or they are
-    )
+    images_for_same: int | None = None  # that a cross-validation needs for it; None: of none, or they are
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def outcome(self) -> Literal["better", "same", "undecided"]:
-        """What is known: `better` is better by what matters or more, both are the same for practical purposes, or neither."""
+        """What is known: `better` is better (perhaps by less than matters), both are the same in practice, or neither."""
         return "same" if self.same else "better" if self.resolved else "undecided"
 
     def other(self, recipe: str) -> str:

@@ -111,7 +111,7 @@ def stories(loaded: Sequence[LoadedRun], runs: Runs, question: Question = Questi
             row.recipe: sorted((r for r in mine if r.name == row.recipe), key=lambda r: r.seed)
             for row in comparison.rows
         }
-        pictures, names_N = runs.thumbnails(digest), runs.test_names(digest)
+        pictures, names_N = runs.kept_pictures(digest)
         where = question.point(mine[0].data.classes)
         found.append(Story(comparison, by_recipe, pictures, names_N, robustness(by_recipe), where))
     return found

@@ -129,13 +129,19 @@ class Question:
         }
 
     def or_else(self, asked: Mapping[str, Any]) -> Question:
-        """This one, or where it says nothing what was `asked` before; of the same class, unless it names one.
+        """This one, or where it says nothing what was `asked` before.
 
-        How often it was looked is no matter of asking: seeds that were added until it was settled are judged as such.
+        Another metric or aim leaves away what hung on that one. How often it was looked is no matter of asking: seeds that were
+        added until it was settled are judged as such, and by the margin that decided when. Raises `FittingroomError`.
         """
-        if not self.asked:
-            return replace(self, **asked)
-        return replace(self, positive=self.positive or asked.get("positive", ""), most=asked.get("most", 0))
+        mine, most = self.asked, asked.get("most", self.most)
+        other = any(mine.get(key, asked.get(key)) != asked.get(key) for key in ("metric", "at"))
+        kept = {key: value for key, value in asked.items() if not other or key == "positive"}
+        if most and not other and mine.get("same", kept.get("same")) != kept.get("same"):
+            raise FittingroomError(
+                "same: this study ended when it was settled by its own margin; with another, ask it anew"
+            )
+        return replace(self, **(kept | mine | {"most": most}))
 
     def point(self, classes: Sequence[str]) -> Point:
         """Where it is asked. Raises `FittingroomError` if the metric says the same of every model of so few classes, or for
@@ -188,15 +194,27 @@ def compare(
     plain = where.positive is None and where.aim is None
     yardstick = by.of_largest_class(evidence[0].labels_N) if plain else None
     within = margin(question.same, dataset, by)
+    if question.same and within and by.name == ACCURACY.name and within * len(evidence[0].labels_N) < 1:
+        raise FittingroomError(
+            f"same: {question.same:g} points of {len(evidence[0].labels_N):,} {on} images are less than one of them; "
+            "it is given in points: 0.3 is 0.3 points"
+        )
     better = {name: sign * of_name for name, of_name in values.items()}
     drawn = {name: of[by.name] for name, of in bootstrapped.items()}
     looked = None
     if question.most:
-        every = bool(question.against)
-        judged, looked = look(ranked, better, design, drawn, most=question.most, within=within, all_pairs=every)
+        if strange := next(
+            (runs for runs in by_name.values() if [e.seed for e in runs] != list(range(len(runs)))), None
+        ):
+            raise FittingroomError(f"seeds that are added in rounds are 0, 1, 2 …; {strange[0].name} has others")
+        judged, looked = look(ranked, better, design, drawn, most=question.most, within=within)
     else:
         seeds = {name: [e.seed for e in runs] for name, runs in by_name.items()}
         judged = judge_pairs(ranked, better, seeds, design, drawn)
+    beaten = {
+        j.worse for j in judged if looked and j.resolved
+    }  # by fewer seeds, perhaps luckier ones, than those that went on
+    rows.sort(key=lambda row: row.recipe in beaten)
     pairs = tuple(_pair(j, by_name, EFFECT if effect is None else effect, where, within) for j in judged)
     return Comparison(
         dataset=dataset,

@@ -55,16 +55,14 @@ def sentences(
 
 def _opening(dataset: str, best: str, score: str, with_best: Sequence[Pair], metric: Metric) -> str:
     """The one sentence to repeat. What its pairs say one by one must not sound as if it were denied here."""
-    beaten = [p for p in with_best if p.outcome == "better" and p.better == best]
-    same = [p for p in with_best if p.outcome == "same"]
+    beaten, same = standing(best, with_best)
     if not same and len(beaten) == len(with_best):
         return f"{best} is best on {dataset}: {score}."
     if len(same) + len(beaten) == len(with_best):
-        *others, last = [best, *(p.other(best) for p in same)]
-        first = f"{', '.join(others)} and {last} {'are the best' if beaten else 'come out alike'} on {dataset}"
-        return (
-            f"{first}, the same for practical purposes ({margin_words(same[0].margin, metric)}): {best} gets {score}."
-        )
+        *others, last = (p.other(best) for p in same)
+        equals = f"{', '.join(others)} and {last} are" if others else f"{last} is"
+        within = margin_words(same[0].margin, metric)
+        return f"{best} gets {score} on {dataset}; {equals} the same for practical purposes ({within})."
     if all(p.seeds == 1 and not p.folds for p in with_best):
         return f"{best} leads on {dataset} with {score}; whether it would with other seeds cannot be known from one of each."
     if not beaten:
@@ -81,14 +79,18 @@ def in_rounds(looked: Looked) -> tuple[str, ...]:
     if not looked.seeds:
         return (f"There are too few seeds for a first look ({FIRST}).",)
     far = f"Seeds were added round by round, {looked.seeds} of at most {looked.most}"
-    said = [f"{far}, until nothing was left to settle"] if looked.next is None and not looked.open else [f"{far}"]
-    if looked.next:
-        said.append(f"more may settle {named(looked.open)} (the same command goes on)")
-    elif looked.open:
-        said.append(f"which did not settle {named(looked.open)}")
+    said = [f"{far}, until nothing was left to settle" if not (looked.open or looked.hopeless) else far]
+    if looked.open:
+        said.append(f"more may settle {named(looked.open)}" if looked.next else f"{named(looked.open)} is not settled")
     if looked.hopeless:
         said.append(f"{looked.most} would hardly settle {named(looked.hopeless)}")
     return (f"{'; '.join(said)}. The intervals allow for every look.",)
+
+
+def standing(best: str, with_best: Sequence[Pair]) -> tuple[list[Pair], list[Pair]]:
+    """The pairs in which `best` is better, and those in which the other is the same; what is in neither list is undecided."""
+    beaten = [p for p in with_best if p.outcome == "better" and p.better == best]
+    return beaten, [p for p in with_best if p.outcome == "same"]
 
 
 def margin_words(margin: float | None, metric: Metric) -> str:

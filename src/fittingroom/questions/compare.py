@@ -101,7 +101,7 @@ def planned(
     recipes = study.read(list(changes), Path(words[0]).parent if studies else Path())
     chosen, sets = seeds or range(study.seeds), [*data] or [*study.data]
     if studies:
-        return Planned(recipes, sets, chosen, Path(words[0]).stem)
+        return Planned(recipes, sets, chosen, Path(words[0]).stem + (f"-until-{until}" if until else ""))
     on = sets or [recipe.data.name for recipe in recipes]
     far = f"until-{until}" if until else f"{len(chosen)}-seeds"
     return Planned(recipes, sets, chosen, study_name([r.name for r in recipes], on, far, changes))

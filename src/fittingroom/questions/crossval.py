@@ -86,7 +86,7 @@ def with_pictures(name: str, runs: Runs, images: Dataset, question: Question = Q
         if len(whole) > len(story.labels_N):  # one part was held out, the first
             whole = whole.take(np.flatnonzero(runs.study_arrays(name)["fold_N"] == 0))  # drawn once
         runs.write_thumbnails(story.data.digest, shrunk(whole.images_NCHW, THUMBNAIL_BYTES), whole.names_N)
-        kept, names_N = runs.thumbnails(story.data.digest), runs.test_names(story.data.digest)
+        kept, names_N = runs.kept_pictures(story.data.digest)
         story = replace(story, thumbnails_NCHW=kept, names_N=names_N)
     return story
 

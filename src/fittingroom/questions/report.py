@@ -32,4 +32,6 @@ def report(which: Sequence[str], runs: Runs, question: Question = Question()) ->
             return Compared(of_study(which[0], runs, question), runs, page, which[0])
     chosen, home = runs.select(which)
     asked = question.or_else(study.asked) if study else question
-    return Compared(gather(chosen, home, asked), home, page)
+    several = which if len(which) > 1 else ()
+    settled = next((name for name in several if (one := runs.study(name)) and one.asked.get("most")), "")
+    return Compared(gather(chosen, home, asked), home, page, settled=settled)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from itertools import chain
+from typing import TYPE_CHECKING
 
 from fittingroom.data import Dataset
 from fittingroom.metrics.rounds import MOST, rounds
@@ -18,6 +18,9 @@ from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import Recipe
 from fittingroom.store import Study
 from fittingroom.study.workplace import Workplace
+
+if TYPE_CHECKING:
+    from fittingroom.study.plan import Plan
 
 
 def until_settled(
@@ -60,35 +63,43 @@ def settle(
     name = name or study_name([r.name for r in recipes], data or [r.data.name for r in recipes], "until-settled")
     planned = plan(crossed(recipes, data, range(question.most)), place, name)
     refuse_unfit(question, planned)
-    digests = [data.digest for data in planned.loaded]
-    if lonely := [d for d in digests if digests.count(d) < 2]:
-        alone = planned.loaded[digests.index(lonely[0])].name
-        raise FittingroomError(f"on {alone} one recipe would be alone; name one data set for all with --data")
-    seeds = [rounds(question.most)[0]] * len(digests)
+    digests = [dataset.digest for dataset in planned.loaded]
+    if lonely := [i for i, digest in enumerate(digests) if digests.count(digest) < 2]:
+        alone = planned.experiments[lonely[0]].recipe.name
+        raise FittingroomError(
+            f"{alone} would be alone on its images; name one data set for all (--data), and read its pictures alike "
+            "(data.image_size, data.channels)"
+        )
+    trained, seeds = [0] * len(digests), [rounds(question.most)[0]] * len(digests)
     began = time.monotonic()
+    for line in planned.cautions:
+        place.progress.note(f"warning: {line}")
     with ExitStack() as once:
         crew = once.enter_context(choose_launcher(place.launcher, planned.at_once))
         while True:
-            finished = list(chain.from_iterable(run(planned.first(seeds, place.runs), place, crew)))
-            remember(place, name, Study(runs=names(finished), asked=question.asked))
+            coming = planned.between(trained, seeds, place)
+            run(coming, place, crew)
+            finished = [job.folder(place.runs) for jobs, n in zip(planned.jobs, seeds, strict=True) for job in jobs[:n]]
+            if coming.waiting:  # or a study that goes on would look smaller than it is until it is where it was
+                remember(place, name, Study(runs=names(finished), asked=question.asked))
             stories = gather(finished, place.runs, question)
-            more = [
-                _next(stories, planned.experiments[i].recipe.name, digest) or seeds[i]
-                for i, digest in enumerate(digests)
-            ]
             for story in stories:
                 place.progress.note(_known(story.comparison))
+            more = [
+                _next(stories, e.recipe.name, d) or n
+                for e, d, n in zip(planned.experiments, digests, seeds, strict=True)
+            ]
             if more == seeds:
                 break
-            each_s = [_train_s(stories, e.recipe.name, d) for e, d in zip(planned.experiments, digests, strict=True)]
-            next_s = sum(s * (n - m) for s, n, m in zip(each_s, more, seeds, strict=True)) / planned.at_once
+            next_s = _takes_s(planned.between(seeds, more, place), stories)
             if minutes is not None and time.monotonic() - began + next_s > 60 * minutes:
                 place.progress.note(
                     f"the next round would take about {next_s:.0f} s, and {minutes:g} minutes are over then"
                 )
                 break
             place.progress.note(f"next round: {sum(more) - sum(seeds)} trainings, about {next_s:.0f} s")
-            seeds = more
+            trained, seeds = seeds, more
+    remember(place, name, Study(runs=names(finished), asked=question.asked))
     return Compared(stories, place.runs, page_of(place.runs, name), name)
 
 
@@ -99,9 +110,11 @@ def _next(stories: Sequence[Story], recipe: str, digest: str) -> int | None:
     return looked.next if any(recipe in pair for pair in looked.open) else None
 
 
-def _train_s(stories: Sequence[Story], recipe: str, digest: str) -> float:
-    [story] = [story for story in stories if story.data.digest == digest]
-    return next(row.train_s for row in story.comparison.rows if row.recipe == recipe)
+def _takes_s(coming: Plan, stories: Sequence[Story]) -> float:
+    """About how long what waits will take: as long as those before it, and together no less than the longest."""
+    took = {(s.data.digest, row.recipe): row.train_s for s in stories for row in s.comparison.rows}
+    each_s = [took[job.data_digest, job.recipe.name] for job in coming.waiting]
+    return max(sum(each_s) / coming.at_once, *each_s) if each_s else 0.0
 
 
 def _known(c: Comparison) -> str:

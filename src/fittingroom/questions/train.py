@@ -40,7 +40,8 @@ def train(
     launcher = choose_launcher(place.launcher, 1, workers)
     whole = place.load(data or recipe.data.name, recipe.data)
     threads = threads_each(workers) if "=" not in place.launcher else 1  # of nodes that we don't know
-    job = resolve(recipe, whole, choose_device(place.device), place.runs, threads=threads, score_test=test)
+    here = workers == 1 and place.launcher == "local"
+    job = resolve(recipe, whole, choose_device(place.device), place.runs, threads=threads, score_test=test, here=here)
     job = replace(job, seed=seed, workers=workers)
     run = job.folder(place.runs)
     if begin == "resume" and not (run.path / "run.json").exists():

@@ -15,7 +15,7 @@ from fittingroom.metrics.portrait import against as compared
 from fittingroom.metrics.rows import Pair, Row
 from fittingroom.metrics.story import Story
 from fittingroom.metrics.verdict import Comparison
-from fittingroom.metrics.words import human, in_words, luck_words, margin_words, percent
+from fittingroom.metrics.words import human, in_words, luck_words, margin_words, percent, standing
 from fittingroom.report import charts, theme
 from fittingroom.report.answer import Answer, Table, beginning
 from fittingroom.report.mistakes import (
@@ -168,9 +168,9 @@ def _answers(story: Story) -> list[dict[str, str]]:
     by, best = story.comparison.by, rows[0]
     seeds = f"{len(best.seeds)} seed{'s' if len(best.seeds) > 1 else ''}"
     with_best = [p for p in pairs if best.recipe in (p.better, p.worse)]
-    clear = all(p.outcome == "better" and p.better == best.recipe for p in with_best)
-    level = [p.other(best.recipe) for p in with_best if p.outcome == "same"]
-    decided = all(p.outcome != "undecided" for p in with_best)
+    beaten, same = standing(best.recipe, with_best)
+    clear, level = len(beaten) == len(with_best), [p.other(best.recipe) for p in same]
+    decided = len(beaten) + len(same) == len(with_best)
     which = best.recipe if clear else "the same" if level and decided else "no clear winner"
     alike = f"{', '.join([best.recipe, *level])}: " if level and decided else "" if clear else f"{best.recipe} leads: "
     answers = [
@@ -395,6 +395,7 @@ class Compared(Answer):
     runs: Runs
     page: Path
     study: str = ""
+    settled: str = ""  # the name of a study among these that ended when it was settled
 
     @property
     def comparisons(self) -> list[Comparison]:
@@ -433,6 +434,10 @@ class Compared(Answer):
         found = [
             why for story in self.stories if story.comparison.on == "test" for why in _unsure_reads(story, self.runs)
         ]
+        if self.settled:
+            found.append(
+                f"{self.settled} ended when it was settled, which these intervals do not allow for: report it by itself"
+            )
         return list(dict.fromkeys(found))
 
     @property

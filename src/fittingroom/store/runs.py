@@ -133,7 +133,9 @@ class RunFolder:
         wanted = digest or (named[1] if named else "")
         if not own.startswith(wanted):
             held = f"{self.identity.get('recipe')}, seed {self.identity.get('seed')}, digest {own[:10]}"
-            raise Damaged(f"{self.path} holds another run ({printable(held)}); move it away, or train with --fresh")
+            raise Damaged(
+                f"{self.path} holds another run ({printable(held)}) than its name says; rename it, or train with --fresh"
+            )
 
     def refuse_unfinished(self) -> None:
         """Raises `FittingroomError` unless the run is done, and the one that its folder is named after."""
@@ -621,7 +623,7 @@ class Runs:
         """Remember which runs answer a question, and `arrays` that the answer needs besides them."""
         if arrays:
             with atomic(self._study_file(name, ".npz")) as file:
-                np.savez_compressed(file, allow_pickle=False, **arrays_with_seal(arrays, safe_name(name)))
+                np.savez_compressed(file, **arrays_with_seal(arrays, safe_name(name)))  # type: ignore[arg-type]
         named = study.model_copy(update={"name": safe_name(name)})
         write(self._study_file(name), json_with_seal(named.model_dump(mode="json")))
 
@@ -747,17 +749,19 @@ class Runs:
 
     def thumbnails(self, digest: str) -> np.ndarray | None:
         """The test images (N,C,H,W) uint8 that runs on this data were scored on, or None."""
-        return self._kept_pictures(digest).get("images")
+        return self.kept_pictures(digest)[0]
 
-    def test_names(self, digest: str) -> np.ndarray | None:
-        """What these images are called (N,), where they are one's own; else None."""
-        return self._kept_pictures(digest).get("names")
+    def kept_pictures(self, digest: str) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """What `write_thumbnails` kept: images (N,C,H,W) uint8, and what they are called (N,), where they are one's own.
 
-    def _kept_pictures(self, digest: str) -> dict[str, np.ndarray]:
-        """What `write_thumbnails` kept; nothing where that is not there. Raises `Damaged`."""
+        Raises `Damaged`.
+        """
         path = self.thumbnails_file(digest)
         try:
-            return _pictures(path, path.stat().st_mtime_ns) if path.exists() else {}
+            found = sealed_arrays(arrays_of(plain_bytes(path, MOST_BYTES)), path.stem)
+            return found.get("images"), found.get("names")
+        except FileNotFoundError:
+            return None, None
         except Damaged as error:
             raise Damaged(
                 f"{path} {error}; scores do not hang on it: delete it, and the next run that is scored keeps the pictures again"
@@ -794,12 +798,6 @@ def _arrays_at(path: Path) -> dict[str, np.ndarray]:
         return arrays_of(plain_bytes(path, MOST_BYTES))
     except FileNotFoundError:
         raise Damaged("is missing") from None
-
-
-@functools.lru_cache(maxsize=1)
-def _pictures(path: Path, stamp: int) -> dict[str, np.ndarray]:
-    """Kept test pictures, read once as long as it is the same file."""
-    return sealed_arrays(_arrays_at(path), path.stem)
 
 
 def arrays_of(content: bytes, wanted: Sequence[str] | None = None) -> dict[str, np.ndarray]:

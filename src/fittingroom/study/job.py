@@ -93,11 +93,13 @@ def resolve(
     *,
     threads: int = 1,
     score_test: bool = True,
+    here: bool = True,
     say: Say = lambda line: None,
 ) -> Job:
     """The job of training `recipe` on the data set `whole` with seed 0, and a refusal of what could not be trained.
 
-    Trained weights that it starts from are looked for among `runs`.
+    `here`: whether this machine trains it alone, and has to have the memory. Trained weights that it starts from are looked for
+    among `runs`.
     Raises `FittingroomError` for a model or an augmentation that does not fit, the images or the memory, and for too few
     validation images to choose by.
     """
@@ -116,7 +118,7 @@ def resolve(
     if resolved.train.by_validation:
         refuse_choice(resolved.train, *prepare(data, resolved.data), carved=data.val is None)
     planned = on_paper(resolved.model, data.train.shape, len(data.classes))
-    if planned:
+    if planned and here:
         refuse_too_large(planned, resolved, data, device)
     network = build(resolved.model, data.train.shape, len(data.classes))
     if first:
@@ -149,12 +151,14 @@ def read_as(data: Dataset) -> dict[str, Any]:
 def refuse_too_large(structure: Structure, recipe: Recipe, data: Dataset, device: str) -> None:
     """Raises `FittingroomError` if the machine cannot hold what a training step needs at the very least.
 
-    That is weights and their gradients, and the values of the largest layer for a batch with their gradients, these in 16 bits.
+    That is weights and their gradients, and the values of the largest layer for a batch with their gradients, these in 16 bits;
+    of a network that is partly frozen the weights alone.
     """
     there = torch.cuda.get_device_properties(0).total_memory if device == "cuda" else memory_bytes()
     batch = min(recipe.train.batch_size, recipe.data.limit or len(data.train))
     largest = max(structure.layers, key=lambda layer: math.prod(layer.shape))
-    weights, values = 2 * 4 * structure.parameters, 2 * 2 * batch * math.prod(largest.shape)
+    trained = not recipe.model.freeze
+    weights, values = (1 + trained) * 4 * structure.parameters, trained * 2 * 2 * batch * math.prod(largest.shape)
     if weights + values > there:
         shape = "×".join(map(str, largest.shape))
         raise FittingroomError(

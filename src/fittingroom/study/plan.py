@@ -10,7 +10,6 @@ from itertools import chain
 from fittingroom.data import Dataset
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import Recipe, ShapeSpec
-from fittingroom.store import Runs
 from fittingroom.study.execute import is_finished
 from fittingroom.study.job import Job, cautions, resolve
 from fittingroom.study.sharing import sharing
@@ -55,11 +54,17 @@ class Plan:
         """In the order in which they were asked for."""
         return list(chain.from_iterable(self.jobs))
 
-    def first(self, seeds: Sequence[int], runs: Runs) -> Plan:
-        """The plan of so many of each experiment's seeds only; what is finished by now no longer waits."""
-        jobs = tuple(of_one[:n] for of_one, n in zip(self.jobs, seeds, strict=True))
-        waiting = tuple(j for j in _longest_first(chain.from_iterable(jobs)) if not is_finished(j.folder(runs), j))
-        return replace(self, jobs=jobs, waiting=waiting)
+    def between(self, fewer: Sequence[int], more: Sequence[int], place: Workplace) -> Plan:
+        """The plan of those seeds of each experiment that are among its first `more` and not among its first `fewer`."""
+        some = [i for i, (m, n) in enumerate(zip(fewer, more, strict=True)) if n > m]
+        jobs = [self.jobs[i][fewer[i] : more[i]] for i in some]
+        device = self.all_jobs[0].device
+        at_once, threads = sharing(device, place.launcher, place.at_once, sum(map(len, jobs)))
+        shared = tuple(tuple(replace(job, threads=threads) for job in of_one) for of_one in jobs)
+        every = _longest_first(chain.from_iterable(shared))
+        waiting = tuple(job for job in every if not is_finished(job.folder(place.runs), job))
+        experiments, loaded = tuple(self.experiments[i] for i in some), tuple(self.loaded[i] for i in some)
+        return Plan(experiments, loaded, shared, waiting, (), min(at_once, max(1, len(waiting))))
 
 
 def crossed(recipes: Sequence[Recipe], datasets: Sequence[str | Dataset], seeds: Sequence[int]) -> list[Experiment]:
@@ -89,7 +94,13 @@ def plan(experiments: Sequence[Experiment], place: Workplace, study: str = "") -
         if e.pictures not in loaded:
             loaded[e.pictures] = place.load(e.dataset, e.recipe.data)
         job = resolve(
-            e.recipe, loaded[e.pictures], device, place.runs, score_test=e.score_test, say=place.progress.note
+            e.recipe,
+            loaded[e.pictures],
+            device,
+            place.runs,
+            score_test=e.score_test,
+            here=place.launcher == "local",
+            say=place.progress.note,
         )
         seeds = granted_seeds(job.work) if e.seeds is None else list(dict.fromkeys(e.seeds))
         planned.append((replace(job, part=e.part, study=study if e.part else ""), seeds))

@@ -139,9 +139,9 @@ class Collection:
                 uri, names_N = data_uri(png_bytes(images.images_NCHW[row : row + 1][0])), images.names_N
                 name = data.classes[images.labels_N[row]]
         else:
-            kept = self.runs.thumbnails(data.digest)
+            kept, names_N = self.runs.kept_pictures(data.digest)
             if kept is not None and row < len(kept):
-                uri, names_N = data_uri(png_bytes(kept[row])), self.runs.test_names(data.digest)
+                uri = data_uri(png_bytes(kept[row]))
         return {"row": row, "called": called(names_N, row), "split": split, "image": uri, "class": name}
 
 

@@ -105,6 +105,8 @@ def read_form(form: Mapping[str, Sequence[str]], home_dir: Path, exclusion: Call
             faults["recipe"] = f"there is no recipe {name[:80]!r} here" + _like(name, known_recipes)
     if not names:
         faults["recipe"] = "choose a recipe"
+    if form.get("until") and len(names) < 2:
+        faults["until"] = "choose a second recipe, against which something can be settled"
     if data and data not in sets:
         faults["data"] = f"there are no data {data[:80]!r} here" + _like(data, sets)
     if not seeds.isdecimal() or len(seeds) > 2 or not 1 <= int(seeds) <= MOST_SEEDS:
@@ -131,8 +133,10 @@ def read_form(form: Mapping[str, Sequence[str]], home_dir: Path, exclusion: Call
     if len(names) == 1 and int(seeds) == 1:
         return Wish(("train", names[0], *changes, *on), f"{names[0]}{f' on {data}' if data else ''}")
     on = ["--data", data or recipe.data.name]  # the same for all, or there would be nothing to compare
-    if form.get("until") and len(names) > 1:
-        return Wish(("compare", *names, *changes, *on, "--until", "settled"), f"{' against '.join(names)}, until settled")
+    if form.get("until"):
+        return Wish(
+            ("compare", *names, *changes, *on, "--until", "settled"), f"{' against '.join(names)}, until settled"
+        )
     return Wish(("compare", *names, *changes, *on, "--seeds", seeds), f"{' against '.join(names)}, {seeds} seeds")
 
 
