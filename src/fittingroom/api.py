@@ -298,7 +298,7 @@ def compare(
     sets = [_data(one, here) for one in (data if isinstance(data, list) else [data]) if one is not None]
     chosen = None if seeds is None else _seeds(seeds)
     if isinstance(recipes, str | Path) and is_study(str(recipes)):
-        planned = room.planned([str(recipes)], changes, sets)
+        planned = room.planned([str(recipes)], changes, sets, until=until)
         chosen, sets, read_ones, name = chosen or planned.seeds, planned.data, planned.recipes, name or planned.name
     else:
         read_ones = read_all(recipes, changes)

@@ -83,6 +83,7 @@ def test_what_cannot_be_settled_is_told_before_anything_is_trained(
         (("readme-004-mlp", "readme-004-cnn", "--until", "later"), '"settled"'),
         (("readme-004-mlp", "readme-004-cnn", "--until", "settled", "--seeds", "9"), "give the most there may be"),
         (("readme-004-mlp", "readme-004-cnn", "--minutes", "9"), "go with until settled"),
+        (("readme-004-mlp", "readme-004-cnn", "--until", "settled", "--most", "0"), "the first look is after 4 seeds"),
     ):
         found = here("compare", *words, "--runs", str(tmp_path))
         assert found.returncode == 2 and told in found.stderr and "Traceback" not in found.stderr

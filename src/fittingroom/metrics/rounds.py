@@ -129,6 +129,15 @@ def look(
     >>> pair.resolved, looked.seeds, looked.next is None
     (True, 4, True)
     """
+
+    def judge(pairs: Sequence[tuple[str, str]], seeds: int, family: int) -> list[Judged]:
+        """Pairs by their first seeds; so many pairs share the error rate."""
+        first = {name: values[:seeds] for name, values in values_SN.items()}
+        drawn = {name: replace(b, scores_SB=b.scores_SB[:seeds]) for name, b in (bootstrapped or {}).items()}
+        numbers = {name: range(len(values)) for name, values in first.items()}
+        others = family - len(pairs)
+        return judge_pairs(pairs, first, numbers, design, drawn, others, lambda e: allowance(e, len(names), most))
+
     known: dict[tuple[str, str], Judged] = {}
     open_, hopeless, dropped = list(names), list[tuple[str, str]](), list[tuple[str, str]]()
     after, rejected = 0, 0
@@ -137,18 +146,7 @@ def look(
         if not live:
             break
         after = s
-        first = {name: values[:s] for name, values in values_SN.items()}
-        drawn = {name: replace(b, scores_SB=b.scores_SB[:s]) for name, b in (bootstrapped or {}).items()}
-        now = judge_pairs(
-            live,
-            first,
-            {name: range(len(values)) for name, values in first.items()},
-            design,
-            drawn,
-            others=len(names) - rejected - len(live),
-            allowance=lambda e: allowance(e, len(names), most),
-        )
-        for pair, judged in zip(live, now, strict=True):
+        for pair, judged in zip(live, judge(live, s, len(names) - rejected), strict=True):
             known[pair] = judged
             same = within is not None and judged.lies_within(within)
             if judged.resolved or same:
@@ -162,18 +160,8 @@ def look(
         open_ = [pair for pair in open_ if not beaten & set(pair)]
     coming = next((s for s in rounds(most) if s > after), None) if open_ else None
     rest = [pair for pair in names if pair not in known]  # with too few seeds for any look
-    unseen = judge_pairs(
-        rest,
-        values_SN,
-        {name: range(len(values)) for name, values in values_SN.items()},
-        design,
-        bootstrapped,
-        others=len(names) - len(rest),
-        allowance=lambda e: allowance(e, len(names), most),
-    )
-    known |= {
-        pair: replace(judged, p=1.0, resolved=False, early=True) for pair, judged in zip(rest, unseen, strict=True)
-    }
+    for pair, judged in zip(rest, judge(rest, most, len(names)), strict=True):
+        known[pair] = replace(judged, p=1.0, resolved=False, early=True)
     looked = Looked(
         most=most, seeds=after, open=tuple(open_), hopeless=tuple(hopeless), dropped=tuple(dropped), next=coming
     )

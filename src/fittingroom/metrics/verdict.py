@@ -211,9 +211,8 @@ def compare(
     else:
         seeds = {name: [e.seed for e in runs] for name, runs in by_name.items()}
         judged = judge_pairs(ranked, better, seeds, design, drawn)
-    beaten = {
-        j.worse for j in judged if looked and j.resolved
-    }  # by fewer seeds, perhaps luckier ones, than those that went on
+    # by fewer seeds, perhaps luckier ones, than those that went on
+    beaten = {j.worse for j in judged if looked and j.resolved}
     rows.sort(key=lambda row: row.recipe in beaten)
     pairs = tuple(_pair(j, by_name, EFFECT if effect is None else effect, where, within) for j in judged)
     return Comparison(
@@ -318,9 +317,7 @@ def _row(
         at_once=max(e.environment.at_once for e in runs),
         threads=runs[0].environment.threads,
         cost=next((run.cost for run in reversed(runs) if run.cost), None),
-        luck=luck_of_seeds(alone, (1 if metric.larger_is_better else -1) * values_SN.mean(1))
-        if len(runs) > 1
-        else None,
+        luck=luck_of_seeds(alone, (1 if metric.larger_is_better else -1) * values_SN.mean(1)),
     )
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fittingroom.data import Dataset
-from fittingroom.metrics.rounds import MOST, rounds
+from fittingroom.metrics.rounds import FIRST, MOST, rounds
 from fittingroom.metrics.story import Story, gather
 from fittingroom.metrics.verdict import Comparison, Question
 from fittingroom.questions.compare import names, page_of, refuse_unfit, remember, study_name
@@ -37,7 +36,11 @@ def until_settled(
         raise FittingroomError("most and minutes go with until settled; a fixed plan has seeds")
     if minutes is not None and not minutes > 0:
         raise FittingroomError(f"minutes: got {minutes:g}; give a time above 0")
-    return replace(question, most=MOST if most is None else most) if until else question
+    if not until:
+        return question
+    if most == 0:  # which elsewhere means a plan
+        raise FittingroomError(f"most: got 0; the first look is after {FIRST} seeds, so give at least that")
+    return replace(question, most=MOST if most is None else most)
 
 
 def settle(
@@ -70,14 +73,13 @@ def settle(
             f"{alone} would be alone on its images; name one data set for all (--data), and read its pictures alike "
             "(data.image_size, data.channels)"
         )
-    trained, seeds = [0] * len(digests), [rounds(question.most)[0]] * len(digests)
+    seeds = [rounds(question.most)[0]] * len(digests)
+    coming = planned.between([0] * len(digests), seeds, place)
     began = time.monotonic()
     for line in planned.cautions:
         place.progress.note(f"warning: {line}")
-    with ExitStack() as once:
-        crew = once.enter_context(choose_launcher(place.launcher, planned.at_once))
+    with choose_launcher(place.launcher, planned.at_once) as crew:
         while True:
-            coming = planned.between(trained, seeds, place)
             run(coming, place, crew)
             finished = [job.folder(place.runs) for jobs, n in zip(planned.jobs, seeds, strict=True) for job in jobs[:n]]
             if coming.waiting:  # or a study that goes on would look smaller than it is until it is where it was
@@ -91,15 +93,17 @@ def settle(
             ]
             if more == seeds:
                 break
-            next_s = _takes_s(planned.between(seeds, more, place), stories)
+            following = planned.between(seeds, more, place)
+            next_s = _takes_s(following, stories)
             if minutes is not None and time.monotonic() - began + next_s > 60 * minutes:
                 place.progress.note(
                     f"the next round would take about {next_s:.0f} s, and {minutes:g} minutes are over then"
                 )
                 break
             place.progress.note(f"next round: {sum(more) - sum(seeds)} trainings, about {next_s:.0f} s")
-            trained, seeds = seeds, more
-    remember(place, name, Study(runs=names(finished), asked=question.asked))
+            coming, seeds = following, more
+    if not coming.waiting:
+        remember(place, name, Study(runs=names(finished), asked=question.asked))
     return Compared(stories, place.runs, page_of(place.runs, name), name)
 
 
@@ -107,7 +111,7 @@ def _next(stories: Sequence[Story], recipe: str, digest: str) -> int | None:
     """After how many seeds it is looked at `recipe` again; None where it needs no more."""
     looked = next(story.comparison.looked for story in stories if story.data.digest == digest)
     assert looked
-    return looked.next if any(recipe in pair for pair in looked.open) else None
+    return looked.next if recipe in looked.contenders else None
 
 
 def _takes_s(coming: Plan, stories: Sequence[Story]) -> float:

@@ -42,7 +42,7 @@ def verify(runs: Runs, text: str = "", say: Callable[[float], None] = lambda sha
     for path in sorted(runs.path.glob("tuning/*.journal")):
         try:
             refuse_broken(path)
-        except (FittingroomError, OSError) as error:
+        except FittingroomError as error:
             rows.append({"what": f"searches {path.name}", "state": DAMAGED, "why": str(error)})
     for path in sorted(runs.path.glob("thumbnails/*.npz")):
         try:

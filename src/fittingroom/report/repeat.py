@@ -42,12 +42,10 @@ def commands(story: Story) -> tuple[str, str]:
     device = {run.environment.device for runs in story.runs.values() for run in runs}
     suffix = "" if device == {"cpu"} else f" --device {sorted(device)[0]}"
     asked = "".join(f" --{key} {shlex.quote(str(value))}" for key, value in story.comparison.asked.items())
-    far = f" --seeds {n}"
-    if story.comparison.looked:
-        far, n = " --until settled", 0  # and `asked` says how many at most
-    elif any(
-        s != list(range(n)) for s in seeds.values()
-    ):  # not what `compare --seeds N` trains: one run after the other
+    looked = story.comparison.looked  # then `asked` says how many seeds at most
+    far = " --until settled" if looked else f" --seeds {n}"
+    # not what `compare --seeds N` trains: one run after the other
+    if not looked and any(s != list(range(n)) for s in seeds.values()):
         lines = [
             shlex.join(
                 ["fittingroom", "train", e["recipe"], *e.get("set", []), "--data", story.data.name, "--seed", f"{s}"]
@@ -58,5 +56,6 @@ def commands(story: Story) -> tuple[str, str]:
         return "\n".join(line + suffix for line in lines), ""
     if plain:
         return f"fittingroom compare {' '.join(story.runs)} --data {story.data.name}{far}{asked}{suffix}", ""
-    study = tomli_w.dumps({**({"seeds": n} if n else {}), "data": [story.data.name], "recipes": entries})
-    return f"fittingroom compare study.toml{'' if n else far}{asked}{suffix}", study
+    planned = {} if looked else {"seeds": n}
+    study = tomli_w.dumps({**planned, "data": [story.data.name], "recipes": entries})
+    return f"fittingroom compare study.toml{far if looked else ''}{asked}{suffix}", study

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from fittingroom.store.seal import Damaged
+from fittingroom.store.seal import Damaged, plain_bytes
 
+MOST_BYTES = 1 << 30  # of a log
 OWN = "chain"  # the key of a line's own hash
 
 
@@ -65,7 +66,7 @@ class Chain:
 def refuse_broken(path: Path) -> None:
     """Raises `Damaged` for a log with a line that is not what was written; a last one without an end was cut off."""
     chain = Chain()
-    for number, line in enumerate(_whole_lines(path.read_bytes())):
+    for number, line in enumerate(_whole_lines(plain_bytes(path, MOST_BYTES))):
         try:
             entry = json.loads(line)
             if not isinstance(entry, dict):

@@ -743,9 +743,7 @@ class Runs:
         if not path.exists():
             named = {} if names_N is None else {"names": names_N}
             with atomic(path) as file:
-                np.savez_compressed(
-                    file, allow_pickle=False, **arrays_with_seal({"images": images_NCHW, **named}, path.stem)
-                )
+                np.savez_compressed(file, **arrays_with_seal({"images": images_NCHW, **named}, path.stem))  # type: ignore[arg-type]
 
     def thumbnails(self, digest: str) -> np.ndarray | None:
         """The test images (N,C,H,W) uint8 that runs on this data were scored on, or None."""
@@ -757,11 +755,11 @@ class Runs:
         Raises `Damaged`.
         """
         path = self.thumbnails_file(digest)
-        try:
-            found = sealed_arrays(arrays_of(plain_bytes(path, MOST_BYTES)), path.stem)
-            return found.get("images"), found.get("names")
-        except FileNotFoundError:
+        if not path.exists():
             return None, None
+        try:
+            found = sealed_arrays(_arrays_at(path), path.stem)
+            return found.get("images"), found.get("names")
         except Damaged as error:
             raise Damaged(
                 f"{path} {error}; scores do not hang on it: delete it, and the next run that is scored keeps the pictures again"
