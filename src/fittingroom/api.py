@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from fittingroom.report.claims_page import Replicated
     from fittingroom.report.explain_page import Explained
     from fittingroom.report.page import Ablated, Compared
+    from fittingroom.report.reported_page import Weighed
     from fittingroom.report.stress_page import Stressed
     from fittingroom.report.transfer_page import Transferred
     from fittingroom.report.tune_page import Tuned
@@ -452,6 +453,19 @@ def replicate(
 
 
 @_placed
+def claims(*words: str, **place: Unpack[Place]) -> Weighed:
+    """How probable is a claimed order, from its figures alone? "CNN 92.68 vs MLP 91.65 on 10000", a file of [[claims]] with such
+    `figures`, READMEs ("004"), recipes that make claims.
+
+    >>> claims("92.68 vs 91.65 on 10000").orders[0].outcome
+    'supported'
+    """
+    from fittingroom.questions.claims import claims as ask
+
+    return ask(words, _workplace(place))
+
+
+@_placed
 def stress(*which: Run | str | Path, **place: Unpack[Place]) -> Stressed:
     """What do runs stand? Eleven corruptions of the test images at five severities. `which`: runs, or studies by name.
 
@@ -569,6 +583,6 @@ def predict(
 
 
 __all__ = [
-    "Recipe", "Run", "ablate", "audit", "compare", "cv", "data", "explain", "export", "load_data", "models", "new", "predict",
-    "recipes", "replicate", "runs", "stress", "train", "transfer", "tune",
+    "Recipe", "Run", "ablate", "audit", "best", "claims", "compare", "cv", "data", "explain", "export", "load_data", "models",
+    "new", "predict", "recipes", "replicate", "runs", "stress", "train", "transfer", "tune",
 ]  # fmt: skip

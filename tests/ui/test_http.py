@@ -116,6 +116,20 @@ def test_the_question_for_pictures_of_ones_own(tmp_path: Path) -> None:
         assert "Go on" in client.get(f"/commands/{stopped.id}").text
 
 
+def test_figures_alone_and_a_margin_of_ones_own(client: httpx.Client, tmp_path: Path) -> None:
+    """What is typed is read as figures, never as the name of a file."""
+    assert 'href="/claims"' in client.get("/new").text
+    page = client.get("/claims", params={"figures": "CNN 92.68 vs MLP 91.65 on 10,000"})
+    assert page.status_code == 200 and "the figures support it" in page.text
+    several = client.get("/claims", params={"figures": "<img A 95, B 94, C 93 on mnist"}).text
+    assert "Of 2 orders" in several and "&lt;img A 95 %" in several
+    secret = tmp_path / "secret.toml"
+    secret.write_text('[[claims]]\nfigures = "hidden 95 vs 94 on 100"\n')
+    for text, fault in ((str(secret), "names no test set"), ("95 vs 94 on mnst", "nearest: &#34;mnist&#34;")):
+        reply = client.get("/claims", params={"figures": text})
+        assert reply.status_code == 400 and fault in reply.text and "hidden" not in reply.text
+
+
 def test_a_command_shows_what_its_events_say(client: httpx.Client, tmp_path: Path) -> None:
     """How far it is while it runs; its answer, or why there is none, when it has ended. Nothing of it is taken from its log."""
     runs, words = Runs(tmp_path / "runs"), ["compare", "a", "b"]

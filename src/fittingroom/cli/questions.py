@@ -214,6 +214,27 @@ def replicate(
     return replicate(words, place, claims=claim or [], changes=changes, seeds=seeds, quick=quick)
 
 
+@works("runs", "home", report="--report", png=True)
+def claims(
+    place: Workplace,
+    which: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="FIGURES|FILE|README...",
+            help='"CNN 92.68 vs MLP 91.65 on 10000", "0.23 % vs 0.35 % error on mnist over 5 runs"; a file of [[claims]] with '
+            "such figures; READMEs or recipes that make claims.",
+        ),
+    ] = None,
+) -> Any:
+    """How probable is a claimed order? From the reported figures alone, before anything is trained.
+
+    The page is Markdown where its name ends in .md.
+    """
+    from fittingroom.questions.claims import claims
+
+    return claims(which or [], place)
+
+
 @works("device", "at_once", "launcher", "runs", "home", report="--out")
 def stress(place: Workplace, which: Which) -> Any:
     """Classify corrupted test images (eleven kinds, five severities) with finished runs, and compare how they stand it."""
@@ -283,4 +304,4 @@ def bench(
     return bench([read_recipe(name, changes) for name in names or USUAL], place)
 
 
-ALL_QUESTIONS = (demo, best, compare, report, replicate, stress, explain, ablate, cv, transfer, audit, bench)
+ALL_QUESTIONS = (demo, best, compare, report, replicate, claims, stress, explain, ablate, cv, transfer, audit, bench)

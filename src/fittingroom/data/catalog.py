@@ -15,6 +15,8 @@ from fittingroom.spec.parse import parse, read_toml
 from fittingroom.spec.recipe import Strict
 from fittingroom.spec.sources import FileEntry, Source
 
+IDX_HEAD_BYTES = 8  # before the labels, a byte each
+
 
 class Files(Strict):
     train_images: FileEntry
@@ -46,6 +48,11 @@ class DatasetEntry(Strict):
         """Names the content: the payload hashes and the classes, not where they came from."""
         return digest({"payloads": [f.sha256 for f in self.files.all()], "classes": self.classes})
 
+    @property
+    def n_test(self) -> int:
+        """How many test images there are, which the file of their labels tells by its size."""
+        return self.files.test_labels.size_bytes - IDX_HEAD_BYTES
+
 
 def catalog(home_dir: Path) -> dict[str, Path]:
     """Names and TOML files of the known data sets: the shipped ones and those in HOME/datasets/."""
@@ -69,3 +76,13 @@ def entry(name: str, home_dir: Path) -> DatasetEntry:
     if found.name != name:
         raise FittingroomError(f'{file} says name = "{found.name}"; name it "{name}", or the file {found.name}.toml')
     return found
+
+
+def count_test_images(word: str, home_dir: Path) -> int:
+    """How many test images `word` means: a number, or the name of a data set. Raises `FittingroomError` for an unknown one.
+
+    >>> from fittingroom.store.fetch import home
+    >>> count_test_images("mnist", home()), count_test_images("286", home())
+    (10000, 286)
+    """
+    return int(word) if word.isdecimal() else entry(word, home_dir).n_test

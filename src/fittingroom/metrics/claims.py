@@ -12,12 +12,13 @@ from fittingroom.metrics.crossed import Estimate, estimate, half_width
 from fittingroom.metrics.intervals import Spread, mean_interval, prediction, spread, welch
 from fittingroom.metrics.metric import ACCURACY
 from fittingroom.metrics.pairs import paired
+from fittingroom.metrics.reported import orders
 from fittingroom.metrics.statistic import FEWEST_EPOCHS, STATISTICS, Statistic
 from fittingroom.metrics.verdict import Evidence
 from fittingroom.metrics.words import LUCK
-from fittingroom.spec.claimed import Claimed
+from fittingroom.spec.claimed import Claimed, stated_figures
 from fittingroom.spec.recipe import Claim
-from fittingroom.spec.records import Record
+from fittingroom.spec.records import Record, Share
 from fittingroom.store import LoadedRun, RunFolder, load_run
 
 WIDEST = 0.01  # half-width of a prediction interval that can still reproduce a stated accuracy: one point
@@ -54,6 +55,7 @@ class Judgement(Record):
     outcome: str
     note: str
     shown_in: str  # the name of the statistic, which knows how its values are shown
+    before: Share | None = None  # how probable the order was from the stated figures alone, where both are stated
     compared: bool  # whether the value is a difference (or, of a cost, a ratio)
     changed: tuple[str, ...] = ()  # overrides: not the recipe itself was judged, but a changed one
 
@@ -305,5 +307,11 @@ def judgements(claims: Sequence[Claimed], groups: Groups, changes: Sequence[str]
             than_there=groups.get((than, there), []),
             others=[runs for (name, place), runs in groups.items() if place == here and name not in (own, than)],
         )
-        found.append(judge(q.claim, q.recipe.name, trials).model_copy(update={"changed": tuple(changes)}))
+        more = {"changed": tuple(changes), "before": _before(q, len(trials.own[0].labels_N))}
+        found.append(judge(q.claim, q.recipe.name, trials).model_copy(update=more))
     return found
+
+
+def _before(q: Claimed, images: int) -> Share | None:
+    figures = stated_figures(q)
+    return orders(figures, images)[0].holds if figures else None

@@ -138,6 +138,22 @@ def share_words(share: Share, digits: int = 1) -> str:
     return f"{percent(share.value, digits)} % [{percent(share.low, digits)}, {percent(share.high, digits)}]"
 
 
+def probability(share: float) -> str:
+    """A probability in percent, never rounded to certainty.
+
+    >>> probability(0.99996), probability(0.954), probability(0.9987)
+    ('> 99.9', '95', '99.9')
+    """
+    if share >= 0.9995:
+        return "> 99.9"
+    return f"{100 * share:.{1 if share >= 0.985 else 0}f}"
+
+
+def chances(share: Share) -> str:
+    """A probability, from worst to best: "97 [93, 98.6]"."""
+    return f"{probability(share.value)} [{probability(share.low)}, {probability(share.high)}]"
+
+
 def point_words(point: Operating) -> str:
     """What a bundle's operating point decides: "says “ill” from a probability of 14.9 % on, chosen …"."""
     at = "log odds of {:.3f}" if point.probability is None else "a probability of {:.3g} %"

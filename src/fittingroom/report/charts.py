@@ -15,6 +15,7 @@ from fittingroom.metrics.areas import GRID, precision_curve, roc_curve
 from fittingroom.metrics.calibration import reliability as binned
 from fittingroom.metrics.intervals import wilson
 from fittingroom.metrics.metric import Metric
+from fittingroom.metrics.reported import Order
 from fittingroom.metrics.rows import Row
 from fittingroom.metrics.statistic import FEWEST_EPOCHS
 from fittingroom.metrics.story import Story
@@ -116,6 +117,32 @@ def differences(story: Story) -> Chart:
     ]
     alike = alt.Chart(alt.Data(values=margins)).mark_rect(opacity=0.12, color=COLOURS[2]).encode(x="low:Q", x2="high:Q")
     return (alike + zero + interval + points).properties(width=WIDTH - 60, height=alt.Step(42))
+
+
+def orders(found: Sequence[Order]) -> Chart:
+    """How probable each claimed order is, from what our evidence allows at worst to at best, beside 95 %."""
+    outcomes = ["supported", "open", "not supported"]
+    rows = [
+        {
+            "order": f"{o.better}\n− {o.worse}",
+            "likely": 100 * o.holds.value,
+            "low": 100 * o.holds.low,
+            "high": 100 * o.holds.high,
+            "outcome": o.outcome,
+        }
+        for o in found
+    ]
+    base = alt.Chart(alt.Data(values=rows)).encode(
+        y=alt.Y("order:N", sort=None, title=None, axis=alt.Axis(labelExpr="split(datum.value, '\\n')", labelLimit=300)),
+        color=alt.Color(
+            "outcome:N", title=None, scale=alt.Scale(domain=outcomes, range=[COLOURS[2], COLOURS[7], "#a33f00"])
+        ),
+    )
+    axis = alt.X("low:Q", title="probability that the order holds (%)", scale=alt.Scale(domain=[50, 100]))
+    interval = base.mark_rule(strokeWidth=3).encode(x=axis, x2="high:Q")
+    points = base.mark_point(filled=True, size=90, opacity=1).encode(x="likely:Q")
+    enough = alt.Chart(alt.Data(values=[{"enough": 95}])).mark_rule(strokeDash=[4, 3]).encode(x="enough:Q")
+    return (enough + interval + points).properties(width=WIDTH - 60, height=alt.Step(42))
 
 
 # ---------------------------------------------------------------- training

@@ -9,7 +9,7 @@ from statistics import mean, median, stdev
 from typing import Any
 
 from fittingroom.metrics.claims import Groups, Judgement
-from fittingroom.metrics.words import percent
+from fittingroom.metrics.words import chances, percent
 from fittingroom.report import charts
 from fittingroom.report.answer import Answer, Table
 from fittingroom.report.render import render
@@ -67,13 +67,23 @@ def headline(judged: Sequence[Judgement]) -> str:
     return f"Of {claims}{changed}: " + ", ".join(f"{n} {outcome}" for n, outcome in counts if n) + "."
 
 
-HEAD = ("claim", "in words", "outcome", "judged as", "measured [interval]", "seeds", "note")
+HEAD = (
+    "claim",
+    "in words",
+    "outcome",
+    "judged as",
+    "measured [interval]",
+    "seeds",
+    "from the figures alone, %",
+    "note",
+)
 
 
 def row(judged: Judgement) -> list[str]:
     """A judgement as text cells, as in `HEAD`."""
     outcome = judged.outcome + (f" (with {', '.join(judged.changed)})" if judged.changed else "")
-    return [judged.id, judged.text, outcome, judged.stated, judged.measured, _seeds(judged), judged.note]
+    before = chances(judged.before) if judged.before else ""
+    return [judged.id, judged.text, outcome, judged.stated, judged.measured, _seeds(judged), before, judged.note]
 
 
 def _seeds(judged: Judgement) -> str:

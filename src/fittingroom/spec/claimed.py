@@ -10,6 +10,7 @@ from fittingroom.spec.ablation import without
 from fittingroom.spec.errors import FittingroomError, unknown
 from fittingroom.spec.read import read_recipe, shipped_recipes
 from fittingroom.spec.recipe import Claim, Recipe
+from fittingroom.spec.reported import Figure, Reported, is_reported
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,10 @@ def claimed(words: Sequence[str], ids: Sequence[str] = (), overrides: Sequence[s
     numbers = sorted({c.id.split("-")[0] for r in shipped.values() for c in r.claims})
     chosen: dict[str, Path] = {}  # recipe name or file → the folder beside which it looks for others
     for word in words or numbers:
+        if Path(word).suffix and Path(word).is_file() and is_reported(Path(word)):
+            raise FittingroomError(
+                f"{word} holds figures and no recipe that could be trained; weigh them: fittingroom claims {word}"
+            )
         of_readme = [name for name, r in shipped.items() if any(c.id.startswith(f"{word}-") for c in r.claims)]
         if not (of_readme or word in shipped or Path(word).suffix or Path(word).exists()):
             raise unknown("README or recipe", word, [*numbers, *shipped], "fittingroom replicate --help")
@@ -67,3 +72,45 @@ def _than(claim: Claim, recipe: Recipe, folder: Path, overrides: Sequence[str]) 
         return read_recipe(beside if beside.is_file() else claim.than, list(overrides)) if claim.than else None
     except FittingroomError as error:
         raise FittingroomError(f"{recipe.name}, claim {claim.id}: {error}") from None
+
+
+def figures_of(words: Sequence[str]) -> list[Reported]:
+    """Of the claims of `words` those that state an order of test accuracies and whose figures are stated, too.
+
+    Raises `FittingroomError` as `claimed` does, and where there are none.
+
+    >>> [(r.id, [str(f) for f in r.figures]) for r in figures_of(["002"])]
+    [('002-cnn2-above-cnn1', ['readme-002-cnn2 91.37 %', 'readme-002-cnn1 90.1 %'])]
+    """
+    found = [one for claim in claimed(words) if (one := stated_figures(claim))]
+    if not found:
+        raise FittingroomError(f"{', '.join(words)}: no order of test accuracies is claimed with the figures of both")
+    return found
+
+
+def stated_figures(one: Claimed) -> Reported | None:
+    """The figures that are stated of the two recipes of a claimed order, if both are."""
+    claim = one.claim
+    if (
+        claim.statistic != "test_accuracy"
+        or claim.relation == "equal"
+        or claim.than_dataset
+        or not (claim.than and one.than)
+    ):
+        return None
+    figures = [_stated(recipe, claim.dataset) for recipe in (one.recipe, one.than)]
+    if claim.relation == "below":
+        figures.reverse()
+    better, worse = figures
+    if better is None or worse is None or better.accuracy < worse.accuracy:
+        return None
+    return Reported(id=claim.id, text=claim.text, source=one.recipe.source, figures=(better, worse), on=claim.dataset)
+
+
+def _stated(recipe: Recipe, dataset: str) -> Figure | None:
+    for claim in recipe.claims:
+        alone = not (claim.than or claim.without) and claim.relation == "equal" and claim.statistic == "test_accuracy"
+        if alone and claim.dataset == dataset and claim.stated is not None:
+            low, high = claim.bounds
+            return Figure(name=recipe.name, accuracy=claim.stated, rounding=(high - low) / 2)
+    return None

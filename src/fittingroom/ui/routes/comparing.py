@@ -129,12 +129,21 @@ def _chosen(request: Request, rooms: Rooms) -> Chosen:
         if not ids:
             raise HTTPException(400, "choose runs to compare, in the table")
         folders, query = [folder for _, folder in rooms.found(ids)], urlencode([("run", i) for i in ids])
-    question = Question(metric=asked.get("metric", ""), at=asked.get("aim", ""), positive=asked.get("positive", ""))
-    more = {"metric": question.metric, "aim": question.at, "positive": question.positive}
+    metric, aim, positive, same = (asked.get(key, "").strip() for key in ("metric", "aim", "positive", "same"))
+    question = Question(metric=metric, at=aim, positive=positive, same=_points(same))
+    more = {"metric": metric, "aim": aim, "positive": positive, "same": same}
     query += "".join(f"&{urlencode({key: value})}" for key, value in more.items() if value)
     done = [f for f in folders if f.done and f.metrics.test]
     others = [f for f in folders if f not in done]
     return Chosen(done, others, query, "" if others else name or "", question)
+
+
+def _points(text: str) -> float | None:
+    """A margin that was typed. Raises a 400 for what is no number."""
+    try:
+        return float(text.replace(",", ".")) if text else None
+    except ValueError:
+        raise HTTPException(400, f"no matter below: {text[:40]!r} is no number; give points, like 0.3") from None
 
 
 def _others(chosen: Chosen, rooms: Rooms, seen: int) -> dict[str, Any]:

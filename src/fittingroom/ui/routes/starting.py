@@ -11,10 +11,15 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
+from fittingroom.data.catalog import count_test_images
 from fittingroom.data.decisions import left_out
+from fittingroom.metrics.reported import weigh
+from fittingroom.report.reported_page import Weighed
+from fittingroom.spec.errors import FittingroomError
+from fittingroom.spec.reported import reported
 from fittingroom.ui.again import once_more
 from fittingroom.ui.commands import CommandState
-from fittingroom.ui.forms import Wish, Wrong, fields, offered, own_sets, read_form, read_question
+from fittingroom.ui.forms import MOST_SIGNS, Wish, Wrong, fields, offered, own_sets, read_form, read_question
 from fittingroom.ui.frame import page
 from fittingroom.ui.opaque import opaque
 from fittingroom.ui.rooms import Rooms
@@ -40,6 +45,10 @@ def add(app: FastAPI, rooms: Rooms) -> None:
 
     def read(given: Given, home_dir: Path) -> Wish:
         return read_form(given, home_dir, rooms.data.exclusion)
+
+    @app.get("/claims")
+    def claims(figures: str = "") -> HTMLResponse:
+        return _claims(figures, rooms)
 
     @app.get("/commands")
     def commands() -> HTMLResponse:
@@ -90,6 +99,18 @@ def _form(given: Given, faults: dict[str, str], rooms: Rooms, status: int = 200)
         more_faulty=any(f.fault for f in entries if not f.first),
         decided={name: n for name in sets if (n := left_out(rooms.runs.decisions_file(name)))},
     )  # fmt: skip
+
+
+def _claims(figures: str, rooms: Rooms) -> HTMLResponse:
+    """What figures alone say. What was sent is read as figures, and never as a file's name."""
+    found, fault = None, ""
+    if figures:
+        try:
+            claim = reported(figures[:MOST_SIGNS])
+            found = Weighed(*weigh([(claim, count_test_images(claim.on, rooms.home_dir))]), "", rooms.runs.path)
+        except FittingroomError as error:
+            fault = str(error)
+    return page("claims.html", "new", 400 if fault else 200, figures=figures, found=found, fault=fault)
 
 
 def _begin(given: Given, rooms: Rooms, read: Callable[[Given, Path], Wish]) -> Response:

@@ -1,0 +1,40 @@
+"""Is a claimed order probable? From reported figures alone, before anything is trained."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from fittingroom.data.catalog import count_test_images
+from fittingroom.metrics.reported import weigh
+from fittingroom.questions.compare import page_of
+from fittingroom.report.reported_page import Weighed
+from fittingroom.spec.claimed import figures_of
+from fittingroom.spec.errors import FittingroomError
+from fittingroom.spec.reported import Reported, is_reported, read_reported, reported
+from fittingroom.store.fetch import home
+from fittingroom.study.workplace import Workplace
+
+
+def claims(words: Sequence[str], place: Workplace) -> Weighed:
+    """How probable it is that a claimed order holds for other images and other seeds, as far as the figures tell.
+
+    `words`: sentences like "CNN 92.68 vs MLP 91.65 on 10000" (or "… on mnist over 5 runs"), files of `[[claims]]` with such
+    `figures`, READMEs (000 … 004), recipes or files that make claims. Raises `FittingroomError`.
+    """
+    if not words:
+        raise FittingroomError(
+            'claims: give figures, like "92.68 vs 91.65 on 10000", a file of [[claims]], or a README (000 … 004)'
+        )
+    found = [claim for number, word in enumerate(words, 1) for claim in _read(word, number)]
+    sized = [(claim, count_test_images(claim.on, home(place.home))) for claim in found]
+    return Weighed(*weigh(sized), shlex.join(["fittingroom", "claims", *words]), page_of(place.runs, "figures"))
+
+
+def _read(word: str, number: int) -> list[Reported]:
+    """What the word of this number means: a sentence has spaces, a file its ending, the rest are READMEs and recipes."""
+    if Path(word).suffix == ".toml":
+        path = Path(word).expanduser()
+        return read_reported(path) if is_reported(path) else figures_of([word])
+    return [reported(word, id=str(number))] if " " in word.strip() else figures_of([word])

@@ -1,0 +1,122 @@
+"""What figures alone say of the order that is claimed with them: sentences, a table, a page (HTML or Markdown)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fittingroom.metrics.reported import Alone, Order
+from fittingroom.metrics.words import chances, percent, probability
+from fittingroom.report import charts
+from fittingroom.report.answer import Answer, Table
+from fittingroom.report.answer_page import write_answer_page
+from fittingroom.report.render import render
+from fittingroom.report.theme import Draw
+from fittingroom.store.atomic import write
+
+OUTCOMES = ("supported", "open", "not supported")
+HEAD = (
+    "claim", "better", "worse", "points", "images", "runs", "holds for other images, %", "and other seeds, %",
+    "would take, points", "the figures",
+)  # fmt: skip
+RESERVE = (
+    "A figure that was chosen because it is high (of epochs, seeds, models) is too good by more than this knows. What it rests "
+    "on: docs/statistics.md."
+)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Weighed(Answer):
+    """How probable each claimed order is, from its figures; and of figures that stand alone, their intervals."""
+
+    orders: Sequence[Order]
+    alone: Sequence[Alone]
+    command: str
+    page: Path
+
+    @property
+    def sentences(self) -> list[str]:
+        told = [headline(self.orders)] if len(self.orders) > 1 else [order_words(one) for one in self.orders]
+        told += [alone_words(one) for one in self.alone]
+        return [*told, RESERVE] if self.orders else told
+
+    @property
+    def table(self) -> Table:
+        return [[*HEAD], *map(order_row, self.orders)]
+
+    @property
+    def tables(self) -> list[Table]:
+        return [self.table] if len(self.orders) > 1 else []
+
+    def json(self) -> dict[str, Any]:
+        orders = [{**o.model_dump(mode="json"), "outcome": o.outcome} for o in self.orders]
+        return {"orders": orders, "alone": [a.model_dump(mode="json") for a in self.alone]}
+
+    def _write(self, path: Path) -> None:
+        title = "What the figures alone say"
+        words = [*map(order_words, self.orders), *map(alone_words, self.alone), *[RESERVE] * bool(self.orders)]
+        if path.suffix == ".md":
+            first = headline(self.orders) if len(self.orders) > 1 else ""
+            rows = [[o.text, o.source, *order_row(o)[1:]] for o in self.orders]
+            head = ["claim", "source", *HEAD[1:]]
+            told = [alone_words(one) for one in self.alone]
+            page = render(
+                "reported_page.md", title=title, first=first, head=head, rows=rows, alone=told,
+                reserve=RESERVE * bool(rows), command=self.command,
+            )  # fmt: skip
+            write(path, page)
+        else:
+            write_answer_page("claims", title, words, self.tables, path)
+
+    def _draw(self) -> Iterator[tuple[str, Draw]]:
+        if self.orders:
+            yield "probability", lambda dark: charts.orders(self.orders)
+
+
+def headline(found: Sequence[Order]) -> str:
+    """How many orders the figures support, in a sentence."""
+    counts = [(sum(o.outcome == outcome for o in found), outcome) for outcome in OUTCOMES]
+    return f"Of {len(found)} orders, from the figures alone: {', '.join(f'{n} {o}' for n, o in counts if n)}."
+
+
+def order_words(one: Order) -> str:
+    """An order as a sentence."""
+    n = f"{one.images:,} test images" + (f", means of {one.runs} runs" if one.runs > 1 else "")
+    ends = (
+        "" if one.holds.low == one.holds.high else f" ({probability(one.holds.low)} to {probability(one.holds.high)} %)"
+    )
+    says = {
+        "supported": "the figures support it",
+        "open": "the figures alone do not tell: it depends on how alike the mistakes are and how far seeds scatter",
+        "not supported": "the figures do not support it",
+    }[one.outcome]
+    named = f"“{one.text.rstrip('.')}”: " if one.text else ""
+    return (
+        f"{named}{one.better} against {one.worse} on {n}: that the order holds for other images and other seeds is "
+        f"{probability(one.holds.value)} % probable{ends}; {says}. " + _takes(one)
+    )
+
+
+def _takes(one: Order) -> str:
+    if one.needed is None:
+        return "No difference would be enough here."
+    return f"For 95 %, it would take {percent(one.needed)} points; there are {percent(one.difference)}."
+
+
+def alone_words(one: Alone) -> str:
+    """A single figure as a sentence."""
+    low, high = percent(one.accuracy.low), percent(one.accuracy.high)
+    return (
+        f"{one.figure} on {one.images:,} test images: {low} to {high} % for other images of the same kind; of other seeds it "
+        "says nothing."
+    )
+
+
+def order_row(one: Order) -> list[str]:
+    """An order as text cells, as in `HEAD`."""
+    return [
+        one.id, one.better, one.worse, percent(one.difference), f"{one.images:,}", f"{one.runs}", chances(one.these),
+        chances(one.holds), "–" if one.needed is None else percent(one.needed), one.outcome,
+    ]  # fmt: skip
