@@ -435,21 +435,27 @@ def replicate(
     claims: Sequence[str] = (),
     seeds: int | None = None,
     quick: bool = False,
+    until: str = "",
+    most: int | None = None,
     **place: Unpack[Place],
 ) -> Replicated:
     """Do claims stand? Re-runs READMEs ("004"), recipes or files that make claims (none: all that ship), and judges each.
 
-    "key=value" among `words` changes the recipes; `quick` is two epochs each, for a look.
+    "key=value" among `words` changes the recipes; `quick` is two epochs each, for a look. `until="settled"` trains seeds in
+    rounds, `most` of them (32), until each claim is decided; each look is allowed for.
 
     >>> r = replicate("readme-004-mlp", "data.limit=500", claims=["004-mlp-mnist"], seeds=1, quick=True, at_once=1, quiet=True)
     >>> [j.id for j in r.judgements]
     ['004-mlp-mnist']
     """
     need("torch", "fittingroom.replicate", "train")
+    from fittingroom.metrics.verdict import Question
     from fittingroom.questions.replicate import replicate as ask
+    from fittingroom.questions.settle import until_settled
 
     names, changes = names_and_changes(words)
-    return ask(names, _workplace(place), claims=claims, changes=changes, seeds=seeds, quick=quick)
+    at_most = until_settled(Question(), until, seeds, most).most
+    return ask(names, _workplace(place), claims=claims, changes=changes, seeds=seeds, quick=quick, most=at_most)
 
 
 @_placed

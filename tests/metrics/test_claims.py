@@ -9,6 +9,8 @@ import pytest
 from made_up import Run, curve, two_classes
 
 from fittingroom.metrics.claims import Judgement, Trials, judge
+from fittingroom.metrics.intervals import mean_interval
+from fittingroom.metrics.rounds import level_of, rounds
 from fittingroom.metrics.statistic import STATISTICS, fluctuation, slope
 from fittingroom.spec.recipe import Claim
 
@@ -105,3 +107,13 @@ def test_trend_and_fluctuation_against_slow_loops() -> None:
     noise = [fluctuation(0.3 * np.arange(40) + 2.0 * rng.normal(size=40)) for _ in range(500)]
     assert np.sqrt(np.mean(np.square(noise))) == pytest.approx(2.0, rel=0.05)  # the noise's sd, whatever the trend
     assert all(s.definition and s.reason for s in STATISTICS.values())
+
+
+def test_looking_after_every_round_errs_no_more_often() -> None:
+    """A trend that is not there, looked at up to twelve times: by the levels of the looks, and by peeking at 95 %."""
+    rng, wrong, peeked, studies = np.random.default_rng(0), 0, 0, 1500
+    levels = {s: level_of(s, 32) for s in rounds(32)}
+    for values in rng.normal(size=(studies, 32)):
+        wrong += any(not low < 0 < high for s in levels for low, high in [mean_interval(values[:s], levels[s])])
+        peeked += any(not low < 0 < high for s in levels for low, high in [mean_interval(values[:s])])
+    assert wrong / studies < 0.06 and peeked / studies > 0.12

@@ -203,15 +203,25 @@ def replicate(
         int | None, typer.Option(min=1, help="Seeds 0 … N-1 (default: 10, 3 or 1, by the length of a run).")
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Two epochs each, for a look; every row says so.")] = False,
+    until: Annotated[
+        str,
+        typer.Option(
+            metavar="settled", help="Train seeds in rounds until each claim is decided; each look is allowed for."
+        ),
+    ] = "",
+    most: Annotated[int | None, typer.Option(help="With --until settled: seeds at most (default 32).")] = None,
 ) -> Any:
     """Re-run recipes that carry claims, then judge every claim: reproduced, beaten, not reproduced or undecided.
 
     The page is Markdown, for a repository's docs, where its name ends in .md.
     """
+    from fittingroom.metrics.verdict import Question
     from fittingroom.questions.replicate import replicate
+    from fittingroom.questions.settle import until_settled
 
     words, changes = names_and_changes(which)
-    return replicate(words, place, claims=claim or [], changes=changes, seeds=seeds, quick=quick)
+    at_most = until_settled(Question(), until, seeds, most).most
+    return replicate(words, place, claims=claim or [], changes=changes, seeds=seeds, quick=quick, most=at_most)
 
 
 @works("runs", "home", report="--report", png=True)

@@ -13,6 +13,7 @@ from fittingroom.metrics.intervals import Spread, mean_interval, prediction, spr
 from fittingroom.metrics.metric import ACCURACY
 from fittingroom.metrics.pairs import paired
 from fittingroom.metrics.reported import orders
+from fittingroom.metrics.rounds import level_of
 from fittingroom.metrics.statistic import FEWEST_EPOCHS, STATISTICS, Statistic
 from fittingroom.metrics.verdict import Evidence
 from fittingroom.metrics.words import LUCK
@@ -83,13 +84,14 @@ class Judgement(Record):
         return self.number(value) + self.unit
 
 
-def judge(claim: Claim, recipe: str, trials: Trials) -> Judgement:
-    """Judge `claim` about `recipe` from `trials`.
+def judge(claim: Claim, recipe: str, trials: Trials, most: int = 0) -> Judgement:
+    """Judge `claim` about `recipe` from `trials`; `most`: seeds there may be, where it is looked after each round of them.
 
     A stated figure is *reproduced* if it lies in the 95 % prediction interval of one more run (which differs in its seed,
     on the same images) and that interval is at most one point to either side; *beaten* if all of the interval is above
     it, *not reproduced* if all is below. An order of test accuracies is judged by the paired comparison (seeds and images
-    crossed), every other order by a 95 % interval over seeds alone.
+    crossed), every other order by a 95 % interval over seeds alone. Where it is looked several times, each interval is as much
+    wider as `fittingroom.metrics.rounds` says.
     """
     measure = STATISTICS[claim.statistic]
     own, than = _values(measure, trials.own), _values(measure, trials.than)
@@ -103,13 +105,13 @@ def judge(claim: Claim, recipe: str, trials: Trials) -> Judgement:
         if found.outcome == "undecided":  # exactly at the bound, which no luck explains
             found = replace(found, outcome="not reproduced")
     elif claim.than_dataset:
-        found = _difference_of_differences(claim, trials)
+        found = _difference_of_differences(claim, trials, most)
     elif claim.statistic == "test_accuracy" and compared and claim.relation != "equal":
-        found = _order(claim, trials)
+        found = _order(claim, trials, most)
     elif claim.relation == "equal" or (not compared and claim.stated is not None):
-        found = _of_one_more_run(claim, measure, trials, own, than)
+        found = _of_one_more_run(claim, measure, trials, _level(trials, most))
     else:
-        found = _trend(claim, measure, own, than)
+        found = _trend(claim, measure, own, than, _level(trials, most))
     return _judgement(claim, recipe, measure, found, len(own), len(than))
 
 
@@ -124,26 +126,38 @@ class Reading:
     note: str = ""
 
 
-def _order(claim: Claim, trials: Trials) -> Reading:
+def _level(trials: Trials, most: int, e: Estimate | None = None) -> float:
+    """Of an interval at this look: of what the seeds alone decide, or of an estimate."""
+    return level_of(min(len(t) for t in (trials.own, trials.than) if t), most, e) if most else 0.95
+
+
+def _kind(level: float, of: str) -> str:
+    return f"95 % {of}" if level == 0.95 else f"{of}, at the level of its look"
+
+
+def _order(claim: Claim, trials: Trials, most: int) -> Reading:
     """Which test accuracy is higher: the paired comparison."""
     found = _accuracy_difference(trials.own, trials.than)
     if found.seeds == 1:
         kind = "95 % interval of one pair of runs, for other images"
         return Reading(found.mean, found.interval(), kind, "undecided", LUCK)
-    kind = "95 % interval of the paired difference, for other seeds and images"
-    return Reading(found.mean, found.interval(), kind, _side(claim, *found.interval()))
+    level = _level(trials, most, found)
+    interval = found.interval(level)
+    kind = _kind(level, "interval of the paired difference, for other seeds and images")
+    return Reading(found.mean, interval, kind, _side(claim, *interval))
 
 
-def _of_one_more_run(claim: Claim, measure: Statistic, trials: Trials, own: np.ndarray, than: np.ndarray) -> Reading:
+def _of_one_more_run(claim: Claim, measure: Statistic, trials: Trials, level: float) -> Reading:
     """A figure, or a bound on one: where would the next run (or pair of runs) fall?"""
+    own, than = _values(measure, trials.own), _values(measure, trials.than)
     compared = len(than) > 0
     values = own
     if compared:
         i, j = paired([e.seed for e in trials.own], [e.seed for e in trials.than])
         values = own[i] - than[j]
     known = _known_spread(measure, trials, compared)
-    interval = prediction(values, known)
-    kind = "95 % prediction interval of one more " + ("pair of runs" if compared else "run")
+    interval = prediction(values, known, level)
+    kind = _kind(level, "prediction interval of one more " + ("pair of runs" if compared else "run"))
     outcome, note = _side(claim, *interval), _pooling(known, len(values))
     if claim.relation == "equal":
         outcome, note = _equal(claim, interval, known, note)
@@ -152,17 +166,17 @@ def _of_one_more_run(claim: Claim, measure: Statistic, trials: Trials, own: np.n
     return Reading(float(values.mean()), interval, kind, outcome, note)
 
 
-def _trend(claim: Claim, measure: Statistic, own: np.ndarray, than: np.ndarray) -> Reading:
+def _trend(claim: Claim, measure: Statistic, own: np.ndarray, than: np.ndarray, level: float) -> Reading:
     """A statistic of curves, by itself or against another recipe's: over seeds alone."""
     alone = "one seed shows no spread"
     if not len(than):
-        interval = mean_interval(own)
+        interval = mean_interval(own, level)
         note = "" if len(own) > 1 else alone
         return Reading(
-            float(own.mean()), interval, "95 % interval of the mean over seeds", _side(claim, *interval), note
+            float(own.mean()), interval, _kind(level, "interval of the mean over seeds"), _side(claim, *interval), note
         )
-    value, interval = welch(own, than, measure.as_ratio)
-    kind = f"95 % interval of the {'ratio' if measure.as_ratio else 'difference'} of means over seeds (Welch)"
+    value, interval = welch(own, than, measure.as_ratio, level)
+    kind = _kind(level, f"interval of the {'ratio' if measure.as_ratio else 'difference'} of means over seeds (Welch)")
     return Reading(value, interval, kind, _side(claim, *interval), "" if min(len(own), len(than)) > 1 else alone)
 
 
@@ -223,15 +237,16 @@ def _side(claim: Claim, low: float, high: float) -> str:
     return "reproduced" if low > stated else "not reproduced" if high < stated else "undecided"
 
 
-def _difference_of_differences(claim: Claim, trials: Trials) -> Reading:
+def _difference_of_differences(claim: Claim, trials: Trials, most: int) -> Reading:
     """How much larger the paired difference is here than on the other data set: two independent estimates."""
     here = _accuracy_difference(trials.own, trials.than)
     there = _accuracy_difference(trials.own_there, trials.than_there)
-    kind = "95 % interval of the difference of two paired differences"
+    level = _level(trials, most)
+    kind = _kind(level, "interval of the difference of two paired differences")
     value = here.mean - there.mean
     if min(here.seeds, there.seeds) < 2:
         return Reading(value, (-math.inf, math.inf), kind, "undecided", LUCK)
-    half = float(half_width([*here.shares, *there.shares], 0.95))
+    half = float(half_width([*here.shares, *there.shares], level))
     each = f"here {100 * here.mean:+.2f} points, there {100 * there.mean:+.2f}"
     return Reading(value, (value - half, value + half), kind, _side(claim, value - half, value + half), each)
 
@@ -291,10 +306,12 @@ def grouped(folders: Sequence[RunFolder]) -> Groups:
     return loaded
 
 
-def judgements(claims: Sequence[Claimed], groups: Groups, changes: Sequence[str] = ()) -> list[Judgement]:
+def judgements(
+    claims: Sequence[Claimed], groups: Groups, changes: Sequence[str] = (), most: int = 0
+) -> list[Judgement]:
     """Judge every question from the finished runs. The spread of few seeds is pooled over all recipes among them.
 
-    `changes` (overrides) are kept in every judgement: it is about changed recipes.
+    `changes` (overrides) are kept in every judgement: it is about changed recipes. `most` is for `judge`.
     """
     found = []
     for q in claims:
@@ -308,7 +325,7 @@ def judgements(claims: Sequence[Claimed], groups: Groups, changes: Sequence[str]
             others=[runs for (name, place), runs in groups.items() if place == here and name not in (own, than)],
         )
         more = {"changed": tuple(changes), "before": _before(q, len(trials.own[0].labels_N))}
-        found.append(judge(q.claim, q.recipe.name, trials).model_copy(update=more))
+        found.append(judge(q.claim, q.recipe.name, trials, most).model_copy(update=more))
     return found
 
 

@@ -82,6 +82,16 @@ def allowance(e: Estimate, pairs: int, most: int) -> float:
     return ALPHA / (pairs * nominal(SPENT / pairs, most, _part(e))[max(0, bisect_right(rounds(most), e.seeds) - 1)])
 
 
+def level_of(seeds: int, most: int, e: Estimate | None = None) -> float:
+    """The level of an interval at the look after so many seeds, of a question by itself; `e` None: over seeds alone.
+
+    >>> round(level_of(4, 32), 3), level_of(4, 32) < level_of(5, 32)
+    (0.99, True)
+    """
+    looks = nominal(SPENT, most, _part(e) if e else 0.0)
+    return 1 - looks[max(0, bisect_right(rounds(most), seeds) - 1)]
+
+
 def _part(e: Estimate) -> float:
     """The images' part in the luck, as a multiple of what one seed adds: the next of `PARTS` below a careful estimate."""
     by_seed, by_image = _of_a_seed(e), e.var_image / e.units * e.df / stats.chi2.ppf(1 - CAUTION, e.df)

@@ -6,9 +6,10 @@ import shlex
 from collections.abc import Sequence
 from itertools import chain
 
-from fittingroom.metrics.claims import grouped, judgements
+from fittingroom.metrics.claims import Groups, Judgement, grouped, judgements
+from fittingroom.metrics.rounds import rounds
 from fittingroom.questions.compare import page_of
-from fittingroom.report.claims_page import Replicated
+from fittingroom.report.claims_page import Replicated, headline
 from fittingroom.spec.claimed import Claimed, claimed
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import Recipe
@@ -27,18 +28,46 @@ def replicate(
     changes: Sequence[str] = (),
     seeds: int | None = None,
     quick: bool = False,
+    most: int = 0,
 ) -> Replicated:
     """Re-run recipes that carry claims, and judge every one: reproduced, beaten, not reproduced or undecided.
 
     `words`: README numbers, recipes or files; none: all that ship. `claims`: only those ids. `seeds` None: 10, 3 or 1, by the
-    length of a run. `quick`: two epochs each, for a look. Raises `FittingroomError`.
+    length of a run. `quick`: two epochs each, for a look. `most`: instead, seeds in rounds until each claim is decided or has had
+    so many; each look is allowed for. Raises `FittingroomError`.
     """
     changed = [*changes, *[QUICK] * quick]
     found = claimed(words, claims, changed)
-    groups = grouped(list(chain.from_iterable(train(experiments(found, seeds), place))))
     options = [*(f"--claim={name}" for name in claims), *([f"--seeds={seeds}"] if seeds else []), *["--quick"] * quick]
+    if most:
+        options += ["--until", "settled", f"--most={most}"]
+        judged, groups = _in_rounds(found, changed, most, place)
+    else:
+        groups = grouped(list(chain.from_iterable(train(experiments(found, seeds), place))))
+        judged = judgements(found, groups, changed)
     command = shlex.join(["fittingroom", "replicate", *words, *changes, *options])
-    return Replicated(judgements(found, groups, changed), groups, command, page_of(place.runs, "claims"))
+    return Replicated(judged, groups, command, page_of(place.runs, "claims"))
+
+
+def _in_rounds(
+    found: Sequence[Claimed], changes: Sequence[str], most: int, place: Workplace
+) -> tuple[list[Judgement], Groups]:
+    """Each claim as it stood when it was decided, or stands after `most` seeds; and the runs of each recipe.
+
+    Only what an open claim is about is trained further. What is finished is not trained again, so that a study that was stopped
+    decides what it would have decided.
+    """
+    judged: dict[int, Judgement] = {}
+    groups: Groups = {}
+    for seeds in rounds(most):
+        still = [i for i in range(len(found)) if i not in judged or judged[i].outcome == "undecided"]
+        still = [i for i in still if i not in judged or judged[i].value is not None]  # what no run can show stays open
+        if not still:
+            break
+        groups |= grouped(list(chain.from_iterable(train(experiments([found[i] for i in still], seeds), place))))
+        judged |= zip(still, judgements([found[i] for i in still], groups, changes, most), strict=True)
+        place.progress.note(f"after {seeds} seeds: {headline([judged[i] for i in range(len(found))])}")
+    return [judged[i] for i in range(len(found))], groups
 
 
 def experiments(claims: Sequence[Claimed], seeds: int | None = None) -> list[Experiment]:
