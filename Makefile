@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: demo lint check test bench gpu-kit bench-gpu audit release lock clean
+.PHONY: demo lint check test bench record gpu-kit bench-gpu audit release lock clean
 .DELETE_ON_ERROR:
 
 demo: .venv/run.done
@@ -24,6 +24,9 @@ test: .venv/dev.done
 
 bench: .venv/run.done .venv-peers/done  # our speed against five peers; nothing else may run meanwhile
 	$(BIN)/python benchmarks/bench.py $(ARGS)
+
+record: .venv/run.done  # check a record of docs/records.md, or try to beat it: ARGS=mnist-99
+	$(BIN)/python benchmarks/records.py $(ARGS)
 
 # What a machine with a GPU and without internet lacks. GPU_PYTHON is its Python; torch, NumPy, SciPy, pillow, rich, pytest are there.
 GPU_PYTHON ?= 3.12

@@ -53,7 +53,7 @@ def time_to() -> list[dict[str, Any]]:
 
 
 def _row(goal: Goal) -> dict[str, Any]:
-    ours = [_ours(goal, seed) for seed in range(goal.seeds)]
+    ours = [ours_once(goal, seed) for seed in range(goal.seeds)]
     accuracies = [found["accuracy"] for found in ours]
     row: dict[str, Any] = {
         "dataset": goal.dataset, "target": goal.target, "recipe": " ".join(goal.recipe), "seeds": goal.seeds,
@@ -80,7 +80,8 @@ def _row(goal: Goal) -> dict[str, Any]:
     return row
 
 
-def _ours(goal: Goal, seed: int) -> dict[str, float]:
+def ours_once(goal: Goal, seed: int) -> dict[str, float]:
+    """One run as a person starts it: its accuracy, seconds of training, and seconds from the process's start to its end."""
     with tempfile.TemporaryDirectory() as folder:
         words = [sys.executable, "-m", "fittingroom", "train", *goal.recipe, "--seed", str(seed), "--runs", folder]
         started = time.perf_counter()
