@@ -13,6 +13,7 @@ import pytest
 import fittingroom as fr
 from fittingroom.data import Dataset
 from fittingroom.data.dataset import peek
+from fittingroom.metrics import choice as measured
 from fittingroom.metrics.folds import choices
 from fittingroom.models import build
 from fittingroom.models.pretrained import pretrained_weights
@@ -110,6 +111,23 @@ def test_of_many_pictures_one_part_is_held_out_and_the_test_set_met_once(
     n_test = c.final.data.n_test
     assert 15 < n_test < 25 and c.scored == n_test and c.final.data.n_train == 91 - n_test
     assert Runs(runs).test_reads() == {"many": 1} and "which nobody had looked at before" in answer.sentences[0]
+
+
+@pytest.mark.slow
+def test_a_candidate_that_is_far_behind_is_given_up(
+    fashion: Dataset, own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if the gap of these few pictures were beyond doubt: one division for the loser, all for the winner, and one answer."""
+    monkeypatch.setattr(measured, "FAR", 1.1)
+    wardrobe, runs = folder_of(fashion, tmp_path / "wardrobe", 12), tmp_path / "runs"
+    answer = fr.best(wardrobe, candidates=QUICK[::-1], export=False, runs=runs, home=own_home, quiet=True)
+    c = answer.choice
+    assert c.winner == "frozen-lite0" and c.given_up == ("pixels",) and c.repeats == 5
+    assert [len(c.story.runs[name]) for name in QUICK] == [5, 1] and len(c.votes) == 25
+    assert "pixels, far behind, not on every drawing" in answer.sentences[-2]
+    [pair] = c.story.comparison.pairs
+    assert pair.seeds == 1 and pair.folds == 5 and pair.low < pair.difference < pair.high
+    assert measured.choice("best-wardrobe", Runs(runs)).score == c.score
 
 
 def test_a_part_has_no_say_in_the_choice_that_it_scores() -> None:

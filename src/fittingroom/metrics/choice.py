@@ -23,6 +23,7 @@ from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.records import Share
 from fittingroom.store import LoadedRun, RunFolder, Runs, Study, load_run
 
+FAR = 0.001  # a p-value at which a candidate is given up before the end
 LISTED = 40  # pictures whose labels look wrong, at most
 
 
@@ -56,6 +57,11 @@ class Choice:
     weakest: WeakClass
 
     @property
+    def given_up(self) -> tuple[str, ...]:
+        """Candidates that were so far behind that they were not tried on every division."""
+        return tuple(name for name, runs in self.story.runs.items() if len(runs) < self.repeats)
+
+    @property
     def winner(self) -> str:
         """The candidate that is best on the pictures that were held out."""
         return self.story.comparison.rows[0].recipe
@@ -64,6 +70,16 @@ class Choice:
     def score(self) -> Row:
         """The figure to repeat: of pictures that had no part in choosing or training."""
         return self.tested or self.procedure or self.story.comparison.rows[0]
+
+
+def hopeless(story: Story) -> set[str]:
+    """The candidates that are so far behind the leader that no further division of the pictures would change it.
+
+    At p < 0.001, corrected for the number of pairs: looking that strictly before the end leaves the last look's 5 % all but
+    untouched (Haybittle 1971, *Brit. J. Radiol.* 44; Peto et al. 1976, *Brit. J. Cancer* 34).
+    """
+    leader = story.comparison.rows[0].recipe
+    return {pair.worse for pair in story.comparison.pairs if pair.better == leader and pair.p < FAR}
 
 
 def choice(name: str, runs: Runs) -> Choice:

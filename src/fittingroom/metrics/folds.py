@@ -24,7 +24,9 @@ def pooled(folders: Mapping[str, Sequence[RunFolder]], fold_N: np.ndarray) -> li
     for recipe, of_recipe in folders.items():
         runs = [load_run(folder) for folder in of_recipe]
         seeds = sorted({run.seed for run in runs})
-        parts = dict(zip(seeds, fold_RN, strict=True)) if len(fold_RN) > 1 else dict.fromkeys(seeds, fold_N.reshape(-1))
+        parts = (
+            dict(zip(seeds, fold_RN, strict=False)) if len(fold_RN) > 1 else dict.fromkeys(seeds, fold_N.reshape(-1))
+        )
         together = {seed: _together(recipe, [run for run in runs if run.seed == seed], parts[seed]) for seed in seeds}
         if len(fold_RN) > 1:
             first = together[seeds[0]]
@@ -41,9 +43,11 @@ def chosen(candidates: Sequence[Sequence[LoadedRun]]) -> tuple[list[LoadedRun], 
     """What choosing the best of these cross-validated candidates gets, a run for each seed of theirs; and whom each part chose.
 
     In each part stand the answers of the candidate that is best on all other parts: a part that had a say in the choice would
-    flatter it (the winner's curse). Candidates, each with the same seeds, are given in the order in which equals are preferred.
+    flatter it (the winner's curse). Candidates, each with the first seeds of the same row, are given in the order in which equals
+    are preferred; those that were given up early are no choice for later seeds.
     """
-    found = [_chosen(of_seed) for of_seed in zip(*candidates, strict=True)]
+    most = max(map(len, candidates))
+    found = [_chosen([runs[seed] for runs in candidates if len(runs) > seed]) for seed in range(most)]
     return [run for run, _ in found], tuple(name for _, names in found for name in names)
 
 

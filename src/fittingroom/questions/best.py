@@ -3,7 +3,7 @@
 Candidates from a line through the pixels to a network that is trained on are judged on pictures that they have not seen. Few
 pictures are cross-validated (the fewer, the more often), and in each part the choice is made by the other parts; of many, one
 part is held out to choose on, and the winner, trained on all of them, meets the locked test set once. Either way no picture
-that had a say in the choice scores it.
+that had a say in the choice scores it. Where pictures are divided several times, a candidate that is far behind is given up.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ import numpy as np
 from fittingroom.data import Dataset, not_test
 from fittingroom.data.dataset import peek
 from fittingroom.data.split import undivided
+from fittingroom.metrics.choice import hopeless
 from fittingroom.metrics.folds import pooled
-from fittingroom.metrics.story import stories
+from fittingroom.metrics.story import Story, stories
 from fittingroom.models.pretrained import at_hand, pretrained_weights
 from fittingroom.questions.compare import names, page_of, remember
 from fittingroom.questions.crossval import folded, parts_of, with_pictures
@@ -60,7 +61,7 @@ def best(
     """Judge candidates on a folder of pictures, and hand over the best: trained on everything, as a bundle and a site.
 
     `candidates`: their names (default: `spec.candidates.usual`); `shape`: how pictures are read and grouped; `minutes`: after so
-    many no further candidate is begun; `thorough`: all layers of a network are trained, too; `offline`: no weights are fetched;
+    many nothing further is begun; `thorough`: all layers of a network are trained, too; `offline`: no weights are fetched;
     `hand_over` makes the winner's run ready for use, with a site in the folder that it is given. What is finished is not done
     again. Raises `FittingroomError`.
     """
@@ -76,26 +77,41 @@ def best(
     at_once, _ = sharing(choose_device(place.device), place.launcher, place.at_once, look.parts)
     with choose_launcher(place.launcher, at_once) as crew:  # once for all: a process takes seconds to start
         for recipe in recipes:
-            if runs and minutes is not None and time.monotonic() - started > 60 * minutes:
-                late = ", ".join(r.name for r in recipes if r.name not in runs)
+            if runs and _late(started, minutes):
+                untried = ", ".join(r.name for r in recipes if r.name not in runs)
                 progress.note(
-                    f"{minutes:g} minutes are over: {late} not tried; the same command with more minutes goes on"
+                    f"{minutes:g} minutes are over: {untried} not tried; the same command with more minutes goes on"
                 )
                 break
             progress.note(f"{recipe.name}: {recipe.description}")
-            runs[recipe.name] = _trained(recipe, look, place, name, crew)
-            [story] = stories(pooled(runs, fold_N), place.runs, on="held-out")
-            leader = story.comparison.rows[0]
-            said = f"{100 * leader.score:.0f} % of {story.comparison.images} pictures that it had not seen"
-            progress.note(f"{'so far' if len(runs) > 1 else 'a first answer'}: {leader.recipe} gets about {said}")
-        more = _halved([r for r in recipes if r.name in runs], look, place, name, crew)
+            runs[recipe.name] = _trained(recipe, look, place, name, crew, [0])
+            story = _judged(runs, fold_N, place)
+            progress.note(f"{'so far' if len(runs) > 1 else 'a first answer'}: {_leads(story)}")
+        tried = [r for r in recipes if r.name in runs]
+        divided = 1
+        while divided < look.repeats:
+            if _late(started, minutes):
+                progress.note(
+                    f"{minutes:g} minutes are over: the pictures are divided {divided} times, not {look.repeats}"
+                )
+                break
+            still = [r for r in tried if len(runs[r.name]) == divided * look.parts and r.name not in hopeless(story)]
+            for_whom = ", ".join(r.name for r in still)
+            progress.note(f"divided anew ({divided + 1} of {look.repeats}), for {for_whom}")
+            for recipe in still:
+                runs[recipe.name] += _trained(recipe, look, place, name, crew, [divided])
+            divided += 1
+            story = _judged(runs, fold_N, place)
+        if divided > 1:
+            progress.note(f"all in all: {_leads(story)}")
+        more = _halved(tried, look, place, name, crew)
     winner = next(r for r in recipes if r.name == story.comparison.rows[0].recipe)
     final = _final(winner, look, place, name)
     folders = [*chain.from_iterable(runs.values())]
     settings = {
         "recipes": {recipe: names(mine) for recipe, mine in runs.items()},
         "parts": look.parts,
-        "repeats": look.repeats,
+        "repeats": divided,
         "half": list(names(more)),
         "final": final.name,
     }
@@ -173,9 +189,28 @@ def _weights(candidates: Sequence[str], place: Workplace, data: Dataset, offline
     return found
 
 
-def _trained(recipe: Recipe, look: _Look, place: Workplace, study: str, crew: Launcher) -> list[RunFolder]:
-    """One training for each part that is held out, scored on it."""
-    return list(chain.from_iterable(train(_trainings(recipe, look), place, study, crew)))
+def _late(started: float, minutes: float | None) -> bool:
+    """Whether so many minutes are over since then."""
+    return minutes is not None and time.monotonic() - started > 60 * minutes
+
+
+def _judged(runs: Mapping[str, Sequence[RunFolder]], fold_N: np.ndarray, place: Workplace) -> Story:
+    [story] = stories(pooled(runs, fold_N), place.runs, on="held-out")
+    return story
+
+
+def _leads(story: Story) -> str:
+    leader = story.comparison.rows[0]
+    of = f"{story.comparison.images} pictures that it had not seen"
+    return f"{leader.recipe} gets about {100 * leader.score:.0f} % of {of}"
+
+
+def _trained(
+    recipe: Recipe, look: _Look, place: Workplace, study: str, crew: Launcher, divisions: Sequence[int]
+) -> list[RunFolder]:
+    """One training for each part that is held out in these divisions, scored on it."""
+    trainings = [t for t in _trainings(recipe, look) if set(t.seeds or ()) <= set(divisions)]
+    return list(chain.from_iterable(train(trainings, place, study, crew)))
 
 
 def _trainings(recipe: Recipe, look: _Look) -> list[Experiment]:
@@ -193,7 +228,7 @@ def _halved(recipes: Sequence[Recipe], look: _Look, place: Workplace, study: str
     half = recipe.model_copy(
         update={"name": f"{recipe.name} half", "data": recipe.data.model_copy(update={"limit": n // 2})}
     )
-    return _trained(half, look, place, study, crew)
+    return _trained(half, look, place, study, crew, range(look.repeats))
 
 
 def _final(recipe: Recipe, look: _Look, place: Workplace, study: str) -> RunFolder:

@@ -54,6 +54,8 @@ def protocol(c: Choice) -> str:
         by = "a model" if c.repeats == 1 else f"{c.repeats} models"
         parts = f"{c.parts} parts{f', drawn {c.repeats} times' if c.repeats > 1 else ''}"
         how = f"Each of {held} pictures was answered by {by} that had not seen it ({parts}, {together} kept together)"
+    if c.given_up:
+        how += f"; {' and '.join(c.given_up)}, far behind, not on every drawing"
     if c.parts > 1 and len(c.story.runs) > 1 and not c.tested:
         several = ", ".join(f"{name} {c.votes.count(name)} times" for name in dict.fromkeys(c.votes))
         by = "all agreed" if len(set(c.votes)) == 1 else f"they chose {several}"

@@ -28,8 +28,8 @@ class Design:
 
     def parts(self, seeds: int) -> np.ndarray | None:
         """The parts (R,N) with which images were held out that so many seeds scored: one row where all had the same parts."""
-        if self.repeats_RN is not None and len(self.repeats_RN) == seeds:
-            return self.repeats_RN
+        if self.repeats_RN is not None and (seeds > 1 or len(self.repeats_RN) == 1):
+            return self.repeats_RN[:seeds]  # of one by itself: its own
         return None if self.folds_N is None else self.folds_N[None]
 
     @property
