@@ -21,6 +21,7 @@ from scipy import stats
 from fittingroom.metrics.crossed import estimate
 from fittingroom.metrics.intervals import wilson
 from fittingroom.metrics.reported import INDEPENDENCE, REST, SEEDS, error
+from fittingroom.spec.read import read_recipe, shipped_recipes
 from fittingroom.spec.records import Share
 from fittingroom.spec.reported import Figure
 from fittingroom.store import Runs, load_run
@@ -31,20 +32,24 @@ BINS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.97, 1.0)
 
 def main() -> None:
     right: dict[tuple[str, str], list[np.ndarray]] = {}
+    whole = set()  # what was trained as long as its recipe says: in a shorter training seeds scatter more
     for folder in Runs(Path(sys.argv[1])).list():
         if folder.done and folder.metrics.test:
             run = load_run(folder)
             key = (run.data.name, f"{run.name} {run.recipe.train.epochs} {run.recipe.data.limit}")
+            own = shipped_recipes().get(run.name)
+            if own and read_recipe(run.name).train.epochs == run.recipe.train.epochs:
+                whole.add(key)
             right.setdefault(key, []).append(run.logits_NK.argmax(1) == run.labels_N)
     recipes = {key: np.stack(found) for key, found in right.items() if len(found) >= FEWEST}
     pairs = [(x, y) for x, y in combinations(recipes, 2) if x[0] == y[0]]
     parts = [part for x, y in pairs for a in recipes[x] for b in recipes[y] if (part := part_of(a, b)) is not None]
-    seeds = [seeds_of(found) for found in recipes.values()]
+    seeds = [seeds_of(found) for key, found in recipes.items() if key in whole]
     rests = [rest_of(recipes[x], recipes[y]) for x, y in pairs]
     names = sorted({name for name, _ in recipes})
     rows = [
         ["independence of mistakes (0: as alike as can be, 1: by chance)", *quantiles(parts), taken(INDEPENDENCE)],
-        ["sd of seeds / √(accuracy (1 − accuracy)), points", *quantiles(seeds), taken(SEEDS)],
+        ["sd of seeds / √(accuracy (1 − accuracy)), points, of those trained to their end", *quantiles(seeds), taken(SEEDS)],
         ["what images do to a pair of runs and not to the next", *quantiles(rests), f"{REST:g}"],
     ]  # fmt: skip
     accuracy = [100 * found.mean() for found in recipes.values()]

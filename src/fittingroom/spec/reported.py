@@ -15,12 +15,16 @@ from fittingroom.spec.records import Record
 
 EXAMPLE = '"CNN 92.68 vs MLP 91.65 on 10000"'
 NUMBER = r"\d+(?:\.\d+)?|\.\d+"
-FIGURE = re.compile(rf"^(?P<name>.*?)(?P<value>{NUMBER}) *(?P<percent>%)? *(?:(?:±|\+[/-]+) *(?P<sd>{NUMBER}) *%?)?$")
+FIGURE = re.compile(
+    rf"^(?P<name>|.*?[\s:=(])(?P<value>{NUMBER}) *(?P<percent>%)? *(?:(?:±|\+[/-]+) *(?P<sd>{NUMBER}) *%?)?$"
+)
 TAIL = re.compile(
     r"^(?P<figures>.*?)(?P<error> *\berrors?(?: rates?)?)? +on +(?P<on>[\w.,-]+?)(?: +(?:test )?images)?"
     r"(?:,? +(?:over|mean of) +(?P<runs>\d+) +(?:runs|seeds))?$"
 )
-BETWEEN = re.compile(r" +(?:vs\.?|versus|against|and) +| *> *| *[;,] +")
+BETWEEN = re.compile(
+    r"(?<=[\d%])(?: +(?:vs\.?|versus|against|and) +| *> *| *[;,] +)"
+)  # behind a figure: names may hold them, too
 
 
 class Figure(Record):
