@@ -105,7 +105,9 @@ def right_of(task: tuple[int, int]) -> np.ndarray:
     return np.asarray(predict(last.model, unseen).argmax(1) == unseen.labels_N)
 
 
-def real_groups(groups: int) -> tuple[list[str], str]:
+def trained(groups: int) -> tuple[np.ndarray, np.ndarray, str]:
+    """Which unseen images the trainings get right: a recipe (groups, 2, SEEDS, UNSEEN), itself with half the images (groups,
+    SEEDS, UNSEEN); and in words what that was."""
     tasks = [(seed, n) for n, count in ((TRAIN, 2 * SEEDS), (FEWER, SEEDS)) for seed in range(groups * count)]
     tasks = [(s if n == TRAIN else 1_000_000 + s, n) for s, n in tasks]
     started = time.perf_counter()
@@ -114,7 +116,13 @@ def real_groups(groups: int) -> tuple[list[str], str]:
         right = np.stack(list(pool.map(right_of, tasks, chunksize=8))).astype(np.int8)
     a, b = right[: groups * 2 * SEEDS], right[groups * 2 * SEEDS :]
     a = a.reshape(groups, 2, SEEDS, UNSEEN)
-    b = b.reshape(groups, SEEDS, UNSEEN)
+    accuracy = f"{100 * a.mean():.1f} % of the unseen images right"
+    told = f"{len(tasks):,} trainings, on average {accuracy}, {time.perf_counter() - started:.0f} s in all"
+    return a, b.reshape(groups, SEEDS, UNSEEN), told
+
+
+def real_groups(groups: int) -> tuple[list[str], str]:
+    a, b, how = trained(groups)
     same = [estimate(g[0] - g[1]) for g in a]
     worse = [estimate(g[0] - h) for g, h in zip(a, b, strict=True)]
     true = float(a.mean() - b.mean())
@@ -128,8 +136,7 @@ def real_groups(groups: int) -> tuple[list[str], str]:
         f"| real, A/B: {less} | {told} | {rate(found, groups)} | {100 * promised:.0f} |",
         f"| real, A/B: the interval holds that difference | {told} | {rate(covered, groups)} | 95 |",
     ]
-    accuracy = f"{100 * a.mean():.1f} % of the unseen images right"
-    return lines, f"{len(tasks):,} trainings, on average {accuracy}, {time.perf_counter() - started:.0f} s in all"
+    return lines, how
 
 
 def main() -> None:

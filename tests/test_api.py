@@ -243,10 +243,10 @@ def test_a_mistake_ends_in_one_sentence_and_progress_is_one_display() -> None:
 
 @pytest.mark.slow
 @pytest.mark.main_job
-@pytest.mark.parametrize("name", ["mlp-against-cnn", "what-each-part-does", "your-own-network"])
-def test_the_notebooks_run(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[1] / "docs/notebooks").glob("*.ipynb")), ids=lambda p: p.stem)
+def test_the_notebooks_run(path: Path, tmp_path: Path) -> None:
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
-    book = nbformat.read(Path(__file__).parents[1] / "docs/notebooks" / f"{name}.ipynb", as_version=4)
+    book = nbformat.read(path, as_version=4)
     nbclient.NotebookClient(book, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
     shown = [out for cell in book.cells if cell.cell_type == "code" for out in cell.outputs]
     assert not [out for out in shown if out.output_type == "error" or out.get("name") == "stderr"]

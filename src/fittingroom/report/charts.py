@@ -124,7 +124,7 @@ def orders(found: Sequence[Order]) -> Chart:
     outcomes = ["supported", "open", "not supported"]
     rows = [
         {
-            "order": f"{o.better}\n− {o.worse}",
+            "order": f"{o.better}\n> {o.worse}",
             "likely": 100 * o.holds.value,
             "low": 100 * o.holds.low,
             "high": 100 * o.holds.high,
@@ -138,10 +138,10 @@ def orders(found: Sequence[Order]) -> Chart:
             "outcome:N", title=None, scale=alt.Scale(domain=outcomes, range=[COLOURS[2], COLOURS[7], "#a33f00"])
         ),
     )
-    axis = alt.X("low:Q", title="probability that the order holds (%)", scale=alt.Scale(domain=[50, 100]))
-    interval = base.mark_rule(strokeWidth=3).encode(x=axis, x2="high:Q")
-    points = base.mark_point(filled=True, size=90, opacity=1).encode(x="likely:Q")
-    enough = alt.Chart(alt.Data(values=[{"enough": 95}])).mark_rule(strokeDash=[4, 3]).encode(x="enough:Q")
+    axis = {"title": "probability that the order holds (%)", "scale": alt.Scale(domain=[50, 100], zero=False)}
+    interval = base.mark_rule(strokeWidth=3).encode(x=alt.X("low:Q", **axis), x2="high:Q")
+    points = base.mark_point(filled=True, size=90, opacity=1).encode(x=alt.X("likely:Q", **axis))
+    enough = alt.Chart(alt.Data(values=[{"enough": 95}])).mark_rule(strokeDash=[4, 3]).encode(x=alt.X("enough:Q", **axis))
     return (enough + interval + points).properties(width=WIDTH - 60, height=alt.Step(42))
 
 
