@@ -243,7 +243,9 @@ def test_a_mistake_ends_in_one_sentence_and_progress_is_one_display() -> None:
 
 @pytest.mark.slow
 @pytest.mark.main_job
-@pytest.mark.parametrize("path", sorted((Path(__file__).parents[1] / "docs/notebooks").glob("*.ipynb")), ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[1] / "docs/notebooks").glob("*.ipynb")), ids=lambda p: p.stem
+)
 def test_the_notebooks_run(path: Path, tmp_path: Path) -> None:
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     book = nbformat.read(path, as_version=4)

@@ -141,7 +141,9 @@ def orders(found: Sequence[Order]) -> Chart:
     axis = {"title": "probability that the order holds (%)", "scale": alt.Scale(domain=[50, 100], zero=False)}
     interval = base.mark_rule(strokeWidth=3).encode(x=alt.X("low:Q", **axis), x2="high:Q")
     points = base.mark_point(filled=True, size=90, opacity=1).encode(x=alt.X("likely:Q", **axis))
-    enough = alt.Chart(alt.Data(values=[{"enough": 95}])).mark_rule(strokeDash=[4, 3]).encode(x=alt.X("enough:Q", **axis))
+    enough = (
+        alt.Chart(alt.Data(values=[{"enough": 95}])).mark_rule(strokeDash=[4, 3]).encode(x=alt.X("enough:Q", **axis))
+    )
     return (enough + interval + points).properties(width=WIDTH - 60, height=alt.Step(42))
 
 
