@@ -11,6 +11,7 @@ was predicted for that (twice the error variance of the report) stands beside ho
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from itertools import combinations, pairwise
 from pathlib import Path
 
@@ -19,14 +20,17 @@ from pages import write_calibration
 from scipy import stats
 
 from fittingroom.metrics.crossed import estimate
-from fittingroom.metrics.intervals import wilson
-from fittingroom.metrics.reported import INDEPENDENCE, REST, SEEDS, error
+from fittingroom.metrics.reported import ENOUGH, INDEPENDENCE, REST, SEEDS, error
+from fittingroom.spec.digest import digest
 from fittingroom.spec.read import read_recipe, shipped_recipes
 from fittingroom.spec.records import Share
 from fittingroom.spec.reported import Figure
 from fittingroom.store import Runs, load_run
 
-FEWEST, HALVES = 3, 200
+FEWEST, HALVES, BOOTSTRAPS = 3, 200, 400
+ENDS = (INDEPENDENCE.value, SEEDS.value), (INDEPENDENCE.high, SEEDS.high)
+Recipes = dict[tuple[str, str], np.ndarray]  # which images each seed gets right (S,N), by data set and recipe
+Pairs = list[tuple[tuple[str, str], tuple[str, str]]]
 BINS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.97, 1.0)
 
 
@@ -36,9 +40,9 @@ def main() -> None:
     for folder in Runs(Path(sys.argv[1])).list():
         if folder.done and folder.metrics.test:
             run = load_run(folder)
-            key = (run.data.name, f"{run.name} {run.recipe.train.epochs} {run.recipe.data.limit}")
+            key = (run.data.name, f"{run.name} {digest(run.recipe.deciding())}")
             own = shipped_recipes().get(run.name)
-            if own and read_recipe(run.name).train.epochs == run.recipe.train.epochs:
+            if own and read_recipe(run.name).train.epochs == run.recipe.train.epochs and run.recipe.data.limit is None:
                 whole.add(key)
             right.setdefault(key, []).append(run.logits_NK.argmax(1) == run.labels_N)
     recipes = {key: np.stack(found) for key, found in right.items() if len(found) >= FEWEST}
@@ -59,8 +63,8 @@ def main() -> None:
     )
     write_calibration("agreement", ["of pairs of our recipes", "5 %", "median", "95 %", "taken"], rows, how, __file__)
     tested = reliability(recipes, pairs)
-    how = f"{len(pairs)} pairs of recipes, {HALVES} halvings each; [95 % interval as if all were independent]."
-    head = ["predicted, %", "orders", "mean of what was predicted, %", "came true, %"]
+    how = f"{len(pairs)} pairs of recipes, {HALVES} halvings each; [95 % interval, recipes drawn anew]."
+    head = ["predicted to come again", "orders", "on average, %", "came again, %"]
     write_calibration("agreement-held", head, tested, how, __file__)
 
 
@@ -90,38 +94,53 @@ def quantiles(values: list[float]) -> list[str]:
     return [f"{q:.2f}" for q in np.quantile(values, (0.05, 0.5, 0.95))]
 
 
-def reliability(
-    recipes: dict[tuple[str, str], np.ndarray], pairs: list[tuple[tuple[str, str], tuple[str, str]]]
-) -> list[list[str]]:
-    """How often an order came again, by how often it was predicted to."""
-    rng = np.random.default_rng(0)
-    predicted, held = [], []
-    for x, y in pairs:
-        a_SN, b_SN = recipes[x], recipes[y]
-        n = a_SN.shape[1]
-        for _ in range(HALVES):
-            half = rng.permutation(n)[: n // 2]
-            other = np.setdiff1d(np.arange(n), half)
-            (i, k), (j, m) = rng.choice(len(a_SN), 2, False), rng.choice(len(b_SN), 2, False)
-            p, q = a_SN[i, half].mean(), b_SN[j, half].mean()
-            again = a_SN[k, other].mean() - b_SN[m, other].mean()
-            if p == q or again == 0:
-                continue
-            figures = [Figure(name="", accuracy=float(v), rounding=0.0) for v in (p, q)]
-            sd = error(*figures, len(half), 1, INDEPENDENCE.value, SEEDS.value)
-            predicted.append(float(stats.norm.cdf(abs(p - q) / (sd * np.sqrt(2)))))
-            held.append((p > q) == (again > 0))
-    found, came = np.array(predicted), np.array(held)
+def reliability(recipes: Recipes, pairs: Pairs) -> list[list[str]]:
+    """How often an order came again, by how often it was predicted to; then of those that are called supported or not.
+
+    The 95 % intervals come of drawing the recipes again and again (a bootstrap of clusters): halvings of one pair are no
+    independent evidence.
+    """
+    rng, names = np.random.default_rng(0), [*recipes]
+    found = np.array(
+        [one for x, y in pairs for one in _again(rng, names.index(x), names.index(y), recipes[x], recipes[y])]
+    )
+    weights_BR = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=BOOTSTRAPS)
+    weight_BN = weights_BR[:, found[:, 0].astype(int)] * weights_BR[:, found[:, 1].astype(int)]
+    predicted, worst, came = found[:, 2], found[:, 3], found[:, 4]
     rows = []
     for low, high in pairwise(BINS):
-        mine = (found >= low) & (found < high if high < 1 else found <= 1)
-        if mine.any():
-            ends = wilson(int(came[mine].sum()), int(mine.sum()))
-            share = f"{100 * came[mine].mean():.1f} [{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]"
-            rows.append(
-                [f"{100 * low:g} to {100 * high:g}", f"{mine.sum():,}", f"{100 * found[mine].mean():.1f}", share]
-            )
+        mine = (predicted >= low) & (predicted <= high if high == 1 else predicted < high)
+        rows.append([f"{100 * low:g} to {100 * high:g} %", *_row(mine, predicted, came, weight_BN)])
+    rows.append(["called supported", *_row(worst >= ENOUGH, predicted, came, weight_BN)])
     return rows
+
+
+def _again(rng: np.random.Generator, a: int, b: int, a_SN: np.ndarray, b_SN: np.ndarray) -> Iterator[tuple[float, ...]]:
+    """Of two recipes by their numbers, for each halving: both, how probable it is that the order comes again, how probable it is
+    at worst that it holds, and whether it came again."""
+    n = a_SN.shape[1]
+    for _ in range(HALVES):
+        order = rng.permutation(n)
+        half, other = order[: n // 2], order[n // 2 :]
+        (i, k), (j, m) = rng.choice(len(a_SN), 2, False), rng.choice(len(b_SN), 2, False)
+        p, q = a_SN[i, half].mean(), b_SN[j, half].mean()
+        again = a_SN[k, other].mean() - b_SN[m, other].mean()
+        if p == q or again == 0:
+            continue
+        figures = [Figure(name="", accuracy=float(v), rounding=0.0) for v in (p, q)]
+        middle, most = (error(*figures, len(half), 1, part, s) for part, s in ENDS)
+        difference = abs(p - q)
+        came = (p > q) == (again > 0)
+        yield a, b, stats.norm.cdf(difference / (middle * np.sqrt(2))), stats.norm.cdf(difference / most), came
+
+
+def _row(mine: np.ndarray, predicted: np.ndarray, came: np.ndarray, weight_BN: np.ndarray) -> list[str]:
+    drawn_BN = weight_BN[:, mine]
+    total_B = drawn_BN.sum(1)
+    shares = (drawn_BN[total_B > 0] @ came[mine]) / total_B[total_B > 0]
+    low, high = np.quantile(shares, (0.025, 0.975))
+    share = f"{100 * came[mine].mean():.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+    return [f"{mine.sum():,}", f"{100 * predicted[mine].mean():.1f}", share]
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import pytest
 from made_up import Run, curve, two_classes
 
 from fittingroom.metrics.claims import Judgement, Trials, judge
-from fittingroom.metrics.intervals import mean_interval
+from fittingroom.metrics.intervals import mean_interval, own_spread, prediction
 from fittingroom.metrics.rounds import level_of, rounds
 from fittingroom.metrics.statistic import STATISTICS, fluctuation, slope
 from fittingroom.spec.recipe import Claim
@@ -110,10 +110,28 @@ def test_trend_and_fluctuation_against_slow_loops() -> None:
 
 
 def test_looking_after_every_round_errs_no_more_often() -> None:
-    """A trend that is not there, looked at up to twelve times: by the levels of the looks, and by peeking at 95 %."""
-    rng, wrong, peeked, studies = np.random.default_rng(0), 0, 0, 1500
+    """A trend that is not there, and a figure that is another run's: looked at up to twelve times, by the levels and by peeking."""
+    rng, wrong, peeked, missed, studies = np.random.default_rng(0), 0, 0, 0, 1500
     levels = {s: level_of(s, 32) for s in rounds(32)}
-    for values in rng.normal(size=(studies, 32)):
+    for values in rng.normal(size=(studies, 33)):
         wrong += any(not low < 0 < high for s in levels for low, high in [mean_interval(values[:s], levels[s])])
         peeked += any(not low < 0 < high for s in levels for low, high in [mean_interval(values[:s])])
-    assert wrong / studies < 0.06 and peeked / studies > 0.12
+        ends = [prediction(values[:s], own_spread(values[:s]), levels[s]) for s in levels]
+        missed += any(not low < values[32] < high for low, high in ends)
+    assert wrong / studies < 0.06 and missed / studies < 0.06 and peeked / studies > 0.12
+
+
+def test_a_look_confirms_a_figure_by_the_usual_interval() -> None:
+    """At four of 32 seeds the interval of the look holds what the usual one does not: that is no confirmation."""
+    own = runs("a", 0.90, 0.0005, 4)
+    scores = [run.logits_NK.argmax(1) == run.labels_N for run in own]
+    values = np.array([right.mean() for right in scores])
+    usual, wide = (prediction(values, own_spread(values), level)[1] for level in (0.95, level_of(4, 32)))
+    stated = round((usual + wide) / 2, 6)
+    claim = Claim(id="000-x", text="x", stated=stated, rounding=1e-6)
+    assert judge(claim, "a", Trials(own)).outcome == "not reproduced"
+    assert judge(claim, "a", Trials(own), most=32).outcome == "undecided"
+    assert (
+        judge(claim.model_copy(update={"stated": float(values.mean())}), "a", Trials(own), most=32).outcome
+        == "reproduced"
+    )

@@ -24,7 +24,7 @@ def test_seeds_are_added_until_each_claim_is_decided(tmp_path: Path) -> None:
     found = replicate(["004"], place, claims=names, changes=SMALL, most=6)
     figure, order = found.judgements if found.judgements[0].id == names[0] else found.judgements[::-1]
     assert figure.outcome == "not reproduced" and figure.seeds == 4
-    assert order.seeds == order.than_seeds >= 4 and "at the level of its look" in figure.interval
+    assert order.seeds == order.than_seeds >= 4 and "at this look" in figure.interval
     assert order.before and order.before.value > 0.99
     assert "--until settled --most=6" in found.command
     before = {run.name for run in place.runs.list()}
@@ -48,6 +48,10 @@ def test_figures_of_texts_files_and_readmes_together(tmp_path: Path) -> None:
     assert "It helps" in page and json.dumps(found.json())
     found.save_figures(tmp_path / "png")
     assert (tmp_path / "png/probability.png").stat().st_size > 5000
+    assert claims(["92.68", "vs", "91.65", "on", "10000"], place).orders == found.orders[:1]  # without quotes
+    assert len(claims(["004", "readme-004-mlp"], place).orders) == 2  # each once
+    with pytest.raises(FittingroomError, match="fittingroom claims --help"):
+        claims(["nothing"], place)
     with pytest.raises(FittingroomError, match="give figures"):
         claims([], place)
     with pytest.raises(FittingroomError, match="no such file"):

@@ -71,7 +71,9 @@ def best(
         list[str] | None,
         typer.Option(help="Only this candidate; several times: pixels, scratch, frozen-lite0, finetune-lite0 …"),
     ] = None,
-    minutes: Annotated[float | None, typer.Option(min=0, help="After so many no further candidate is begun.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0, help="After so many no further candidate, and no further division, is begun.")
+    ] = None,
     thorough: Annotated[
         bool, typer.Option("--thorough", help="Train all layers of a network, too: about ten times as long.")
     ] = False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from fittingroom.metrics.intervals import Spread, mean_interval, prediction, spr
 from fittingroom.metrics.metric import ACCURACY
 from fittingroom.metrics.pairs import paired
 from fittingroom.metrics.reported import orders
-from fittingroom.metrics.rounds import level_of
+from fittingroom.metrics.rounds import level_of, may_be_settled
 from fittingroom.metrics.statistic import FEWEST_EPOCHS, STATISTICS, Statistic
 from fittingroom.metrics.verdict import Evidence
 from fittingroom.metrics.words import LUCK
@@ -58,6 +59,7 @@ class Judgement(Record):
     shown_in: str  # the name of the statistic, which knows how its values are shown
     before: Share | None = None  # how probable the order was from the stated figures alone, where both are stated
     compared: bool  # whether the value is a difference (or, of a cost, a ratio)
+    hopeless: bool = False  # where seeds come in rounds: whether more of them would hardly settle it
     changed: tuple[str, ...] = ()  # overrides: not the recipe itself was judged, but a changed one
 
     def end(self, value: float | None, infinite: str) -> str:
@@ -124,6 +126,7 @@ class Reading:
     kind: str  # of the interval
     outcome: str
     note: str = ""
+    hopeless: bool = False  # whether more seeds would hardly settle it
 
 
 def _level(trials: Trials, most: int, e: Estimate | None = None) -> float:
@@ -132,7 +135,7 @@ def _level(trials: Trials, most: int, e: Estimate | None = None) -> float:
 
 
 def _kind(level: float, of: str) -> str:
-    return f"95 % {of}" if level == 0.95 else f"{of}, at the level of its look"
+    return f"95 % {of}" if level == 0.95 else f"{100 * level:.1f} % {of}, at this look"
 
 
 def _order(claim: Claim, trials: Trials, most: int) -> Reading:
@@ -144,7 +147,9 @@ def _order(claim: Claim, trials: Trials, most: int) -> Reading:
     level = _level(trials, most, found)
     interval = found.interval(level)
     kind = _kind(level, "interval of the paired difference, for other seeds and images")
-    return Reading(found.mean, interval, kind, _side(claim, *interval))
+    outcome = _side(claim, *interval)
+    hopeless = bool(most) and outcome == "undecided" and not may_be_settled(found, most)
+    return Reading(found.mean, interval, kind, outcome, "more seeds hardly settle it" if hopeless else "", hopeless)
 
 
 def _of_one_more_run(claim: Claim, measure: Statistic, trials: Trials, level: float) -> Reading:
@@ -160,7 +165,7 @@ def _of_one_more_run(claim: Claim, measure: Statistic, trials: Trials, level: fl
     kind = _kind(level, "prediction interval of one more " + ("pair of runs" if compared else "run"))
     outcome, note = _side(claim, *interval), _pooling(known, len(values))
     if claim.relation == "equal":
-        outcome, note = _equal(claim, interval, known, note)
+        outcome, note = _equal(claim, interval, prediction(values, known), known, note)
     if measure.is_fraction and not compared and known.df:  # judged as it is, shown as far as it can be
         interval = (max(0.0, interval[0]), min(1.0, interval[1]))
     return Reading(float(values.mean()), interval, kind, outcome, note)
@@ -206,7 +211,10 @@ def _pooling(known: Spread, seeds: int) -> str:
     return f"{few}: spread pooled over the recipes ({known.df} degrees of freedom)" if known.pooled else ""
 
 
-def _equal(claim: Claim, interval: tuple[float, float], known: Spread, note: str) -> tuple[str, str]:
+def _equal(
+    claim: Claim, interval: tuple[float, float], usual: tuple[float, float], known: Spread, note: str
+) -> tuple[str, str]:
+    """A look rejects by its own, wider `interval`; it confirms by the `usual` one, for the wider one holds more."""
     low, high = claim.bounds
     if known.df == 0:
         return "undecided", note
@@ -214,7 +222,9 @@ def _equal(claim: Claim, interval: tuple[float, float], known: Spread, note: str
         return "beaten", note
     if interval[1] < low:
         return "not reproduced", note
-    if (interval[1] - interval[0]) / 2 > WIDEST:
+    if usual[0] > high or usual[1] < low:
+        return "undecided", note
+    if (usual[1] - usual[0]) / 2 > WIDEST:
         wide = (
             f"the interval meets {100 * low:g} … {100 * high:g} %, but is wider than a point to each side: more seeds"
         )
@@ -271,6 +281,7 @@ def _judgement(claim: Claim, recipe: str, measure: Statistic, found: Reading, ow
         than_seeds=than,
         outcome=found.outcome,
         note=found.note,
+        hopeless=found.hopeless,
         shown_in=measure.name,
         compared=bool(claim.than or claim.without),
     )
@@ -297,11 +308,14 @@ def _stated(claim: Claim, judged: Judgement) -> str:
 Groups = dict[tuple[str, str], list[LoadedRun]]  # by recipe name and data set
 
 
-def grouped(folders: Sequence[RunFolder]) -> Groups:
-    """Finished runs in memory, by recipe and data set."""
+def grouped(folders: Sequence[RunFolder], known: dict[Path, LoadedRun] | None = None) -> Groups:
+    """Finished runs in memory, by recipe and data set; those that are `known` are not read again, the others are from then on."""
     loaded: Groups = {}
+    known = {} if known is None else known
     for folder in folders:
-        run = load_run(folder)
+        if folder.path not in known:
+            known[folder.path] = load_run(folder)
+        run = known[folder.path]
         loaded.setdefault((run.name, run.data.name), []).append(run)
     return loaded
 

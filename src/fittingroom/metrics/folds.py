@@ -24,15 +24,15 @@ def pooled(folders: Mapping[str, Sequence[RunFolder]], fold_N: np.ndarray) -> li
     for recipe, of_recipe in folders.items():
         runs = [load_run(folder) for folder in of_recipe]
         seeds = sorted({run.seed for run in runs})
-        parts = (
-            dict(zip(seeds, fold_RN, strict=False)) if len(fold_RN) > 1 else dict.fromkeys(seeds, fold_N.reshape(-1))
-        )
+        first = seeds == list(range(len(seeds)))  # else a seed's place among them tells nothing
+        rows = fold_RN[: len(seeds)] if first else fold_RN
+        parts = dict(zip(seeds, rows, strict=True)) if len(fold_RN) > 1 else dict.fromkeys(seeds, fold_N.reshape(-1))
         together = {seed: _together(recipe, [run for run in runs if run.seed == seed], parts[seed]) for seed in seeds}
         if len(fold_RN) > 1:
-            first = together[seeds[0]]
-            design = replace(first.design, repeats_RN=fold_RN)
+            one = together[seeds[0]]
+            design = replace(one.design, repeats_RN=fold_RN)
             together = {
-                seed: replace(run, recipe=first.recipe, data=first.data, design=replace(design, folds_N=parts[seed]))
+                seed: replace(run, recipe=one.recipe, data=one.data, design=replace(design, folds_N=parts[seed]))
                 for seed, run in together.items()
             }
         found += [together[seed] for seed in dict.fromkeys(run.seed for run in runs)]

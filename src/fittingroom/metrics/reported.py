@@ -9,8 +9,9 @@ differences of thousands of images are: P(order holds) = Φ(difference / error),
 
     error² = (D - difference²) / N · (1 - rest + rest / runs) + (seed_A² + seed_B²) / runs + rounding² / 3 of each figure
 
-where D, the share of images that only one gets right, lies between the difference itself (0: one knows all that the other
-knows) and that of independent mistakes (1), by a part that our evidence bounds.
+where D, the share of images that only one gets right, lies between the difference itself (0: one knows all that the other knows)
+and that of independent mistakes (1), by a part that our evidence bounds. A reported spread between runs holds half of rest ·
+(D - difference²) / N besides the seeds, which is taken off.
 
 **When it misleads**: a figure that was chosen because it is high (the best of many epochs, seeds, models, papers) is too good by
 more than any formula of its own can know; and other test images means others of the same kind.
@@ -30,10 +31,10 @@ from fittingroom.spec.reported import Figure, Reported
 
 # (5 %, median, 95 %) of pairs of our recipes on Fashion-MNIST and MNIST: docs/statistics.md, written by benchmarks/agreement.py
 # where D lies between agreeing as far as can be (0) and independent mistakes (1)
-INDEPENDENCE = Share(low=0.2, value=0.35, high=0.55)
-# sd of what seeds are worth, in points, as a multiple of √(accuracy (1 - accuracy)); the convolutional recipes of
-# docs/replications.md scatter a little more than those that were measured for this
-SEEDS = Share(low=0.1, value=0.5, high=1.2)
+INDEPENDENCE = Share(low=0.18, value=0.35, high=0.57)
+# sd of what seeds are worth, in points, as a multiple of √(accuracy (1 - accuracy)): more in the middle than was measured here,
+# since three or four seeds of small nets tell little, and the convolutional recipes of docs/replications.md scatter more
+SEEDS = Share(low=0.0, value=0.5, high=1.2)
 REST = 0.65  # the part of what images do to one pair of runs that another pair of the same models would not show again
 ENOUGH = 0.95
 
@@ -51,7 +52,7 @@ class Order(Record):
     runs: int
     these: Share  # probability that it holds for other images, with these very networks
     holds: Share  # for other images and other seeds; from what our evidence allows at worst to at best
-    needed: float | None  # the difference that would make it 95 % probable; None: none would
+    needed: float | None  # the difference that would be supported, all else being equal; None: none would
 
     @property
     def outcome(self) -> str:
@@ -90,9 +91,10 @@ def weigh(sized: Sequence[tuple[Reported, int]]) -> tuple[list[Order], list[Alon
 
 
 def alone(claim: Reported, images: int) -> Alone:
-    """The interval of a single figure (Wilson), which knows nothing of other seeds."""
+    """The interval of a single figure (Wilson), which covers its rounding and knows nothing of other seeds."""
     [figure] = claim.figures
-    low, high = wilson(figure.accuracy * images, images)
+    least, most = max(0.0, figure.accuracy - figure.rounding), min(1.0, figure.accuracy + figure.rounding)
+    low, high = wilson(least * images, images)[0], wilson(most * images, images)[1]
     share = Share(value=figure.accuracy, low=low, high=high)
     return Alone(id=claim.id, text=claim.text, source=claim.source, figure=str(figure), images=images, accuracy=share)
 
@@ -132,15 +134,15 @@ def error(a: Figure, b: Figure, images: int, runs: int, part: float, seeds: floa
     """The standard deviation of a reported difference about the true one; `seeds` None: of these very networks."""
     of_images = max(0.0, only_one(a.accuracy, b.accuracy, part) - (a.accuracy - b.accuracy) ** 2) / images
     of_rounding = (a.rounding**2 + b.rounding**2) / 3
-    of_seeds = 0.0 if seeds is None else sum(_of_seeds(figure, seeds) ** 2 for figure in (a, b)) / runs
+    of_seeds = 0.0 if seeds is None else sum(_of_seeds(figure, seeds, REST * of_images / 2) for figure in (a, b)) / runs
     return math.sqrt(of_images * (1 - REST + REST / runs) + of_seeds + of_rounding)
 
 
-def _of_seeds(figure: Figure, seeds: float) -> float:
-    """How far apart seeds are: as reported, else like ours."""
+def _of_seeds(figure: Figure, seeds: float, luck: float) -> float:
+    """The variance of what seeds are worth: as reported, less the `luck` that is in that with these images, else like ours."""
     if figure.sd is not None:
-        return figure.sd
-    return seeds / 100 * math.sqrt(figure.accuracy * (1 - figure.accuracy))
+        return max(0.0, figure.sd**2 - luck)
+    return (seeds / 100) ** 2 * figure.accuracy * (1 - figure.accuracy)
 
 
 def _probability(difference: float, sd: float) -> float:
@@ -148,11 +150,11 @@ def _probability(difference: float, sd: float) -> float:
 
 
 def _needed(better: Figure, worse: Figure, images: int, runs: int) -> float | None:
-    """How far the better would have to be above the worse for 95 %, if all else were as it is."""
+    """How far the better would have to be above the worse to be supported: 95 % even at the worst end, all else as it is."""
 
     def short(difference: float) -> float:
         there = better.model_copy(update={"accuracy": min(1.0, worse.accuracy + difference)})
-        sd = error(there, worse, images, runs, INDEPENDENCE.value, SEEDS.value)
+        sd = error(there, worse, images, runs, INDEPENDENCE.high, SEEDS.high)
         return difference - float(stats.norm.ppf(ENOUGH)) * sd
 
     top = 1 - worse.accuracy

@@ -86,7 +86,7 @@ def level_of(seeds: int, most: int, e: Estimate | None = None) -> float:
     """The level of an interval at the look after so many seeds, of a question by itself; `e` None: over seeds alone.
 
     >>> round(level_of(4, 32), 3), level_of(4, 32) < level_of(5, 32)
-    (0.99, True)
+    (0.995, True)
     """
     looks = nominal(SPENT, most, _part(e) if e else 0.0)
     return 1 - looks[max(0, bisect_right(rounds(most), seeds) - 1)]
@@ -162,7 +162,7 @@ def look(
             if judged.resolved or same:
                 rejected += judged.resolved
                 open_.remove(pair)
-            elif s < most and not _may_be_settled(judged, len(names), most, within):
+            elif s < most and not may_be_settled(judged.estimate, most, len(names), within):
                 open_.remove(pair)
                 hopeless.append(pair)
         beaten = {j.worse for j in known.values() if j.resolved}
@@ -178,12 +178,11 @@ def look(
     return [known[pair] for pair in names], looked
 
 
-def _may_be_settled(judged: Judged, pairs: int, most: int, within: float | None) -> bool:
+def may_be_settled(e: Estimate, most: int, pairs: int = 1, within: float | None = None) -> bool:
     """Whether all the seeds there may be have a fair chance to settle it, as far as those that there are tell.
 
     The images stay the same, and so does what they did to the difference; only what the seeds did can still change.
     """
-    e = judged.estimate
     _, half_QQ = half_widths(e, most, 1 - nominal(SPENT / pairs, most, _part(e))[-1])
     change = max(1e-12, math.sqrt(_of_a_seed(e) * (1 / e.seeds - 1 / most)))
     better = stats.norm.cdf((e.mean - half_QQ) / change) + stats.norm.cdf((-e.mean - half_QQ) / change)

@@ -3,7 +3,8 @@
 Candidates from a line through the pixels to a network that is trained on are judged on pictures that they have not seen. Few
 pictures are cross-validated (the fewer, the more often), and in each part the choice is made by the other parts; of many, one
 part is held out to choose on, and the winner, trained on all of them, meets the locked test set once. Either way no picture
-that had a say in the choice scores it. Where pictures are divided several times, a candidate that is far behind is given up.
+that had a say in the choice scores it; but where pictures are divided several times, a candidate that is far behind (p < 0.001)
+on all of them is not tried on further divisions.
 """
 
 from __future__ import annotations
@@ -61,9 +62,9 @@ def best(
     """Judge candidates on a folder of pictures, and hand over the best: trained on everything, as a bundle and a site.
 
     `candidates`: their names (default: `spec.candidates.usual`); `shape`: how pictures are read and grouped; `minutes`: after so
-    many nothing further is begun; `thorough`: all layers of a network are trained, too; `offline`: no weights are fetched;
-    `hand_over` makes the winner's run ready for use, with a site in the folder that it is given. What is finished is not done
-    again. Raises `FittingroomError`.
+    many no further candidate and no further division is begun; `thorough`: all layers of a network are trained, too; `offline`:
+    no weights are fetched; `hand_over` makes the winner's run ready for use, with a site in the folder that it is given. What is
+    finished is not done again. Raises `FittingroomError`.
     """
     refuse_unknown(candidates)
     started, progress = time.monotonic(), place.progress
@@ -89,12 +90,7 @@ def best(
             progress.note(f"{'so far' if len(runs) > 1 else 'a first answer'}: {_leads(story)}")
         tried = [r for r in recipes if r.name in runs]
         divided = 1
-        while divided < look.repeats:
-            if _late(started, minutes):
-                progress.note(
-                    f"{minutes:g} minutes are over: the pictures are divided {divided} times, not {look.repeats}"
-                )
-                break
+        while divided < look.repeats and not _late(started, minutes):
             still = [r for r in tried if len(runs[r.name]) == divided * look.parts and r.name not in hopeless(story)]
             for_whom = ", ".join(r.name for r in still)
             progress.note(f"divided anew ({divided + 1} of {look.repeats}), for {for_whom}")
@@ -102,9 +98,11 @@ def best(
                 runs[recipe.name] += _trained(recipe, look, place, name, crew, [divided])
             divided += 1
             story = _judged(runs, fold_N, place)
+        if divided < look.repeats:
+            progress.note(f"{minutes:g} minutes are over: the pictures are divided {divided} times, not {look.repeats}")
         if divided > 1:
             progress.note(f"all in all: {_leads(story)}")
-        more = _halved(tried, look, place, name, crew)
+        more = _halved(tried, look, place, name, crew, divided)
     winner = next(r for r in recipes if r.name == story.comparison.rows[0].recipe)
     final = _final(winner, look, place, name)
     folders = [*chain.from_iterable(runs.values())]
@@ -218,7 +216,9 @@ def _trainings(recipe: Recipe, look: _Look) -> list[Experiment]:
     return [replace(one, costs=False) for one in all_parts[: look.repeats * look.parts]]
 
 
-def _halved(recipes: Sequence[Recipe], look: _Look, place: Workplace, study: str, crew: Launcher) -> list[RunFolder]:
+def _halved(
+    recipes: Sequence[Recipe], look: _Look, place: Workplace, study: str, crew: Launcher, divided: int
+) -> list[RunFolder]:
     """What the first recipe on frozen features gets from half of the pictures: trainings of milliseconds; [] without any."""
     recipe = next((r for r in recipes if r.model.freeze == "body"), None)
     n = len(not_test(look.data)) * (look.folds - 1) // look.folds
@@ -228,7 +228,7 @@ def _halved(recipes: Sequence[Recipe], look: _Look, place: Workplace, study: str
     half = recipe.model_copy(
         update={"name": f"{recipe.name} half", "data": recipe.data.model_copy(update={"limit": n // 2})}
     )
-    return _trained(half, look, place, study, crew, range(look.repeats))
+    return _trained(half, look, place, study, crew, range(divided))
 
 
 def _final(recipe: Recipe, look: _Look, place: Workplace, study: str) -> RunFolder:

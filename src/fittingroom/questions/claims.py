@@ -27,14 +27,27 @@ def claims(words: Sequence[str], place: Workplace) -> Weighed:
         raise FittingroomError(
             'claims: give figures, like "92.68 vs 91.65 on 10000", a file of [[claims]], or a README (000 … 004)'
         )
-    found = [claim for number, word in enumerate(words, 1) for claim in _read(word, number)]
+    found = _unquoted(words) or [claim for number, word in enumerate(words, 1) for claim in _read(word, number)]
+    found = list(
+        {(claim.id, claim.figures, claim.on): claim for claim in found}.values()
+    )  # of a README and its recipe once
     sized = [(claim, count_test_images(claim.on, home(place.home))) for claim in found]
     return Weighed(*weigh(sized), shlex.join(["fittingroom", "claims", *words]), page_of(place.runs, "figures"))
+
+
+def _unquoted(words: Sequence[str]) -> list[Reported]:
+    """The figures that words make together which were typed without quotes; [] where each is something by itself."""
+    if len(words) < 3 or any(" " in word for word in words):
+        return []
+    try:
+        return [reported(" ".join(words), id="1")]
+    except FittingroomError:
+        return []
 
 
 def _read(word: str, number: int) -> list[Reported]:
     """What the word of this number means: a sentence has spaces, a file its ending, the rest are READMEs and recipes."""
     if Path(word).suffix == ".toml":
         path = Path(word).expanduser()
-        return read_reported(path) if is_reported(path) else figures_of([word])
-    return [reported(word, id=str(number))] if " " in word.strip() else figures_of([word])
+        return read_reported(path) if is_reported(path) else figures_of([word], "fittingroom claims --help")
+    return [reported(word, id=str(number))] if " " in word.strip() else figures_of([word], "fittingroom claims --help")

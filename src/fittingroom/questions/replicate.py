@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from itertools import chain
+from pathlib import Path
 
 from fittingroom.metrics.claims import Groups, Judgement, grouped, judgements
 from fittingroom.metrics.rounds import rounds
@@ -13,9 +14,13 @@ from fittingroom.report.claims_page import Replicated, headline
 from fittingroom.spec.claimed import Claimed, claimed
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import Recipe
+from fittingroom.store import LoadedRun
+from fittingroom.study.launch import choose_launcher
 from fittingroom.study.plan import Experiment
 from fittingroom.study.run import train
+from fittingroom.study.sharing import sharing
 from fittingroom.study.workplace import Workplace
+from fittingroom.training import choose_device
 
 QUICK = "train.epochs=2"
 
@@ -54,19 +59,22 @@ def _in_rounds(
 ) -> tuple[list[Judgement], Groups]:
     """Each claim as it stood when it was decided, or stands after `most` seeds; and the runs of each recipe.
 
-    Only what an open claim is about is trained further. What is finished is not trained again, so that a study that was stopped
-    decides what it would have decided.
+    Only what an open claim is about is trained further, and none that more seeds would hardly settle. What is finished is not
+    trained again, so that a study that was stopped decides what it would have decided.
     """
     judged: dict[int, Judgement] = {}
     groups: Groups = {}
-    for seeds in rounds(most):
-        still = [i for i in range(len(found)) if i not in judged or judged[i].outcome == "undecided"]
-        still = [i for i in still if i not in judged or judged[i].value is not None]  # what no run can show stays open
-        if not still:
-            break
-        groups |= grouped(list(chain.from_iterable(train(experiments([found[i] for i in still], seeds), place))))
-        judged |= zip(still, judgements([found[i] for i in still], groups, changes, most), strict=True)
-        place.progress.note(f"after {seeds} seeds: {headline([judged[i] for i in range(len(found))])}")
+    known: dict[Path, LoadedRun] = {}
+    at_once, _ = sharing(choose_device(place.device), place.launcher, place.at_once)
+    with choose_launcher(place.launcher, at_once) as crew:  # once for all: a process takes seconds to start
+        for seeds in rounds(most):
+            still = [i for i in range(len(found)) if i not in judged or _is_open(judged[i])]
+            if not still:
+                break
+            runs = train(experiments([found[i] for i in still], seeds), place, crew=crew)
+            groups |= grouped(list(chain.from_iterable(runs)), known)
+            judged |= zip(still, judgements([found[i] for i in still], groups, changes, most), strict=True)
+            place.progress.note(f"after {seeds} seeds: {headline([judged[i] for i in range(len(found))])}")
     return [judged[i] for i in range(len(found))], groups
 
 
@@ -78,3 +86,8 @@ def experiments(claims: Sequence[Claimed], seeds: int | None = None) -> list[Exp
         if known.deciding() != recipe.deciding():
             raise FittingroomError(f'two different recipes are called "{recipe.name}"; give one a name of its own')
     return [Experiment(recipe, place, range(seeds) if seeds else None) for recipe, place in needed.values()]
+
+
+def _is_open(judged: Judgement) -> bool:
+    """Whether more seeds may decide it: what no run can show has no value."""
+    return judged.outcome == "undecided" and judged.value is not None and not judged.hopeless

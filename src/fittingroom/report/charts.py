@@ -124,26 +124,33 @@ def orders(found: Sequence[Order]) -> Chart:
     outcomes = ["supported", "open", "not supported"]
     rows = [
         {
-            "order": f"{o.better}\n> {o.worse}",
+            "order": f"{number}\n{o.better}\n> {o.worse}",
             "likely": 100 * o.holds.value,
             "low": 100 * o.holds.low,
             "high": 100 * o.holds.high,
             "outcome": o.outcome,
         }
-        for o in found
+        for number, o in enumerate(found)
     ]
     base = alt.Chart(alt.Data(values=rows)).encode(
-        y=alt.Y("order:N", sort=None, title=None, axis=alt.Axis(labelExpr="split(datum.value, '\\n')", labelLimit=300)),
+        y=alt.Y(
+            "order:N",
+            sort=None,
+            title=None,
+            axis=alt.Axis(labelExpr="slice(split(datum.value, '\\n'), 1)", labelLimit=300),
+        ),
         color=alt.Color(
             "outcome:N", title=None, scale=alt.Scale(domain=outcomes, range=[COLOURS[2], COLOURS[7], "#a33f00"])
         ),
     )
-    axis = {"title": "probability that the order holds (%)", "scale": alt.Scale(domain=[50, 100], zero=False)}
-    interval = base.mark_rule(strokeWidth=3).encode(x=alt.X("low:Q", **axis), x2="high:Q")
-    points = base.mark_point(filled=True, size=90, opacity=1).encode(x=alt.X("likely:Q", **axis))
-    enough = (
-        alt.Chart(alt.Data(values=[{"enough": 95}])).mark_rule(strokeDash=[4, 3]).encode(x=alt.X("enough:Q", **axis))
-    )
+    scale = alt.Scale(domain=[50, 100], zero=False)
+
+    def across(value: str) -> alt.X:
+        return alt.X(f"{value}:Q", title="probability that the order holds (%)", scale=scale)
+
+    interval = base.mark_rule(strokeWidth=3).encode(x=across("low"), x2="high:Q")
+    points = base.mark_point(filled=True, size=90, opacity=1).encode(x=across("likely"))
+    enough = alt.Chart(alt.Data(values=[{"enough": 95}])).mark_rule(strokeDash=[4, 3]).encode(x=across("enough"))
     return (enough + interval + points).properties(width=WIDTH - 60, height=alt.Step(42))
 
 

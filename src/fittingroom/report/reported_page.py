@@ -92,7 +92,8 @@ def order_words(one: Order) -> str:
         "open": "the figures alone do not tell: it depends on how alike the mistakes are and how far seeds scatter",
         "not supported": "the figures do not support it",
     }[one.outcome]
-    named = f"“{one.text.rstrip('.')}”: " if one.text else ""
+    source = f" ({one.source})" if one.source else ""
+    named = f"“{one.text.rstrip('.')}”{source}: " if one.text else ""
     return (
         f"{named}{one.better} against {one.worse} on {n}: that the order holds for other images and other seeds is "
         f"{probability(one.holds.value)} % probable{ends}; {says}. " + _takes(one)
@@ -102,7 +103,7 @@ def order_words(one: Order) -> str:
 def _takes(one: Order) -> str:
     if one.needed is None:
         return "No difference would be enough here."
-    return f"For 95 %, it would take {percent(one.needed)} points; there are {percent(one.difference)}."
+    return f"To be supported, it would take {percent(one.needed)} points; there are {percent(one.difference)}."
 
 
 def alone_words(one: Alone) -> str:

@@ -28,7 +28,12 @@ class Claimed:
         return [(recipe, place) for recipe in (self.recipe, self.than) if recipe for place in places]
 
 
-def claimed(words: Sequence[str], ids: Sequence[str] = (), overrides: Sequence[str] = ()) -> list[Claimed]:
+def claimed(
+    words: Sequence[str],
+    ids: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+    see: str = "fittingroom replicate --help",
+) -> list[Claimed]:
     """The claims of `words` (README numbers, recipe names, recipe files; none: all that ship), only `ids` if given.
 
     Raises `FittingroomError` for a word, an id or a compared recipe that does not exist.
@@ -46,7 +51,7 @@ def claimed(words: Sequence[str], ids: Sequence[str] = (), overrides: Sequence[s
             )
         of_readme = [name for name, r in shipped.items() if any(c.id.startswith(f"{word}-") for c in r.claims)]
         if not (of_readme or word in shipped or Path(word).suffix or Path(word).exists()):
-            raise unknown("README or recipe", word, [*numbers, *shipped], "fittingroom replicate --help")
+            raise unknown("README or recipe", word, [*numbers, *shipped], see)
         chosen |= dict.fromkeys(of_readme, Path()) or {word: Path() if word in shipped else Path(word).parent}
     recipes = [(read_recipe(name, list(overrides)), folder) for name, folder in chosen.items()]
     for recipe, _ in recipes:
@@ -74,7 +79,7 @@ def _than(claim: Claim, recipe: Recipe, folder: Path, overrides: Sequence[str]) 
         raise FittingroomError(f"{recipe.name}, claim {claim.id}: {error}") from None
 
 
-def figures_of(words: Sequence[str]) -> list[Reported]:
+def figures_of(words: Sequence[str], see: str = "") -> list[Reported]:
     """Of the claims of `words` those that state an order of test accuracies and whose figures are stated, too.
 
     Raises `FittingroomError` as `claimed` does, and where there are none.
@@ -82,7 +87,7 @@ def figures_of(words: Sequence[str]) -> list[Reported]:
     >>> [(r.id, [str(f) for f in r.figures]) for r in figures_of(["002"])]
     [('002-cnn2-above-cnn1', ['readme-002-cnn2 91.37 %', 'readme-002-cnn1 90.1 %'])]
     """
-    found = [one for claim in claimed(words) if (one := stated_figures(claim))]
+    found = [one for claim in claimed(words, see=see) if (one := stated_figures(claim))]
     if not found:
         raise FittingroomError(f"{', '.join(words)}: no order of test accuracies is claimed with the figures of both")
     return found

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,17 +16,22 @@ from fittingroom.spec.recipe import Strict
 from fittingroom.spec.records import Record
 
 EXAMPLE = '"CNN 92.68 vs MLP 91.65 on 10000"'
+MOST_IMAGES = 10**9
 NUMBER = r"\d+(?:\.\d+)?|\.\d+"
 FIGURE = re.compile(
-    rf"^(?P<name>|.*?[\s:=(])(?P<value>{NUMBER}) *(?P<percent>%)? *(?:(?:±|\+[/-]+) *(?P<sd>{NUMBER}) *%?)?$"
+    rf"^(?P<name>|.*?[\s:=(])(?P<value>{NUMBER}) *(?P<percent>%)? *(?:(?:±|\+[/-]+) *(?P<sd>{NUMBER}) *(?P<percent_sd>%)?)?"
+    r"(?: *(?:accuracy|(?P<error>errors?(?: rate)?)))? *\)?$"
 )
 TAIL = re.compile(
-    r"^(?P<figures>.*?)(?P<error> *\berrors?(?: rates?)?)? +on +(?P<on>[\w.,-]+?)(?: +(?:test )?images)?"
-    r"(?:,? +(?:over|mean of) +(?P<runs>\d+) +(?:runs|seeds))?$"
+    r"^(?P<figures>.*?),? +on +(?P<on>\d{1,3}(?: \d{3})+|[\w.,-]+?)(?: +(?:test )?(?:images|pictures|examples|samples))?"
+    r"(?:,? +(?:over|means? (?:of|over)) +(?P<runs>\d+) +(?:runs|seeds))?$"
 )
-BETWEEN = re.compile(
-    r"(?<=[\d%])(?: +(?:vs\.?|versus|against|and) +| *> *| *[;,] +)"
-)  # behind a figure: names may hold them, too
+BETWEEN = re.compile(  # behind a figure: names may hold commas
+    r"(?:(?<=[\d%)])|(?<=error)|(?<=errors)|(?<=rate)|(?<=accuracy))(?: +(?:vs\.?|versus|against) +| *> *| *[;,] +)"
+)
+NO_NAME = re.compile(
+    r"%|±|\b(?:vs|versus|against|errors?|accuracy)\b"
+)  # what stands there was meant for something else
 
 
 class Figure(Record):
@@ -36,7 +43,7 @@ class Figure(Record):
     sd: float | None = None  # of the scores between runs, where it is reported
 
     def __str__(self) -> str:
-        digits = max(0, len(f"{200 * self.rounding:.10f}".rstrip("0").partition(".")[2]))
+        digits = min(4, max(0, round(-math.log10(200 * self.rounding)))) if self.rounding else 4
         return f"{self.name} {100 * self.accuracy:.{digits}f} %".strip()
 
 
@@ -78,23 +85,44 @@ def reported(text: str, id: str = "", source: str = "", words: str = "") -> Repo
     found = TAIL.match(" ".join(text.split()))
     if not found:
         raise FittingroomError(f"“{text}” names no test set; write it like {EXAMPLE}, or “… on mnist”")
-    parts = [FIGURE.match(part) for part in BETWEEN.sub("\n", found["figures"]).split("\n")]
-    if not all(parts):
-        raise FittingroomError(f"“{found['figures']}” is no list of figures; write it like {EXAMPLE}")
-    read = [part for part in parts if part]
-    percent = any(part["percent"] or float(part["value"]) > 1 for part in read)
-    figures = [_figure(part, percent, bool(found["error"])) for part in read]
+    told, runs = found["figures"], int(found["runs"] or 1)
+    read = [part for word in BETWEEN.sub("\n", told).split("\n") if (part := FIGURE.match(word))]
+    if len(read) != 1 + len(BETWEEN.findall(told)) or any(NO_NAME.search(part["name"]) for part in read):
+        raise FittingroomError(f"“{told}” is no list of figures; write it like {EXAMPLE}, “error” behind error rates")
+    if runs < 1 or (any(part["sd"] for part in read) and not found["runs"]):
+        raise FittingroomError(
+            f"“{text}”: of how many runs is it the mean, and ± the spread? write “… over 5 runs” at its end"
+        )
+    percent, error = _is_percent(read, told), _is_error(read)
+    figures = [_figure(part, percent, error) for part in read]
     ranked = sorted(figures, key=lambda f: -f.accuracy)
-    if ">" in found["figures"] and ranked != figures and not found["error"]:
-        raise FittingroomError(f"“{found['figures']}” says of the smaller figure that it is the larger one")
+    if ">" in told and ranked != figures and not error:
+        raise FittingroomError(f"“{told}” says of the smaller figure that it is the larger one")
     return Reported(
-        id=id,
-        text=words,
-        source=source,
-        figures=tuple(ranked),
-        on=_number_of_images(found["on"]),
-        runs=int(found["runs"] or 1),
+        id=id, text=words, source=source, figures=tuple(ranked), on=_number_of_images(found["on"]), runs=runs
     )
+
+
+def _is_percent(read: Sequence[re.Match[str]], told: str) -> bool:
+    """Whether figures are percent, and not fractions. Raises `FittingroomError` where they are not written alike."""
+    signs, above = any(p["percent"] or p["percent_sd"] for p in read), [float(p["value"]) > 1 for p in read]
+    if not signs and any(above) and not all(above):
+        raise FittingroomError(f"“{told}”: percent or fractions? write all of them with %")
+    whole = [not (p["percent"] or "." in p["value"]) for p in read]
+    if any(whole) and any("." in p["value"] for p in read):
+        odd = read[whole.index(True)][0].strip()
+        raise FittingroomError(f"“{odd}”: is that a figure? others have decimals; write {odd}.0, or name it otherwise")
+    return signs or any(above)
+
+
+def _is_error(read: Sequence[re.Match[str]]) -> bool:
+    """Whether figures are error rates: "error" stands behind each, or behind the last. Raises `FittingroomError` otherwise."""
+    errors = [bool(p["error"]) for p in read]
+    if any(errors[:-1]) and not all(errors):
+        raise FittingroomError(
+            "some figures are error rates and some are not; write “error” behind the last, or behind all"
+        )
+    return errors[-1]
 
 
 def _figure(part: re.Match[str], percent: bool, error: bool) -> Figure:
@@ -104,14 +132,14 @@ def _figure(part: re.Match[str], percent: bool, error: bool) -> Figure:
     if not 0 <= value <= 1:
         raise FittingroomError(f"{part['value']} is no accuracy; give percent (0 to 100) or fractions (0 to 1)")
     rounding = 0.5 * 10.0 ** -len(part["value"].partition(".")[2]) / scale
-    name = part["name"].strip(" :=(")
-    return Figure(name=name, accuracy=round(1 - value if error else value, 10), rounding=rounding, sd=sd)
+    accuracy = round(1 - value if error else value, 10)
+    return Figure(name=part["name"].strip(" :=("), accuracy=accuracy, rounding=rounding, sd=sd)
 
 
 def _number_of_images(word: str) -> str:
-    plain = re.sub(r"(?<=\d)[,_](?=\d{3}\b)", "", word)
-    if plain.isdecimal() and int(plain) < 2:
-        raise FittingroomError(f"on {word}: give the number of test images")
+    plain = re.sub(r"(?<=\d)[,_ ](?=\d{3}\b)", "", word)
+    if plain.isdecimal() and not 2 <= int(plain) <= MOST_IMAGES:
+        raise FittingroomError(f"on {word[:20]}: give the number of test images")
     return plain
 
 
@@ -127,7 +155,7 @@ def read_reported(path: Path) -> list[Reported]:
     read = []
     for number, entry in enumerate(found.claims):
         try:
-            read.append(reported(entry.figures, entry.id or str(number + 1), entry.source, entry.text))
+            read.append(reported(entry.figures, entry.id or f"{path.stem} {number + 1}", entry.source, entry.text))
         except FittingroomError as error:
             raise FittingroomError(f"{path}: claims.{number}.figures: {error}") from None
     return read

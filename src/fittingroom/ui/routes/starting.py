@@ -106,7 +106,9 @@ def _claims(figures: str, rooms: Rooms) -> HTMLResponse:
     found, fault = None, ""
     if figures:
         try:
-            claim = reported(figures[:MOST_SIGNS])
+            if len(figures) > MOST_SIGNS:
+                raise FittingroomError(f"at most {MOST_SIGNS} signs")
+            claim = reported(figures)
             found = Weighed(*weigh([(claim, count_test_images(claim.on, rooms.home_dir))]), "", rooms.runs.path)
         except FittingroomError as error:
             fault = str(error)
