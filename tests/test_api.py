@@ -271,7 +271,7 @@ FIGURES = {  # of each lesson's output, those that its message rests on
     "lesson-2-the-best-seed": r"leads by ([0-9.]+) points",
     "lesson-3-two-numbers": r"ahead by ([0-9.]+)",
     "lesson-4-a-split-that-leaks": r"readme-004-mlp gets ([0-9.]+) ±",
-    "lesson-5-a-hidden-class": r"LESSON5",
+    "lesson-5-a-hidden-class": r"(?:accuracy|sensitivity) for “defect” of ([0-9.]+)",
 }
 LESSONS = {
     "lesson-1-peeking": _best_of_many_looks,
