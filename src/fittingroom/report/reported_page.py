@@ -11,8 +11,7 @@ from fittingroom.metrics.reported import Alone, Order
 from fittingroom.metrics.words import chances, percent, probability
 from fittingroom.report import charts
 from fittingroom.report.answer import Answer, Table
-from fittingroom.report.answer_page import write_answer_page
-from fittingroom.report.render import render
+from fittingroom.report.render import both_modes, render
 from fittingroom.report.theme import Draw
 from fittingroom.store.atomic import write
 
@@ -44,7 +43,8 @@ class Weighed(Answer):
 
     @property
     def table(self) -> Table:
-        return [[*HEAD], *map(order_row, self.orders)]
+        rows = [[*HEAD], *map(order_row, self.orders)]
+        return rows if len({o.id for o in self.orders}) > 1 else [row[1:] for row in rows]
 
     @property
     def tables(self) -> list[Table]:
@@ -55,20 +55,20 @@ class Weighed(Answer):
         return {"orders": orders, "alone": [a.model_dump(mode="json") for a in self.alone]}
 
     def _write(self, path: Path) -> None:
-        title = "What the figures alone say"
-        words = [*map(order_words, self.orders), *map(alone_words, self.alone), *[RESERVE] * bool(self.orders)]
+        about: dict[str, Any] = {
+            "title": "What the figures alone say",
+            "sentences": self.sentences,
+            "command": self.command,
+        }
         if path.suffix == ".md":
-            first = headline(self.orders) if len(self.orders) > 1 else ""
-            rows = [[o.text, o.source, *order_row(o)[1:]] for o in self.orders]
             head = ["claim", "source", *HEAD[1:]]
-            told = [alone_words(one) for one in self.alone]
-            page = render(
-                "reported_page.md", title=title, first=first, head=head, rows=rows, alone=told,
-                reserve=RESERVE * bool(rows), command=self.command,
-            )  # fmt: skip
-            write(path, page)
+            rows = [[o.text, o.source, *order_row(o)[1:]] for o in self.orders]
+            write(path, render("reported_page.md", head=head, rows=rows, **about))
         else:
-            write_answer_page("claims", title, words, self.tables, path)
+            chart = both_modes(lambda dark: charts.orders(self.orders)) if self.orders else None
+            head, *rows = self.table
+            words = [order_words(o) for o in self.orders]
+            write(path, render("reported_page.html", head=head, rows=rows, words=words, chart=chart, **about))
 
     def _draw(self) -> Iterator[tuple[str, Draw]]:
         if self.orders:
