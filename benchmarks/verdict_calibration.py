@@ -156,7 +156,7 @@ def main() -> None:
         for name, s in zip(("seeds", "images", "rest"), spans, strict=True)
     )
     block = [
-        "| studies | seeds | how many | called different, % [95 % interval] | should be |",
+        "| studies | seeds | how many | called different (last row: held), % [95 % interval] | should be |",
         "|---|---|---|---|---|",
         *simulate(real),
         *measured,

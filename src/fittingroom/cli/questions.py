@@ -38,7 +38,10 @@ def compare(
     seeds: Annotated[int | None, typer.Option(min=1, help="Seeds 0 … N-1 for each recipe (default 3).")] = None,
     until: Annotated[
         str,
-        typer.Option(metavar="settled", help="Train seeds in rounds until it is settled; each look is allowed for."),
+        typer.Option(
+            metavar="settled",
+            help="Add seeds in rounds until it is decided or hardly can be; intervals are wider for every look.",
+        ),
     ] = "",
     most: Annotated[int | None, typer.Option(help="With --until settled: seeds at most (default 32).")] = None,
     minutes: Annotated[
@@ -144,7 +147,7 @@ def cv(
     place: Workplace,
     question: Question,
     recipes: Recipes,
-    folds: Annotated[int, typer.Option(min=2, max=100, help="Parts; each image is held out once.")] = 5,
+    folds: Annotated[int, typer.Option(min=2, max=100, help="Parts; with each seed every image is held out once.")] = 5,
     data: Data = "",
     seeds: Seeds = 3,
     redraw: Annotated[
@@ -208,7 +211,8 @@ def replicate(
     until: Annotated[
         str,
         typer.Option(
-            metavar="settled", help="Train seeds in rounds until each claim is decided; each look is allowed for."
+            metavar="settled",
+            help="Add seeds in rounds until each claim is decided or hardly can be; intervals are wider for every look.",
         ),
     ] = "",
     most: Annotated[int | None, typer.Option(help="With --until settled: seeds at most (default 32).")] = None,

@@ -195,7 +195,7 @@ def _answers(story: Story) -> list[dict[str, str]]:
                     next_best.outcome
                 ],
                 "detail": f"as far as {next_best.seeds} seeds and {next_best.images:,} images can tell; "
-                "such a verdict errs at most about once in 20"
+                "equals are called different in at most about one comparison of 20"
                 if next_best.outcome != "undecided"
                 else f"limited by: {next_best.limit}",
             },
