@@ -135,3 +135,14 @@ def test_a_look_confirms_a_figure_by_the_usual_interval() -> None:
         judge(claim.model_copy(update={"stated": float(values.mean())}), "a", Trials(own), most=32).outcome
         == "reproduced"
     )
+
+
+def test_an_order_of_equals_is_told_to_be_the_same() -> None:
+    """Ten seeds of two recipes that get nearly the same images right: no winner, and known to be none that matters."""
+    first, second = runs("a", 0.90, 0.0002, 10, n=10_000), runs("b", 0.90, 0.0002, 10, n=10_000, start=1)
+    found = judged({"than": "b", "relation": "above"}, first, second)
+    assert (
+        found.outcome == "undecided" and found.note == "the same for practical purposes (± 0.3 points)" and found.closed
+    )
+    apart = judged({"than": "b", "relation": "above"}, runs("a", 0.92, 0.0002, 10, n=10_000), second)
+    assert apart.outcome == "reproduced" and apart.note == "" and not apart.closed

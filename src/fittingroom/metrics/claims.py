@@ -15,6 +15,7 @@ from fittingroom.metrics.metric import ACCURACY
 from fittingroom.metrics.pairs import paired
 from fittingroom.metrics.reported import orders
 from fittingroom.metrics.rounds import level_of, may_be_settled
+from fittingroom.metrics.sameness import margin
 from fittingroom.metrics.statistic import FEWEST_EPOCHS, STATISTICS, Statistic
 from fittingroom.metrics.verdict import Evidence
 from fittingroom.metrics.words import LUCK
@@ -59,7 +60,9 @@ class Judgement(Record):
     shown_in: str  # the name of the statistic, which knows how its values are shown
     before: Share | None = None  # how probable the order was from the stated figures alone, where both are stated
     compared: bool  # whether the value is a difference (or, of a cost, a ratio)
-    hopeless: bool = False  # where seeds come in rounds: whether more of them would hardly settle it
+    closed: bool = (
+        False  # whether more seeds would hardly change it: both are the same, or (in rounds) they would not do
+    )
     changed: tuple[str, ...] = ()  # overrides: not the recipe itself was judged, but a changed one
 
     def end(self, value: float | None, infinite: str) -> str:
@@ -126,7 +129,7 @@ class Reading:
     kind: str  # of the interval
     outcome: str
     note: str = ""
-    hopeless: bool = False  # whether more seeds would hardly settle it
+    closed: bool = False  # whether more seeds would hardly change it
 
 
 def _level(trials: Trials, most: int, e: Estimate | None = None) -> float:
@@ -147,9 +150,17 @@ def _order(claim: Claim, trials: Trials, most: int) -> Reading:
     level = _level(trials, most, found)
     interval = found.interval(level)
     kind = _kind(level, "interval of the paired difference, for other seeds and images")
-    outcome = _side(claim, *interval)
-    hopeless = bool(most) and outcome == "undecided" and not may_be_settled(found, most)
-    return Reading(found.mean, interval, kind, outcome, "more seeds hardly settle it" if hopeless else "", hopeless)
+    outcome, within = _side(claim, *interval), margin(None, claim.dataset, ACCURACY) or 0.0
+    if -within < interval[0] and interval[1] < within:
+        points = f"(± {100 * within:g} points)"
+        note = (
+            f"the same for practical purposes {points}"
+            if outcome == "undecided"
+            else f"less than what matters {points}"
+        )
+        return Reading(found.mean, interval, kind, outcome, note, closed=True)
+    closed = bool(most) and outcome == "undecided" and not may_be_settled(found, most, within=within)
+    return Reading(found.mean, interval, kind, outcome, "more seeds hardly settle it" if closed else "", closed)
 
 
 def _of_one_more_run(claim: Claim, measure: Statistic, trials: Trials, level: float) -> Reading:
@@ -281,7 +292,7 @@ def _judgement(claim: Claim, recipe: str, measure: Statistic, found: Reading, ow
         than_seeds=than,
         outcome=found.outcome,
         note=found.note,
-        hopeless=found.hopeless,
+        closed=found.closed,
         shown_in=measure.name,
         compared=bool(claim.than or claim.without),
     )

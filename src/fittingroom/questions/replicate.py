@@ -90,4 +90,4 @@ def experiments(claims: Sequence[Claimed], seeds: int | None = None) -> list[Exp
 
 def _is_open(judged: Judgement) -> bool:
     """Whether more seeds may decide it: what no run can show has no value."""
-    return judged.outcome == "undecided" and judged.value is not None and not judged.hopeless
+    return judged.outcome == "undecided" and judged.value is not None and not judged.closed
