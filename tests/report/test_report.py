@@ -244,7 +244,7 @@ def test_hostile_names_stay_text_on_every_other_page(
         assert not [tag for tag, attributes in page.tags if tag == "script" or "onerror" in attributes], path
     text = write_claims_page(judged, groups, tmp_path / "claims.md", "fittingroom replicate").read_text()
     row = next(line for line in text.splitlines() if "bold" in line)
-    assert "<img" not in text and "\\*bold\\*" in row and "\\[a\\]" in row and row.count(" | ") == 6
+    assert "<img" not in text and "\\*bold\\*" in row and "\\[a\\]" in row and row.count(" | ") == 7
     assert read_recipe("readme-004-mlp").name not in row
 
 
