@@ -20,7 +20,7 @@ from pages import write_calibration
 from scipy import stats
 
 from fittingroom.metrics.crossed import estimate
-from fittingroom.metrics.reported import ENOUGH, INDEPENDENCE, REST, SEEDS, error
+from fittingroom.metrics.reported import ENOUGH, INDEPENDENCE, MIDDLE, REST, SEEDS, WORST, error
 from fittingroom.spec.digest import digest
 from fittingroom.spec.read import read_recipe, shipped_recipes
 from fittingroom.spec.records import Share
@@ -28,7 +28,6 @@ from fittingroom.spec.reported import Figure
 from fittingroom.store import Runs, load_run
 
 FEWEST, HALVES, BOOTSTRAPS = 3, 200, 400
-ENDS = (INDEPENDENCE.value, SEEDS.value), (INDEPENDENCE.high, SEEDS.high)
 Recipes = dict[tuple[str, str], np.ndarray]  # which images each seed gets right (S,N), by data set and recipe
 Pairs = list[tuple[tuple[str, str], tuple[str, str]]]
 BINS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.97, 1.0)
@@ -128,7 +127,7 @@ def _again(rng: np.random.Generator, a: int, b: int, a_SN: np.ndarray, b_SN: np.
         if p == q or again == 0:
             continue
         figures = [Figure(name="", accuracy=float(v), rounding=0.0) for v in (p, q)]
-        middle, most = (error(*figures, len(half), 1, part, s) for part, s in ENDS)
+        middle, most = (error(*figures, len(half), 1, *end) for end in (MIDDLE, WORST))
         difference = abs(p - q)
         came = (p > q) == (again > 0)
         yield a, b, stats.norm.cdf(difference / (middle * np.sqrt(2))), stats.norm.cdf(difference / most), came

@@ -60,9 +60,8 @@ class Judgement(Record):
     shown_in: str  # the name of the statistic, which knows how its values are shown
     before: Share | None = None  # how probable the order was from the stated figures alone, where both are stated
     compared: bool  # whether the value is a difference (or, of a cost, a ratio)
-    closed: bool = (
-        False  # whether more seeds would hardly change it: both are the same, or (in rounds) they would not do
-    )
+    # whether more seeds would hardly change it: both are the same, or (in rounds) they would not do
+    closed: bool = False
     changed: tuple[str, ...] = ()  # overrides: not the recipe itself was judged, but a changed one
 
     def end(self, value: float | None, infinite: str) -> str:

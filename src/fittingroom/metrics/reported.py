@@ -36,7 +36,9 @@ INDEPENDENCE = Share(low=0.18, value=0.35, high=0.57)
 # since three or four seeds of small nets tell little, and the convolutional recipes of docs/replications.md scatter more
 SEEDS = Share(low=0.0, value=0.5, high=1.2)
 REST = 0.65  # the part of what images do to one pair of runs that another pair of the same models would not show again
+WORST, MIDDLE, BEST = (INDEPENDENCE.high, SEEDS.high), (INDEPENDENCE.value, SEEDS.value), (INDEPENDENCE.low, SEEDS.low)
 ENOUGH = 0.95
+OUTCOMES = ("supported", "open", "not supported")
 
 
 class Order(Record):
@@ -102,7 +104,7 @@ def alone(claim: Reported, images: int) -> Alone:
 def _order(claim: Reported, better: Figure, worse: Figure, images: int) -> Order:
     n, runs = images, claim.runs
     difference = better.accuracy - worse.accuracy
-    ends = [(INDEPENDENCE.high, SEEDS.high), (INDEPENDENCE.value, SEEDS.value), (INDEPENDENCE.low, SEEDS.low)]
+    ends = (WORST, MIDDLE, BEST)
     seen = [_probability(difference, error(better, worse, n, runs, part, seeds)) for part, seeds in ends]
     these = [_probability(difference, error(better, worse, n, runs, part, None)) for part, _ in ends]
     return Order(
@@ -154,7 +156,7 @@ def _needed(better: Figure, worse: Figure, images: int, runs: int) -> float | No
 
     def short(difference: float) -> float:
         there = better.model_copy(update={"accuracy": min(1.0, worse.accuracy + difference)})
-        sd = error(there, worse, images, runs, INDEPENDENCE.high, SEEDS.high)
+        sd = error(there, worse, images, runs, *WORST)
         return difference - float(stats.norm.ppf(ENOUGH)) * sd
 
     top = 1 - worse.accuracy

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 
 from fittingroom.metrics.crossed import MOST_SEEDS
 from fittingroom.metrics.finding import FOUND
@@ -136,6 +137,16 @@ def thresholds(
 def share_words(share: Share, digits: int = 1) -> str:
     """A share with its interval: "94.2 % [91.0, 96.4]"."""
     return f"{percent(share.value, digits)} % [{percent(share.low, digits)}, {percent(share.high, digits)}]"
+
+
+def tally(outcomes: Iterable[str], order: Sequence[str]) -> str:
+    """How often each outcome came, those that did not left away.
+
+    >>> tally(["open", "supported", "open"], ("supported", "open", "not supported"))
+    '1 supported, 2 open'
+    """
+    counts = Counter(outcomes)
+    return ", ".join(f"{counts[outcome]} {outcome}" for outcome in order if counts[outcome])
 
 
 def probability(share: float) -> str:

@@ -91,7 +91,8 @@ def best(
         tried = [r for r in recipes if r.name in runs]
         divided = 1
         while divided < look.repeats and not _late(started, minutes):
-            still = [r for r in tried if len(runs[r.name]) == divided * look.parts and r.name not in hopeless(story)]
+            behind = hopeless(story)
+            still = [r for r in tried if len(runs[r.name]) == divided * look.parts and r.name not in behind]
             for_whom = ", ".join(r.name for r in still)
             progress.note(f"divided anew ({divided + 1} of {look.repeats}), for {for_whom}")
             for recipe in still:

@@ -28,9 +28,8 @@ def claims(words: Sequence[str], place: Workplace) -> Weighed:
             'claims: give figures, like "92.68 vs 91.65 on 10000", a file of [[claims]], or a README (000 … 004)'
         )
     found = _unquoted(words) or [claim for number, word in enumerate(words, 1) for claim in _read(word, number)]
-    found = list(
-        {(claim.id, claim.figures, claim.on): claim for claim in found}.values()
-    )  # of a README and its recipe once
+    # what a README claims, and its recipe again, once
+    found = list({(claim.id, claim.figures, claim.on): claim for claim in found}.values())
     sized = [(claim, count_test_images(claim.on, home(place.home))) for claim in found]
     return Weighed(*weigh(sized), shlex.join(["fittingroom", "claims", *words]), page_of(place.runs, "figures"))
 
@@ -47,7 +46,10 @@ def _unquoted(words: Sequence[str]) -> list[Reported]:
 
 def _read(word: str, number: int) -> list[Reported]:
     """What the word of this number means: a sentence has spaces, a file its ending, the rest are READMEs and recipes."""
-    if Path(word).suffix == ".toml":
-        path = Path(word).expanduser()
-        return read_reported(path) if is_reported(path) else figures_of([word], "fittingroom claims --help")
-    return [reported(word, id=str(number))] if " " in word.strip() else figures_of([word], "fittingroom claims --help")
+    path = Path(word).expanduser()
+    is_file = path.suffix == ".toml"
+    if is_file and is_reported(path):
+        return read_reported(path)
+    if " " in word.strip() and not is_file:
+        return [reported(word, id=str(number))]
+    return figures_of([word], "fittingroom claims --help")

@@ -74,8 +74,8 @@ def _in_rounds(
             runs = train(experiments([found[i] for i in still], seeds), place, crew=crew)
             groups |= grouped(list(chain.from_iterable(runs)), known)
             judged |= zip(still, judgements([found[i] for i in still], groups, changes, most), strict=True)
-            place.progress.note(f"after {seeds} seeds: {headline([judged[i] for i in range(len(found))])}")
-    return [judged[i] for i in range(len(found))], groups
+            place.progress.note(f"after {seeds} seeds: {headline([*judged.values()])}")
+    return [*judged.values()], groups
 
 
 def experiments(claims: Sequence[Claimed], seeds: int | None = None) -> list[Experiment]:

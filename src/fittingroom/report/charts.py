@@ -15,7 +15,7 @@ from fittingroom.metrics.areas import GRID, precision_curve, roc_curve
 from fittingroom.metrics.calibration import reliability as binned
 from fittingroom.metrics.intervals import wilson
 from fittingroom.metrics.metric import Metric
-from fittingroom.metrics.reported import Order
+from fittingroom.metrics.reported import OUTCOMES, Order
 from fittingroom.metrics.rows import Row
 from fittingroom.metrics.statistic import FEWEST_EPOCHS
 from fittingroom.metrics.story import Story
@@ -121,7 +121,6 @@ def differences(story: Story) -> Chart:
 
 def orders(found: Sequence[Order]) -> Chart:
     """How probable each claimed order is, from what our evidence allows at worst to at best, beside 95 %."""
-    outcomes = ["supported", "open", "not supported"]
     rows = [
         {
             "order": f"{number}\n{o.better}\n> {o.worse}",
@@ -140,7 +139,7 @@ def orders(found: Sequence[Order]) -> Chart:
             axis=alt.Axis(labelExpr="slice(split(datum.value, '\\n'), 1)", labelLimit=300),
         ),
         color=alt.Color(
-            "outcome:N", title=None, scale=alt.Scale(domain=outcomes, range=[COLOURS[2], COLOURS[7], "#a33f00"])
+            "outcome:N", title=None, scale=alt.Scale(domain=OUTCOMES, range=[COLOURS[2], COLOURS[7], "#a33f00"])
         ),
     )
     scale = alt.Scale(domain=[50, 100], zero=False)

@@ -9,7 +9,7 @@ from statistics import mean, median, stdev
 from typing import Any
 
 from fittingroom.metrics.claims import Groups, Judgement
-from fittingroom.metrics.words import chances, percent
+from fittingroom.metrics.words import chances, percent, tally
 from fittingroom.report import charts
 from fittingroom.report.answer import Answer, Table
 from fittingroom.report.render import render
@@ -61,10 +61,9 @@ RUN_HEAD = ("recipe", "data", "seeds", "epochs", "test %", "parameters", "traini
 
 def headline(judged: Sequence[Judgement]) -> str:
     """How many claims stand, in one sentence."""
-    counts = [(sum(j.outcome == outcome for j in judged), outcome) for outcome in ORDER]
     changed = f", with {', '.join(judged[0].changed)} (not the full recipes)" if judged[0].changed else ""
     claims = f"{len(judged)} claim{'s' if len(judged) > 1 else ''}"
-    return f"Of {claims}{changed}: " + ", ".join(f"{n} {outcome}" for n, outcome in counts if n) + "."
+    return f"Of {claims}{changed}: {tally((j.outcome for j in judged), ORDER)}."
 
 
 HEAD = (

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fittingroom.metrics.reported import Alone, Order
-from fittingroom.metrics.words import chances, percent, probability
+from fittingroom.metrics.reported import OUTCOMES, Alone, Order
+from fittingroom.metrics.words import chances, percent, probability, tally
 from fittingroom.report import charts
 from fittingroom.report.answer import Answer, Table
 from fittingroom.report.render import both_modes, render
 from fittingroom.report.theme import Draw
 from fittingroom.store.atomic import write
 
-OUTCOMES = ("supported", "open", "not supported")
 HEAD = (
     "claim", "better", "worse", "points", "images", "runs", "holds for other images, %", "and other seeds, %",
     "would take, points", "the figures",
@@ -77,8 +76,7 @@ class Weighed(Answer):
 
 def headline(found: Sequence[Order]) -> str:
     """How many orders the figures support, in a sentence."""
-    counts = [(sum(o.outcome == outcome for o in found), outcome) for outcome in OUTCOMES]
-    return f"Of {len(found)} orders, from the figures alone: {', '.join(f'{n} {o}' for n, o in counts if n)}."
+    return f"Of {len(found)} orders, from the figures alone: {tally((o.outcome for o in found), OUTCOMES)}."
 
 
 def order_words(one: Order) -> str:

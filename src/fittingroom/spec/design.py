@@ -28,8 +28,9 @@ class Design:
 
     def parts(self, seeds: int) -> np.ndarray | None:
         """The parts (R,N) with which images were held out that so many seeds scored: one row where all had the same parts."""
-        if self.repeats_RN is not None and (seeds > 1 or len(self.repeats_RN) == 1):
-            return self.repeats_RN[:seeds]  # of one by itself: its own
+        repeats = 0 if self.repeats_RN is None else len(self.repeats_RN)
+        if self.repeats_RN is not None and (seeds == repeats or 1 < seeds < repeats):
+            return self.repeats_RN[:seeds]  # of one by itself: its own, below
         return None if self.folds_N is None else self.folds_N[None]
 
     @property
