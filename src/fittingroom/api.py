@@ -169,7 +169,7 @@ def runs(text: str = "", runs: str | Path = "runs", parts: bool = False) -> Rows
     >>> len(runs(runs="no such folder"))
     0
     """
-    return listing.runs_table(listing.runs_in(Runs(Path(runs)), text, parts))
+    return listing.runs_table(listing.runs_in(Runs(Path(runs)), text, parts)[0])
 
 
 @_placed

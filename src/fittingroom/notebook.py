@@ -125,7 +125,7 @@ class Run:
         from fittingroom.report.theme import Figure
 
         curves = {self.recipe.name: [self.epochs]}
-        return Figure(lambda dark: charts.history(curves))
+        return Figure(lambda: charts.history(curves))
 
     def confusion(self, share: bool = False) -> Figure:
         """Which classes of the test images are taken for which: counts, or with `share` percent of the true class."""
@@ -134,7 +134,7 @@ class Run:
 
         story, number = self._story, "share" if share else "count"
         counts = story.confusion(self.recipe.name)
-        return Figure(lambda dark: charts.confusion(counts, story.data.classes, number, dark))
+        return Figure(lambda: charts.confusion(counts, story.data.classes, number))
 
     def structure(self) -> Figure:
         """The layers, each as wide as its output is large."""
@@ -142,7 +142,7 @@ class Run:
         from fittingroom.report.theme import Figure
 
         built, facts = self.folder.structure, self.folder.data
-        return Figure(lambda dark: charts.structure(built, facts))
+        return Figure(lambda: charts.structure(built, facts))
 
     def mistakes(self, most: int = 18) -> Html:
         """The test images that it is most confidently wrong about."""

@@ -71,7 +71,7 @@ def test_more_images_and_runs_make_an_order_surer(a: float, b: float, n: int, ru
     if one.needed:  # what it would take is what makes it supported
         worse = min(round(a, 4), round(b, 4))
         [there] = orders(reported(f"{worse + one.needed:.8f} vs {worse:.8f} on {n} over {runs} runs"), n)
-        assert there.holds.low == pytest.approx(0.95, abs=0.005)
+        assert 0.945 < there.holds.low < 0.96  # these figures are rounded less than those that it was reckoned for
 
 
 def test_a_rounded_figure_may_have_been_another() -> None:

@@ -111,7 +111,11 @@ def test_the_report_says_what_the_records_say(finished: tuple[Runs, list[RunFold
     ]
     assert html.index('class="verdict"') < order[0] and order == sorted(order)
     for _, draw in figures(story):
-        assert theme.svg(draw(True), True).startswith("<svg")
+        light = theme.svg(draw())
+        dark = theme.in_the_dark(light)
+        assert light.startswith("<svg") and not {theme.INK, theme.GRID, *theme.COLOURS} & set(
+            re.findall(r"#\w{6}", dark)
+        )
     names = {p.name for p in (tmp_path / "png").iterdir()}
     assert len(names) == len(list(figures(story)))
     for name in names:

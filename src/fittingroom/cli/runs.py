@@ -37,7 +37,6 @@ def train(
     """Train one recipe with one seed. An interrupted run goes on where it stopped, to the same bytes."""
     from fittingroom.cli import show
     from fittingroom.questions.listing import facts
-    from fittingroom.questions.train import train
     from fittingroom.spec.errors import FittingroomError
     from fittingroom.spec.read import read_recipe
     from fittingroom.store.events import Answered
@@ -45,6 +44,9 @@ def train(
     if resume and fresh:
         raise FittingroomError("--resume goes on, --fresh starts over; give one of them")
     read = read_recipe(recipe, overrides or [])
+    with place.loading_torch():
+        from fittingroom.questions.train import train
+
     begin = "resume" if resume else "fresh" if fresh else ""
     run = train(read, place, data=data, seed=seed, test=not no_test, workers=workers, begin=begin)  # type: ignore[arg-type]
     place.progress.event(Answered(question="train", subject=run.name, sentences=(), files=(str(run.path),)))
@@ -87,7 +89,7 @@ def runs(
     if tidy:
         _tidy(folder, home, as_json)
         return
-    found = runs_in(folder, which, everything, unfinished)
+    found, hidden = runs_in(folder, which, everything, unfinished)
     if delete:
         if not which and not unfinished:
             raise FittingroomError("say which runs to delete: fittingroom runs TEXT --delete")
@@ -120,7 +122,7 @@ def runs(
         show.table(*runs_table(found).table)
     else:
         print(f"no runs in {runs}" + (f' with "{which}" in their name' if which else ""))
-    if hidden := len(runs_in(folder, which, True, unfinished)) - len(found):
+    if hidden:
         print(f"{hidden} that are parts of studies are not listed (--all lists them)")
     if studies := folder.whole_studies(warn):
         print(f"studies: {', '.join(f'{name} ({len(study.runs)} runs)' for name, study in studies.items())}")

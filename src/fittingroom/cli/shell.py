@@ -146,6 +146,8 @@ def _show(found: Answer, place: Workplace, question: str, report: Path | None, p
     from fittingroom.cli import show
     from fittingroom.store.events import Answered
 
+    if not as_json:
+        show.answer(found)  # which nobody should wait for until the page is there
     page = found.report(report)
     if png:
         found.save_figures(png)
@@ -157,4 +159,4 @@ def _show(found: Answer, place: Workplace, question: str, report: Path | None, p
     if as_json:
         show.as_json(found.json() | {"report": str(page)})
     else:
-        show.answer(found, page)
+        show.files(found, page)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 PIPED = 240  # columns of a table that nobody looks at in a terminal
 
 
-def answer(found: Answer, report: Path) -> None:
-    """Print an answer: its tables, its sentences, and where more is."""
+def answer(found: Answer) -> None:
+    """Print an answer: its tables and its sentences, at once."""
     for lines in found.tables:
         if lines[1:]:
             table(*lines)
@@ -34,6 +35,11 @@ def answer(found: Answer, report: Path) -> None:
         screen.print(Panel(Text(words), title=found.heading, title_align="left", border_style="green"))
     else:
         print(f"{found.heading}: {words}" if found.heading else words)
+    sys.stdout.flush()
+
+
+def files(found: Answer, report: Path) -> None:
+    """Print where there is more of an answer."""
     where: Mapping[str, object] = {"study": found.study, **found.files, "report": report}
     for name, place in where.items():
         if place:
@@ -49,12 +55,34 @@ def table(head: Sequence[str], *lines: Sequence[str]) -> None:
     screen = console()
     if not screen.is_terminal:
         screen = Console(highlight=False, width=PIPED)
+    if text := _plain(head, lines, screen.width):
+        screen.print(Text(text[0], "bold"), soft_wrap=True)
+        print(text[1])
+        return
     whole = _table(head, lines)
     most = 7  # columns of the first half
     if screen.is_terminal and len(head) > most and screen.measure(whole).maximum > screen.width:
         screen.print(_table(head[:most], [line[:most] for line in lines]))
         whole = _table([head[0], *head[most:]], [[line[0], *line[most:]] for line in lines])
     screen.print(whole)
+
+
+def _plain(head: Sequence[str], lines: Sequence[Sequence[str]], width: int) -> tuple[str, str] | None:
+    """The head of a table and the rest of it as text; None if it is too wide. Of a thousand lines Rich makes a second's work."""
+    rows = [[for_terminal(cell) for cell in line] for line in (head, *lines)]
+    sizes = [[cell_len(cell) for cell in row] for row in rows]
+    widths = [max(column) for column in zip(*sizes, strict=True)]
+    if sum(widths) + 2 * (len(widths) - 1) > width or any("\n" in cell for row in rows for cell in row):
+        return None
+    right = numeric(rows)
+    text = [
+        "  ".join(
+            " " * (full - size) + cell if number else cell + " " * (full - size)
+            for cell, size, full, number in zip(row, of_row, widths, right, strict=True)
+        ).rstrip()
+        for row, of_row in zip(rows, sizes, strict=True)
+    ]
+    return text[0], "\n".join(text[1:])
 
 
 def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> Table:

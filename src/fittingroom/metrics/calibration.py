@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
 
+from fittingroom.metrics.distributions import softmax
 from fittingroom.spec.errors import FittingroomError
 
 BINS = 15
@@ -37,7 +37,7 @@ def reliability(logits_NK: np.ndarray, labels_N: np.ndarray, bins: int = BINS, e
     """
     if not len(labels_N):
         return []
-    p_NK = softmax(logits_NK.astype(np.float64), axis=1)
+    p_NK = softmax(logits_NK.astype(np.float64))
     confidence_N, right_N = p_NK.max(1), p_NK.argmax(1) == labels_N
     if equal == "width":
         edges = np.linspace(0, 1, bins + 1)
@@ -68,7 +68,7 @@ def calibration_error(logits_NK: np.ndarray, labels_N: np.ndarray, bins: int = B
 
 def probabilities(logits_NK: np.ndarray, t: float) -> np.ndarray:
     """Probabilities (N,K) that mean what they say: softmax at temperature `t`, fitted on images the model did not see."""
-    return np.asarray(softmax(logits_NK.astype(np.float64) / t, axis=1))
+    return np.asarray(softmax(logits_NK.astype(np.float64) / t))
 
 
 def temperature(logits_NK: np.ndarray, labels_N: np.ndarray) -> float:
@@ -89,10 +89,17 @@ def temperature(logits_NK: np.ndarray, labels_N: np.ndarray) -> float:
         )
     if len(labels_N) < FEWEST_TO_FIT:
         return 1.0
-    logits_NK, rows = logits_NK.astype(np.float64), np.arange(len(labels_N))
-
-    def loss(log_t: float) -> float:
-        return float(-log_softmax(logits_NK / np.exp(log_t), axis=1)[rows, labels_N].mean())
-
-    found = minimize_scalar(loss, bounds=(np.log(COOLEST), np.log(HOTTEST)), method="bounded", options={"xatol": 1e-6})
-    return float(np.exp(found.x))
+    z_NK = logits_NK.astype(np.float64)
+    true_N = z_NK[np.arange(len(labels_N)), labels_N]
+    low, high, sharpness = 1 / HOTTEST, 1 / COOLEST, 1.0
+    while True:  # Newton's steps on 1/T, in which the loss is convex; where one leaves the bounds, the middle
+        p_NK = softmax(sharpness * z_NK)
+        mean_N = (p_NK * z_NK).sum(1)
+        slope, curvature = float((mean_N - true_N).mean()), float(((p_NK * z_NK**2).sum(1) - mean_N**2).mean())
+        low, high = (low, sharpness) if slope > 0 else (sharpness, high)
+        following = sharpness - slope / curvature if curvature > 0 else math.inf
+        if not low < following < high:
+            following = math.sqrt(low * high)
+        if abs(following - sharpness) <= 1e-9 * sharpness:
+            return 1 / following
+        sharpness = following

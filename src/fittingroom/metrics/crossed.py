@@ -30,9 +30,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy import special, stats
-from scipy.optimize import brentq
 
+from fittingroom.metrics.distributions import chi2_quantile, normal_cdf, normal_quantile, root, t_quantile
 from fittingroom.spec.design import ALONE, Design
 
 MOST_SEEDS = 100  # beyond this we say "more than", not a number
@@ -252,7 +251,7 @@ def half_width(shares: Shares, level: float) -> Any:
     (3.92, 8.61)
     """
     total = sum(variance for variance, _ in shares)
-    weighted = sum(variance * -special.stdtrit(df, (1 - level) / 2) for variance, df in shares)
+    weighted = sum(variance * -t_quantile((1 - level) / 2, df) for variance, df in shares)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(total > 0, weighted / np.sqrt(total), 0.0)[()]
 
@@ -273,7 +272,7 @@ def p_value(mean: float, shares: Shares) -> float:
     # 1 - p is rounded to p's absolute, not relative, size: nobody needs a p-value below 1e-12
     if beyond(LEAST_LOG_P) < 0:
         return 0.0
-    return math.exp(brentq(beyond, LEAST_LOG_P, 0.0, xtol=1e-9))
+    return math.exp(root(beyond, LEAST_LOG_P, 0.0))
 
 
 def power(e: Estimate, difference: float, seeds: int, level: float = 0.95, units: int | None = None) -> float:
@@ -291,7 +290,7 @@ def power(e: Estimate, difference: float, seeds: int, level: float = 0.95, units
     if math.isnan(e.var_seed):
         return math.nan
     error, half_QQ = half_widths(e, seeds, level, units)
-    return float(difference != 0) if error == 0 else float(stats.norm.sf((half_QQ - abs(difference)) / error).mean())
+    return float(difference != 0) if error == 0 else float(normal_cdf((abs(difference) - half_QQ) / error).mean())
 
 
 def half_widths(e: Estimate, seeds: int, level: float, units: int | None = None) -> tuple[float, np.ndarray]:
@@ -302,8 +301,8 @@ def half_widths(e: Estimate, seeds: int, level: float, units: int | None = None)
     seed, image = n * e.var_seed + rest, seeds * e.var_image + rest
     variance = sum(share for share, _ in (*_shares(seed, image, rest, seeds, n, df), *e.fixed))
     chances, few = (np.arange(NODES) + 0.5) / NODES, (np.arange(FEW_NODES) + 0.5) / FEW_NODES
-    seed_Q = seed * stats.chi2.ppf(chances, seeds - 1)[:, None] / (seeds - 1)
-    image_Q = image * stats.chi2.ppf(few, df)[None, :] / df
+    seed_Q = seed * chi2_quantile(chances, seeds - 1)[:, None] / (seeds - 1)
+    image_Q = image * chi2_quantile(few, df)[None, :] / df
     found_QQ = half_width((*_shares(seed_Q, image_Q, rest, seeds, n, df), *e.fixed), level)
     return math.sqrt(variance), np.asarray(found_QQ)
 
@@ -318,8 +317,8 @@ def seeds_needed(e: Estimate, level: float = 0.95, difference: float | None = No
     if math.isnan(e.var_seed) or wanted == 0:
         return None
     floor = math.sqrt(e.var_image / e.units + sum(variance for variance, _ in e.fixed))
-    z = -special.stdtrit(e.df, (1 - level) / 2) if e.groups else stats.norm.ppf((1 + level) / 2)
-    if (z + stats.norm.ppf(POWER)) * floor >= wanted:
+    z = -t_quantile((1 - level) / 2, e.df) if e.groups else normal_quantile((1 + level) / 2)
+    if (z + normal_quantile(POWER)) * floor >= wanted:
         return None
     # power grows with the seeds: halving finds in 7 looks what a scan finds in up to 99
     return 2 + bisect_left(range(2, MOST_SEEDS + 1), POWER, key=lambda s: power(e, wanted, s, level))
@@ -359,13 +358,13 @@ def detectable(e: Estimate, level: float = 0.95) -> float:
     0.8
     """
     if e.folds:
-        return float(half_width(e.shares, level)) + float(stats.norm.ppf(POWER)) * e.error
+        return float(half_width(e.shares, level)) + normal_quantile(POWER) * e.error
     if math.isnan(e.var_seed) or e.error == 0:
         return math.nan if math.isnan(e.var_seed) else 0.0
     high = e.error
     while power(e, high, e.seeds, level) < POWER:
         high *= 2
-    return float(brentq(lambda d: power(e, d, e.seeds, level) - POWER, 0.0, high, rtol=1e-6))
+    return root(lambda d: power(e, d, e.seeds, level) - POWER, 0.0, high, xtol=1e-9 * high)
 
 
 def holm(p_values: list[float], alpha: float = 0.05) -> list[tuple[float, float]]:

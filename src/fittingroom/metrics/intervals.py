@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from fittingroom.metrics.crossed import estimate, half_width
+from fittingroom.metrics.distributions import f_sf, normal_quantile, t_quantile
 from fittingroom.spec.design import ALONE, Design
 
 Values = Sequence[float] | np.ndarray
@@ -25,7 +25,7 @@ def wilson(successes: float, n: float, level: float = 0.95) -> tuple[float, floa
     >>> [round(x, 4) for x in wilson(9361, 10_000)]
     [0.9311, 0.9407]
     """
-    return _score_interval(successes, n, float(stats.norm.ppf((1 + level) / 2)))
+    return _score_interval(successes, n, normal_quantile((1 + level) / 2))
 
 
 def proportion(right_N: np.ndarray, design: Design = ALONE, level: float = 0.95) -> tuple[float, float]:
@@ -92,7 +92,7 @@ def spread(own: Values, others: Sequence[Values]) -> Spread:
     if mine.df >= FEW_SEEDS - 1 or not rest_df:
         return mine
     rest_ss = sum(s.df * s.sd**2 for s in rest)
-    if mine.df and rest_ss > 0 and stats.f.sf(mine.sd**2 / (rest_ss / rest_df), mine.df, rest_df) < 0.05:
+    if mine.df and rest_ss > 0 and f_sf(mine.sd**2 / (rest_ss / rest_df), mine.df, rest_df) < 0.05:
         return mine
     own_ss = mine.df * mine.sd**2 if mine.df else 0.0
     return Spread(math.sqrt((own_ss + rest_ss) / (mine.df + rest_df)), mine.df + rest_df, pooled=True)
@@ -146,4 +146,4 @@ def welch(a: Values, b: Values, as_ratio: bool = False, level: float = 0.95) -> 
 
 
 def _t(level: float, df: float) -> float:
-    return float(stats.t.ppf((1 + level) / 2, df))
+    return float(t_quantile((1 + level) / 2, df))

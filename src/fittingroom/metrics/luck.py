@@ -12,9 +12,9 @@ next to nothing. The share that is kept has its interval from the F distribution
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
 
 from fittingroom.metrics.crossed import Estimate
+from fittingroom.metrics.distributions import f_quantile
 from fittingroom.spec.records import Record, Share
 
 
@@ -43,7 +43,7 @@ def luck_of_seeds(e: Estimate, scores_S: np.ndarray) -> Luck | None:
         return None
     sd = float(scores_S.std(ddof=1))
     f, many = sd**2 * e.units / e.var_rest, few * e.df
-    ends = 1.0, stats.f.ppf(0.975, few, many), stats.f.ppf(0.025, few, many)
+    ends = 1.0, f_quantile(0.975, few, many), f_quantile(0.025, few, many)
     value, low, high = (max(0.0, 1 - float(q) / f) if f > 0 else 0.0 for q in ends)
     lead = float(scores_S.max() - scores_S.mean())
     gain = Share(value=value * lead, low=low * lead, high=high * lead)

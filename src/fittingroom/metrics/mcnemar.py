@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
 
+from fittingroom.metrics.distributions import coin_cdf, coin_mass
 from fittingroom.spec.records import Record
 
 
@@ -29,7 +29,7 @@ def mcnemar(right_a_N: np.ndarray, right_b_N: np.ndarray) -> McNemar:
     n, few = first + second, min(first, second)
     if n == 0:
         return McNemar(only_first=0, only_second=0, exact_p=1.0, mid_p=1.0)
-    tail, point = float(stats.binom.cdf(few, n, 0.5)), float(stats.binom.pmf(few, n, 0.5))
+    tail, point = coin_cdf(few, n), coin_mass(few, n)
     exact = min(1.0, 2 * tail)
     mid = 1 - point / 2 if first == second else 2 * tail - point
     return McNemar(only_first=first, only_second=second, exact_p=exact, mid_p=mid)

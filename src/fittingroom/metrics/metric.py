@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-from scipy.special import log_softmax, softmax
 
 from fittingroom.metrics.against_rest import cost, lead, log_odds, precision, sensitivity, specificity
 from fittingroom.metrics.areas import average_precision, roc_auc
+from fittingroom.metrics.distributions import log_softmax, softmax
 from fittingroom.spec.errors import unknown
 
 Values = Callable[[np.ndarray, np.ndarray], np.ndarray]  # logits (N,K), labels (N,) → values (N,)
@@ -145,11 +145,11 @@ def _top(k: int) -> Values:
 
 
 def _log_loss(logits_NK: np.ndarray, labels_N: np.ndarray) -> np.ndarray:
-    return np.asarray(-log_softmax(logits_NK.astype(np.float64), axis=1)[np.arange(len(labels_N)), labels_N])
+    return np.asarray(-log_softmax(logits_NK.astype(np.float64))[np.arange(len(labels_N)), labels_N])
 
 
 def _brier(logits_NK: np.ndarray, labels_N: np.ndarray) -> np.ndarray:
-    miss_NK = softmax(logits_NK.astype(np.float64), axis=1)
+    miss_NK = softmax(logits_NK.astype(np.float64))
     miss_NK[np.arange(len(labels_N)), labels_N] -= 1
     return np.asarray((miss_NK**2).sum(1))
 

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
-from scipy.special import softmax
 
 from fittingroom.metrics.calibration import calibration_error, temperature
 from fittingroom.metrics.classes import class_differences, confused_within, look_alikes, mean_confusion, within
 from fittingroom.metrics.crossed import estimate
+from fittingroom.metrics.distributions import f_cdf, f_sf, softmax
 from fittingroom.metrics.intervals import own_spread, welch
 from fittingroom.metrics.metric import ACCURACY
 from fittingroom.metrics.pairs import paired
@@ -58,7 +57,7 @@ def calibrated(runs: Sequence[Evidence]) -> Calibrated:
     ]
     known = [t for t in ts if t is not None]
     scaled = [calibration_error(r.logits_NK / t, r.labels_N) for r, t in zip(runs, ts, strict=True) if t is not None]
-    sure_SN = np.stack([softmax(r.logits_NK.astype(np.float64), axis=1).max(1) for r in runs])
+    sure_SN = np.stack([softmax(r.logits_NK.astype(np.float64)).max(1) for r in runs])
     right_SN = np.stack([ACCURACY.values(r.logits_NK, r.labels_N) for r in runs])
     return Calibrated(
         seeds=len(runs),
@@ -132,7 +131,7 @@ def _stability(a: Side, b: Side) -> Told:
         f"{100 * mine.sd:.2f} against {100 * other.sd:.2f} points of sd over {mine.df + 1} and {other.df + 1} seeds"
     )
     ratio = (mine.sd / other.sd) ** 2
-    p = 2 * min(stats.f.sf(ratio, mine.df, other.df), stats.f.cdf(ratio, mine.df, other.df))
+    p = 2 * min(f_sf(ratio, mine.df, other.df), f_cdf(ratio, mine.df, other.df))
     figures += f" (F test, p = {p:.2g})"
     if p < 0.05:
         steady = "steadier" if mine.sd < other.sd else "less steady"

@@ -22,9 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from scipy import stats
-from scipy.optimize import brentq
-
+from fittingroom.metrics.distributions import normal_cdf, normal_quantile, root
 from fittingroom.metrics.intervals import wilson
 from fittingroom.spec.records import Record, Share
 from fittingroom.spec.reported import Figure, Reported
@@ -148,7 +146,7 @@ def _of_seeds(figure: Figure, seeds: float, luck: float) -> float:
 
 
 def _probability(difference: float, sd: float) -> float:
-    return float(stats.norm.cdf(difference / sd)) if sd else float(difference > 0)
+    return float(normal_cdf(difference / sd)) if sd else float(difference > 0)
 
 
 def _needed(better: Figure, worse: Figure, images: int, runs: int) -> float | None:
@@ -157,7 +155,7 @@ def _needed(better: Figure, worse: Figure, images: int, runs: int) -> float | No
     def short(difference: float) -> float:
         there = better.model_copy(update={"accuracy": min(1.0, worse.accuracy + difference)})
         sd = error(there, worse, images, runs, *WORST)
-        return difference - float(stats.norm.ppf(ENOUGH)) * sd
+        return difference - normal_quantile(ENOUGH) * sd
 
     top = 1 - worse.accuracy
-    return None if short(top) < 0 else float(brentq(short, 0.0, top, xtol=1e-6))
+    return None if short(top) < 0 else root(short, 0.0, top)

@@ -23,9 +23,9 @@ from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
-from scipy import stats
 
 from fittingroom.metrics.crossed import Estimate, half_widths
+from fittingroom.metrics.distributions import chi2_quantile, normal_cdf, normal_density
 from fittingroom.metrics.pairs import Bootstrapped, Judged, judge_pairs
 from fittingroom.spec.design import ALONE, Design
 from fittingroom.spec.records import Record
@@ -67,12 +67,12 @@ def nominal(spent: float, most: int, part: float) -> tuple[float, ...]:
     for now in information:
         d = now - before
         near = np.arange(-math.ceil(REACH * math.sqrt(d) / STEP), math.ceil(REACH * math.sqrt(d) / STEP) + 1) * STEP
-        step = stats.norm.pdf(near, scale=math.sqrt(d))
-        density = stats.norm.pdf(x, scale=math.sqrt(d)) if not found else np.convolve(inside, step / step.sum(), "same")
+        step = normal_density(near, math.sqrt(d))
+        density = normal_density(x, math.sqrt(d)) if not found else np.convolve(inside, step / step.sum(), "same")
         beyond = np.cumsum(density[::-1])[::-1] * STEP  # the chance to be above x
         half = len(x) // 2
         bound = float(np.interp(spent * d / 2, beyond[half:][::-1], x[half:][::-1]))
-        found.append(float(2 * stats.norm.sf(bound / math.sqrt(now))))
+        found.append(float(2 * normal_cdf(-bound / math.sqrt(now))))
         inside, before = np.where(np.abs(x) < bound, density, 0.0), now
     return tuple(found)
 
@@ -94,13 +94,13 @@ def level_of(seeds: int, most: int, e: Estimate | None = None) -> float:
 
 def _part(e: Estimate) -> float:
     """The images' part in the luck, as a multiple of what one seed adds: the next of `PARTS` below a careful estimate."""
-    by_seed, by_image = _of_a_seed(e), e.var_image / e.units * e.df / stats.chi2.ppf(1 - CAUTION, e.df)
+    by_seed, by_image = _of_a_seed(e), e.var_image / e.units * e.df / chi2_quantile(1 - CAUTION, e.df)
     return PARTS[bisect_right(PARTS, by_image / by_seed) - 1] if by_seed > 0 else 0.0
 
 
 def _of_a_seed(e: Estimate) -> float:
     """What one seed adds to the variance of a mean, at the upper end of what so few allow."""
-    return (e.var_seed + e.var_rest / e.units) * (e.seeds - 1) / float(stats.chi2.ppf(CAUTION, e.seeds - 1))
+    return (e.var_seed + e.var_rest / e.units) * (e.seeds - 1) / float(chi2_quantile(CAUTION, e.seeds - 1))
 
 
 class Looked(Record):
@@ -185,7 +185,7 @@ def may_be_settled(e: Estimate, most: int, pairs: int = 1, within: float | None 
     """
     _, half_QQ = half_widths(e, most, 1 - nominal(SPENT / pairs, most, _part(e))[-1])
     change = max(1e-12, math.sqrt(_of_a_seed(e) * (1 / e.seeds - 1 / most)))
-    better = stats.norm.cdf((e.mean - half_QQ) / change) + stats.norm.cdf((-e.mean - half_QQ) / change)
+    better = normal_cdf((e.mean - half_QQ) / change) + normal_cdf((-e.mean - half_QQ) / change)
     room_QQ = np.maximum(0.0, (within or 0.0) - half_QQ)
-    same = stats.norm.cdf((room_QQ - e.mean) / change) - stats.norm.cdf((-room_QQ - e.mean) / change)
+    same = normal_cdf((room_QQ - e.mean) / change) - normal_cdf((-room_QQ - e.mean) / change)
     return float((better + same).mean()) > LITTLE

@@ -15,9 +15,9 @@ import math
 from bisect import bisect_left
 
 import numpy as np
-from scipy import special, stats
 
 from fittingroom.metrics.crossed import MOST_SEEDS, POWER, Estimate, half_width, half_widths
+from fittingroom.metrics.distributions import normal_cdf, normal_quantile, t_quantile
 from fittingroom.metrics.metric import Metric
 from fittingroom.spec.errors import FittingroomError
 
@@ -53,7 +53,7 @@ def power_of_same(e: Estimate, margin: float, seeds: int, level: float = 0.95) -
     error, half_QQ = half_widths(e, seeds, level)
     if error == 0:
         return 1.0
-    return float(np.maximum(0.0, 2 * stats.norm.cdf((margin - half_QQ) / error) - 1).mean())
+    return float(np.maximum(0.0, 2 * normal_cdf((margin - half_QQ) / error) - 1).mean())
 
 
 def seeds_for_same(e: Estimate, margin: float, level: float = 0.95) -> int | None:
@@ -65,8 +65,8 @@ def seeds_for_same(e: Estimate, margin: float, level: float = 0.95) -> int | Non
     if math.isnan(e.var_seed):
         return None
     floor = math.sqrt(e.var_image / e.units + sum(variance for variance, _ in e.fixed))
-    z = -special.stdtrit(e.df, (1 - level) / 2) if e.groups else stats.norm.ppf((1 + level) / 2)
-    if (z + stats.norm.ppf((1 + POWER) / 2)) * floor >= margin:
+    z = -t_quantile((1 - level) / 2, e.df) if e.groups else normal_quantile((1 + level) / 2)
+    if (z + normal_quantile((1 + POWER) / 2)) * floor >= margin:
         return None
     return 2 + bisect_left(range(2, MOST_SEEDS + 1), POWER, key=lambda s: power_of_same(e, margin, s, level))
 
@@ -75,5 +75,5 @@ def images_for_same(e: Estimate, margin: float, level: float = 0.95) -> int | No
     """How many images like these a cross-validation needs to show with 80 % power that equals are the same; None for others."""
     if not e.folds or e.error == 0:
         return None
-    shown = float(half_width(e.shares, level)) + float(stats.norm.ppf((1 + POWER) / 2)) * e.error
+    shown = float(half_width(e.shares, level)) + normal_quantile((1 + POWER) / 2) * e.error
     return math.ceil(e.images * (shown / margin) ** 2)

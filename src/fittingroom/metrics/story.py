@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.special import softmax
 
 from fittingroom.metrics.against_rest import best_other
 from fittingroom.metrics.classes import mean_confusion
+from fittingroom.metrics.distributions import softmax
 from fittingroom.metrics.folds import pooled
 from fittingroom.metrics.operating import Point
 from fittingroom.metrics.robustness import Robustness, robustness
@@ -71,7 +71,7 @@ class Story:
     def probabilities(self) -> dict[str, np.ndarray]:
         """Mean over seeds of each recipe's class probabilities (N,K)."""
         return {
-            name: np.asarray(np.mean([softmax(r.logits_NK.astype(np.float64), axis=1) for r in runs], axis=0))
+            name: np.asarray(np.mean([softmax(r.logits_NK.astype(np.float64)) for r in runs], axis=0))
             for name, runs in self.runs.items()
         }
 

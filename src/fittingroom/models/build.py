@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -11,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from fittingroom.models.executed import where
+from fittingroom.models.flops import Flops
 from fittingroom.models.neighbours import by_neighbours
 from fittingroom.models.registry import MODELS
 from fittingroom.models.sequential import sequential
@@ -28,6 +29,7 @@ SPELLINGS = {  # what a person's function is given, by the names that people use
     "size": ("size",),
     "classes": ("classes", "num_classes", "n_classes"),
 }
+SMALL_BYTES, SMALL_SIDE = 256 << 20, 64  # of networks that are built to see what they are
 _FIT: set[str] = set()  # networks of ours that gave what they must, in this process
 
 
@@ -68,20 +70,13 @@ def build(
     >>> build(ModelSpec(kind="resnet20"), (1, 28, 28), 10)(torch.zeros(2, 1, 28, 28)).shape
     torch.Size([2, 10])
     """
-    channels, *size = shape
+    channels = shape[0]
     if spec.kind not in ("sequential", "python"):
         MODELS[spec.kind]  # an unknown name is told before anything else
     spec = with_sources(spec, shape, classes)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if spec.kind == "sequential":
-            body: nn.Module = sequential(spec.layers, channels, (size[0], size[1]), classes)
-        elif spec.kind == "python":
-            body = _called(network(spec), spec, shape, classes)
-        else:
-            body = MODELS.bind(spec.kind, spec.args, "model.args")(channels, (size[0], size[1]), classes)
-        if spec.neighbours:
-            body = by_neighbours(body, classes, spec.neighbours)
+        body = _body(spec, shape, classes)
         none, one = np.zeros(channels), np.ones(channels)
         model = Classifier(body, none if mean_C is None else mean_C, one if sd_C is None else sd_C)
         known = repr((spec.kind, spec.layers, spec.args, spec.neighbours, shape, classes))
@@ -89,6 +84,17 @@ def build(
             _check_output(model, spec, shape, classes)  # by which a lazy layer is made
             _FIT.add(known)
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def _body(spec: ModelSpec, shape: tuple[int, int, int], classes: int) -> nn.Module:
+    channels, *size = shape
+    if spec.kind == "sequential":
+        body: nn.Module = sequential(spec.layers, channels, (size[0], size[1]), classes)
+    elif spec.kind == "python":
+        body = _called(network(spec), spec, shape, classes)
+    else:
+        body = MODELS.bind(spec.kind, spec.args, "model.args")(channels, (size[0], size[1]), classes)
+    return by_neighbours(body, classes, spec.neighbours) if spec.neighbours else body
 
 
 def describe(model: nn.Module, shape: tuple[int, int, int]) -> Structure:
@@ -110,20 +116,20 @@ def describe(model: nn.Module, shape: tuple[int, int, int]) -> Structure:
     handles = [module.register_forward_hook(note(name.removeprefix("body."))) for name, module in leaves]
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     plain = sdpa_kernel(SDPBackend.MATH)  # the counter doesn't know a CPU's own attention
-    with torch.no_grad(), plain, FlopCounterMode(display=False) as counter:
+    with torch.no_grad(), plain, Flops() as counter:
         model(torch.zeros(1, *shape, device=device))
     for handle in handles:
         handle.remove()
     model.train(was_training)
     parameters = sum(p.numel() for p in model.parameters())
-    return Structure(layers=tuple(layers), parameters=parameters, flops=counter.get_total_flops())
+    return Structure(layers=tuple(layers), parameters=parameters, flops=counter.total)
 
 
 def on_paper(spec: ModelSpec, shape: tuple[int, int, int], classes: int) -> Structure | None:
     """What `describe` would say of the network of `spec`, found out without its memory, however large it is.
 
-    None where that cannot be: a person's own code, or a layer of neighbours, may ask what is in its tensors, and on torch's
-    meta device there is nothing in them. Raises `FittingroomError` as `build` does.
+    None where that need not be, because it is small; and where it cannot be: a person's own code, or a layer of neighbours, may
+    ask what is in its tensors, and on torch's meta device there is nothing in them. Raises `FittingroomError` as `build` does.
 
     >>> f"{on_paper(ModelSpec(kind='resnet20', args={'width': 4096}), (1, 28, 28), 10).parameters:,}"
     '17,683,787,786'
@@ -132,13 +138,25 @@ def on_paper(spec: ModelSpec, shape: tuple[int, int, int], classes: int) -> Stru
         return None
     try:
         with torch.device("meta"):
-            return describe(build(spec, shape, classes), shape)
+            if _is_small(_body(spec, shape, classes), shape):
+                return None
+            return describe(build(spec, shape, classes), shape)  # which loads torch's compiler: a second
     except RuntimeError as error:
         if "overflow" not in str(error):
             raise
         raise FittingroomError(
             f"model {spec.kind}: one of its layers is too large to be counted; make it narrower"
         ) from None
+
+
+def _is_small(body: nn.Module, shape: tuple[int, int, int]) -> bool:
+    """Whether a network may be built to see what it is: its weights and the values of its widest layer for an image are few.
+
+    Of larger images attention may compare every place with every other, which nothing here sees.
+    """
+    pixels = math.prod(shape[1:])
+    weights, widest = sum(p.numel() for p in body.parameters()), max((len(p) for p in body.parameters()), default=0)
+    return pixels <= SMALL_SIDE**2 and 4 * (weights + widest * pixels) <= SMALL_BYTES
 
 
 def with_sources(spec: ModelSpec, shape: tuple[int, int, int], classes: int) -> ModelSpec:

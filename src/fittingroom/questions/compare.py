@@ -14,6 +14,7 @@ from fittingroom.data import Dataset, prepare
 from fittingroom.data.split import fold_of
 from fittingroom.metrics.story import gather
 from fittingroom.metrics.verdict import Question
+from fittingroom.questions.again import answered, asked_for
 from fittingroom.report.page import Compared
 from fittingroom.spec.digest import digest
 from fittingroom.spec.errors import FittingroomError
@@ -41,17 +42,30 @@ def compare(
 
     `name` is what the study is called. Raises `FittingroomError`.
     """
-    from fittingroom.study.plan import crossed, plan
-    from fittingroom.study.run import run
-
     if not recipes:
         raise FittingroomError("name at least one recipe; see: fittingroom recipes")
     name = name or study_name([r.name for r in recipes], data or [r.data.name for r in recipes], f"{len(seeds)}-seeds")
+    asked = asked_for(recipes, data, seeds, place)
+    finished = answered(name, asked, place) or _trained(recipes, data, seeds, question, name, place)
+    remember(place, name, Study(runs=names(finished), asked=question.asked, plan=asked))
+    return Compared(gather(finished, place.runs, question), place.runs, page_of(place.runs, name), name)
+
+
+def _trained(
+    recipes: Sequence[Recipe],
+    data: Sequence[str | Dataset],
+    seeds: Sequence[int],
+    question: Question,
+    name: str,
+    place: Workplace,
+) -> list[RunFolder]:
+    with place.loading_torch():
+        from fittingroom.study.plan import crossed, plan
+        from fittingroom.study.run import run
+
     planned = plan(crossed(recipes, data, seeds), place, name)
     refuse_unfit(question, planned)
-    finished = list(chain.from_iterable(run(planned, place)))
-    remember(place, name, Study(runs=names(finished), asked=question.asked))
-    return Compared(gather(finished, place.runs, question), place.runs, page_of(place.runs, name), name)
+    return list(chain.from_iterable(run(planned, place)))
 
 
 def refuse_unfit(question: Question, planned: Plan) -> None:

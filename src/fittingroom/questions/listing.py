@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fittingroom.data import catalog, own
 from fittingroom.metrics.words import percent
 from fittingroom.report.rows import Rows
 from fittingroom.spec.changes import told_apart
@@ -16,6 +15,7 @@ from fittingroom.spec.pretrained import pretrained
 from fittingroom.spec.read import read_recipe, shipped_recipes
 from fittingroom.store import RunFolder, Runs
 from fittingroom.store.fetch import home as home_of
+from fittingroom.store.runs import is_part
 
 SPECIAL = {  # kinds of a model that are no function of ours
     "sequential": "Any plain stack of layers, as inline tables: conv, pool, norm, act, dropout, flatten, dense, repeat.",
@@ -73,6 +73,8 @@ def _registered(what: str, functions: Mapping[str, Callable[..., Any]], special:
 
 def datasets(home: Path | None = None) -> Rows:
     """The data sets that are known by name, and whether they are here."""
+    from fittingroom.data import catalog
+
     where = home_of(home)
     found = [catalog.entry(name, where) for name in catalog.catalog(where)]
     return Rows(
@@ -89,6 +91,8 @@ def datasets(home: Path | None = None) -> Rows:
 
 def own_pictures(home: Path | None = None) -> Rows:
     """Pictures of one's own that were decoded before, and where they were."""
+    from fittingroom.data import own
+
     return Rows(
         {
             "name": a.name,
@@ -101,9 +105,14 @@ def own_pictures(home: Path | None = None) -> Rows:
     )
 
 
-def runs_in(runs: Runs, text: str = "", parts: bool = False, unfinished: bool = False) -> list[RunFolder]:
-    """The run folders that `text` names; parts of studies only with `parts`, finished ones unless `unfinished`."""
-    return [r for r in named(runs.list(parts), text) if not (unfinished and r.done)]
+def runs_in(runs: Runs, text: str = "", parts: bool = False, unfinished: bool = False) -> tuple[list[RunFolder], int]:
+    """The run folders that `text` names, with `unfinished` only such; and how many more there are that are parts of studies.
+
+    With `parts` these are among the others.
+    """
+    every = [r for r in named(runs.list(), text) if not (unfinished and r.done)]
+    found = every if parts else [r for r in every if not is_part(r)]
+    return found, len(every) - len(found)
 
 
 def named(found: Sequence[RunFolder], text: str) -> list[RunFolder]:

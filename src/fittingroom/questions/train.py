@@ -11,8 +11,9 @@ from fittingroom.spec.recipe import Recipe
 from fittingroom.store import RunFolder
 from fittingroom.store.atomic import explained
 from fittingroom.store.events import Planned
+from fittingroom.study.cautions import cautions
 from fittingroom.study.execute import is_finished
-from fittingroom.study.job import cautions, of_workers, resolve
+from fittingroom.study.job import of_workers, resolve
 from fittingroom.study.launch import choose_launcher, launch
 from fittingroom.study.sharing import threads_each
 from fittingroom.study.workplace import Workplace

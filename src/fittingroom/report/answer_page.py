@@ -66,4 +66,4 @@ class Benched(Answer):
         write_answer_page("bench", "How near trainings are to this machine's limit", self.sentences, self.tables, path)
 
     def _draw(self) -> Iterator[tuple[str, Draw]]:
-        yield "share", lambda dark: charts.bars({s.recipe: 100 * s.share for s in self.speeds}, "of the ceiling (%)")
+        yield "share", lambda: charts.bars({s.recipe: 100 * s.share for s in self.speeds}, "of the ceiling (%)")

@@ -123,4 +123,4 @@ class Audited(Answer):
         given = np.array([s.given_label for s in self.audit.suspects if s.flagged], np.int64)
         counts = {"all labels": self.images.labels_N, "suspect": given}
         binned = {name: np.bincount(labels, minlength=len(classes)) for name, labels in counts.items()}
-        yield "suspects_by_class", lambda dark: charts.balance(binned, classes)
+        yield "suspects_by_class", lambda: charts.balance(binned, classes)

@@ -21,7 +21,7 @@ from fittingroom.metrics.statistic import FEWEST_EPOCHS
 from fittingroom.metrics.story import Story
 from fittingroom.metrics.transfer import Step
 from fittingroom.metrics.words import human
-from fittingroom.report.theme import COLOURS, WIDTH, Chart
+from fittingroom.report.theme import COLOURS, EMPTY, FULL, INK, ON_FULL, WIDTH, Chart
 from fittingroom.spec.records import DataFacts, Epoch, Structure
 from fittingroom.store import LoadedRun
 
@@ -375,7 +375,7 @@ def cost_of(row: Row, against: str) -> float | None:
 # ---------------------------------------------------------------- mistakes
 
 
-def confusion(counts_KK: np.ndarray, classes: Sequence[str], number: str, dark: bool = False) -> Chart:
+def confusion(counts_KK: np.ndarray, classes: Sequence[str], number: str) -> Chart:
     """True classes down, predictions across; the colour is the share of the true class.
 
     The `number` in a cell is the mean "count" or that "share" in percent.
@@ -395,22 +395,20 @@ def confusion(counts_KK: np.ndarray, classes: Sequence[str], number: str, dark: 
         ),
         y=alt.Y("true:O", title="true", sort=order, axis=alt.Axis(labelExpr=label)),
     )
-    empty = "#232321" if dark else "#f4f3ef"
-    full = "#6fb7e9" if dark else "#0b4f86"
+    ends = [f"rgb({r}, {g}, {b})" for r, g, b in (EMPTY, FULL)]
     cells = base.mark_rect().encode(
         color=alt.Color(
             "share:Q",
             title="% of the true class",
-            scale=alt.Scale(type="sqrt", domain=[0, 100], range=[empty, full], interpolate="lab"),
+            scale=alt.Scale(type="sqrt", domain=[0, 100], range=ends, interpolate="rgb"),
             legend=alt.Legend(orient="bottom", gradientLength=180, format=".0f", values=[0, 5, 25, 50, 100]),
         )
     )
-    on_full, on_empty = ("#10151a", "#e8e6e1") if dark else ("#ffffff", "#1f2328")
     threshold, digits = (0.5, ",.0f") if number == "count" else (0.05, ".1f")
     text = base.transform_filter(f"datum.{number} >= {threshold}").mark_text(fontSize=10)
     numbers = text.encode(
         text=alt.Text(f"{number}:Q", format=digits),
-        color=alt.condition("datum.share > 30", alt.value(on_full), alt.value(on_empty)),
+        color=alt.condition("datum.share > 30", alt.value(ON_FULL), alt.value(INK)),
     )
     step = 32 if len(classes) <= 12 else 22
     return (cells + numbers).properties(width=alt.Step(step), height=alt.Step(step * 0.8))

@@ -161,4 +161,4 @@ class Replicated(Answer):
 
     def _draw(self) -> Iterator[tuple[str, Draw]]:
         runs = {f"{recipe} on {dataset}": [r.epochs for r in group] for (recipe, dataset), group in self.groups.items()}
-        yield "accuracy_curves", lambda dark: charts.curves(runs, "accuracy")
+        yield "accuracy_curves", lambda: charts.curves(runs, "accuracy")

@@ -52,8 +52,8 @@ def write_data_page(data: Dataset, path: Path) -> tuple[Path, dict[str, Any]]:
             }
             for c, name in enumerate(data.classes)
         ],
-        balance=both_modes(lambda dark: charts.balance(seen.counts, data.classes)),
-        pixels=both_modes(lambda dark: charts.pixels(seen.histogram)),
+        balance=both_modes(lambda: charts.balance(seen.counts, data.classes)),
+        pixels=both_modes(lambda: charts.pixels(seen.histogram)),
         statistics=[
             [
                 split,

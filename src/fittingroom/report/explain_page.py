@@ -52,7 +52,7 @@ def write_explain_page(run: RunFolder, path: Path) -> Path:
         prototypes=[{"name": c, "image": _sheet(found["prototypes"][k], 6)} for k, c in enumerate(classes)],
         embedding=theme.raster(charts.embedding(found["points"], labels[1], wrong, classes, chosen)),
         ringed=bool(chosen),
-        deletion=both_modes(lambda dark: charts.deletion(curve)),
+        deletion=both_modes(lambda: charts.deletion(curve)),
         deletion_images=curve["images"],
         deletion_words=deletion_words([curve]),
     )
@@ -166,4 +166,4 @@ class Explained(Answer):
         write_explain_page(self.run, path)
 
     def _draw(self) -> Iterator[tuple[str, Draw]]:
-        yield "deletion", lambda dark: charts.deletion(self.deletion)
+        yield "deletion", lambda: charts.deletion(self.deletion)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from fittingroom.metrics.verdict import Comparison
 from fittingroom.metrics.words import human, in_words, luck_words, margin_words, percent, standing
 from fittingroom.report import charts, theme
 from fittingroom.report.answer import Answer, Table, beginning
+from fittingroom.report.beside import drawing_beside
 from fittingroom.report.mistakes import (
     confusion_words,
     confusions,
@@ -27,7 +29,7 @@ from fittingroom.report.mistakes import (
     wrong_pictures,
 )
 from fittingroom.report.pictures import data_uri, png_bytes, sheet
-from fittingroom.report.render import assets, both_modes, render, script_hash
+from fittingroom.report.render import assets, render, script_hash
 from fittingroom.report.repeat import commands, run_cells
 from fittingroom.report.tables import (
     deletion_words,
@@ -73,10 +75,10 @@ def figures(story: Story) -> Iterator[tuple[str, theme.Draw]]:
     """Every figure of a story by name."""
 
     def same(make: Callable[..., theme.Chart], *args: Any) -> theme.Draw:
-        return lambda dark: make(*args)
+        return partial(make, *args)
 
     def confused(recipe: str, number: str) -> theme.Draw:
-        return lambda dark: charts.confusion(story.confusion(recipe), story.data.classes, number, dark)
+        return lambda: charts.confusion(story.confusion(recipe), story.data.classes, number)
 
     yield "accuracy", same(charts.accuracy, story)
     if story.comparison.pairs:
@@ -118,10 +120,13 @@ def costs(story: Story) -> list[tuple[str, str]]:
 
 def _context(story: Story, runs: Runs, folder: Path) -> dict[str, Any]:
     c = story.comparison
-    drawn = {name: both_modes(draw) for name, draw in figures(story)}
-    again, study = commands(story)
-    calibration = {recipe: calibrated(group) for recipe, group in story.runs.items()}
-    told = _portrait(story, calibration)
+    with drawing_beside() as draw_beside:
+        coming = {name: draw_beside(draw) for name, draw in figures(story)}
+        again, study = commands(story)
+        calibration = {recipe: calibrated(group) for recipe, group in story.runs.items()}
+        told = _portrait(story, calibration)
+        explored, samples = explorer(story), _samples(story)
+        drawn = {name: chart.result() for name, chart in coming.items()}
     data_page = f"data-{safe_name(story.data.name)}.html"
     return {
         "data": story.data,
@@ -149,11 +154,11 @@ def _context(story: Story, runs: Runs, folder: Path) -> dict[str, Any]:
         "robust": robust_tables(*story.robust) if story.robust else None,
         "mistakes": [mistakes(story, recipe, drawn) for recipe in story.runs],
         "only": only_one_is_right(story),
-        "explorer": explorer(story),
+        "explorer": explored,
         "data_page": data_page if (folder / data_page).exists() else "",
         "has_pictures": story.thumbnails_NCHW is not None,
         "models": [_model(recipe, r[0], drawn[f"structure-{recipe}"]) for recipe, r in story.runs.items()],
-        "samples": _samples(story),
+        "samples": samples,
         "reads": _reads(story, runs),
         "commands": again,
         "study": study,

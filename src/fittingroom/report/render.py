@@ -62,11 +62,16 @@ def markdown_safe(text: str) -> str:
     return re.sub(r"([\\`*_\[\]|~])", r"\\\1", bare)
 
 
-def both_modes(draw: Callable[[bool], Any]) -> dict[str, str]:
-    """A chart, drawn by `draw(dark)`, as light and dark data: URIs."""
+def both_modes(draw: Callable[[], Any]) -> dict[str, str]:
+    """A chart, made by `draw`, as light and dark data: URIs."""
     from fittingroom.report import theme  # pages of words alone need no Altair
 
-    return {
-        mode: data_uri(theme.svg(draw(dark), dark).encode(), "image/svg+xml")
-        for mode, dark in (("light", False), ("dark", True))
-    }
+    return light_and_dark(theme.drawing_of(theme.spec_of(draw)))
+
+
+def light_and_dark(light: str) -> dict[str, str]:
+    """An SVG as data: URIs for both kinds of page."""
+    from fittingroom.report import theme
+
+    drawings = {"light": light, "dark": theme.in_the_dark(light)}
+    return {mode: data_uri(drawn.encode(), "image/svg+xml") for mode, drawn in drawings.items()}

@@ -64,14 +64,14 @@ class Weighed(Answer):
             rows = [[o.text, o.source, *order_row(o)[1:]] for o in self.orders]
             write(path, render("reported_page.md", head=head, rows=rows, **about))
         else:
-            chart = both_modes(lambda dark: charts.orders(self.orders)) if self.orders else None
+            chart = both_modes(lambda: charts.orders(self.orders)) if self.orders else None
             head, *rows = self.table
             words = [order_words(o) for o in self.orders]
             write(path, render("reported_page.html", head=head, rows=rows, words=words, chart=chart, **about))
 
     def _draw(self) -> Iterator[tuple[str, Draw]]:
         if self.orders:
-            yield "probability", lambda dark: charts.orders(self.orders)
+            yield "probability", lambda: charts.orders(self.orders)
 
 
 def headline(found: Sequence[Order]) -> str:

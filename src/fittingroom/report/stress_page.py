@@ -18,7 +18,7 @@ from fittingroom.report.answer import Answer, Table, beginning
 from fittingroom.report.pictures import data_uri, png_bytes, sheet
 from fittingroom.report.render import both_modes, render
 from fittingroom.report.tables import robust_tables, weakest_words
-from fittingroom.report.theme import Chart, Draw
+from fittingroom.report.theme import Draw
 from fittingroom.store.atomic import write
 
 
@@ -45,7 +45,7 @@ def _context(story: Story, kinds: Sequence[str], examples: np.ndarray) -> dict[s
             f"{row.recipe} gets {100 * row.clean:.1f} % of clean images right and falls furthest under {weakest_words(row)}."
             for row in rows
         ],
-        "chart": both_modes(lambda dark: charts.robustness(story)),
+        "chart": both_modes(lambda: charts.robustness(story)),
         "examples": [
             {
                 "kind": kind,
@@ -102,8 +102,4 @@ class Stressed(Answer):
 
     def _draw(self) -> Iterator[tuple[str, Draw]]:
         for story in self.stories:
-            yield f"{beginning(story, self.stories)}robustness", partial(_robustness, story)
-
-
-def _robustness(story: Story, dark: bool) -> Chart:
-    return charts.robustness(story)
+            yield f"{beginning(story, self.stories)}robustness", partial(charts.robustness, story)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.special import expit
 
 from fittingroom.metrics.effects import Effect
 from fittingroom.metrics.metric import Metric
@@ -45,7 +45,7 @@ def finding_table(story: Story) -> dict[str, Any] | None:
     for row in c.rows:
         found = row.finding
         assert found
-        threshold = "–" if found.threshold is None else f"{100 * float(expit(found.threshold)):.3g} %"
+        threshold = "–" if found.threshold is None else f"{100 * 1 / (1 + math.exp(-found.threshold)):.3g} %"
         lines.append(
             [row.recipe, threshold, *map(share_words, (found.sensitivity, found.specificity, found.precision))]
         )

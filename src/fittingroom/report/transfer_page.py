@@ -25,7 +25,7 @@ def write_transfer_page(steps: Sequence[Step], source: str, dataset: str, path: 
         dataset=dataset,
         sentences=sentences(steps),
         table=cells(steps),
-        chart=both_modes(lambda dark: charts.transfer(steps)),
+        chart=both_modes(lambda: charts.transfer(steps)),
         seeds=f"{seeds} seeds" if seeds > 1 else "one seed",
     )
     write(path, html)
@@ -57,4 +57,4 @@ class Transferred(Answer):
         write_transfer_page(self.steps, self.source, self.dataset, path)
 
     def _draw(self) -> Iterator[tuple[str, Draw]]:
-        yield "transfer", lambda dark: charts.transfer(self.steps)
+        yield "transfer", lambda: charts.transfer(self.steps)

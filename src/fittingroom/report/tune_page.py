@@ -26,11 +26,11 @@ def drawings(found: Searched) -> dict[str, Draw]:
     """The figures that the search can be shown in, by name."""
     several = sum(trial.state == "complete" for trial in found.trials) > 1
     wanted: dict[str, tuple[bool, Draw]] = {
-        "history": (True, lambda dark: tune_charts.history(found)),
-        "importance": (bool(found.importance), lambda dark: tune_charts.importance(found.importance)),
-        "slices": (several, lambda dark: tune_charts.slices(found)),
-        "parallel": (several, lambda dark: tune_charts.parallel(found)),
-        "pareto": (len(found.objectives) > 1, lambda dark: tune_charts.pareto(found)),
+        "history": (True, lambda: tune_charts.history(found)),
+        "importance": (bool(found.importance), lambda: tune_charts.importance(found.importance)),
+        "slices": (several, lambda: tune_charts.slices(found)),
+        "parallel": (several, lambda: tune_charts.parallel(found)),
+        "pareto": (len(found.objectives) > 1, lambda: tune_charts.pareto(found)),
     }
     return {name: draw for name, (there, draw) in wanted.items() if there}
 

@@ -45,12 +45,14 @@ def told_apart(recipes: Iterable[Recipe]) -> list[str]:
     """
     shipped = shipped_recipes()
     first: dict[str, Recipe] = {}
-    words = []
-    for recipe in recipes:
-        if recipe.name not in first:
-            first[recipe.name] = _shipped(recipe.name) if recipe.name in shipped else recipe
-        words.append(" ".join(changed(first[recipe.name], recipe)))
-    return words
+    words: dict[int, str] = {}  # runs of one recipe share the object
+    given = [*recipes]
+    for recipe in given:
+        if id(recipe) not in words:
+            if recipe.name not in first:
+                first[recipe.name] = _shipped(recipe.name) if recipe.name in shipped else recipe
+            words[id(recipe)] = " ".join(changed(first[recipe.name], recipe))
+    return [words[id(recipe)] for recipe in given]
 
 
 @cache

@@ -25,7 +25,7 @@ Share = Annotated[float, Field(gt=0, le=1)]
 class Strict(BaseModel):
     """Frozen, no unknown keys, no silent conversion: `[false]` is not a list of floats."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
 
 # ---------------------------------------------------------------- layers of a sequential model
@@ -279,7 +279,7 @@ class DataSpec(ShapeSpec):
 class AugmentSpec(BaseModel):
     """One step of augmentation: `{kind = "shift", pixels = 2}`. Parameters are checked by the function of that name."""
 
-    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True, defer_build=True)
     kind: str = Field(description="a name of `fittingroom augmentations`")
 
     @property

@@ -523,12 +523,13 @@ class RunFolder:
 class Study(BaseModel):
     """Which runs answer which question: what `RUNS/studies/NAME.json` holds, so that it can be answered again."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, defer_build=True)
     name: str = ""  # as its file is called; "": of before it was written down
     question: str = "compare"
     runs: tuple[str, ...]
     settings: dict[str, Any] = {}  # what the answer hangs on besides: the parts of an ablation, the steps of a transfer
     asked: dict[str, Any] = {}  # what decides, where somebody said so: the metric, an operating point
+    plan: str = ""  # a digest of all that decides which runs these are, where it can be known without planning them
 
 
 def _met_a_test_set(run: RunFolder) -> bool:
@@ -561,7 +562,7 @@ class Runs:
         except (FileNotFoundError, NotADirectoryError):  # none yet
             found = []
         runs = (RunFolder(Path(folder)) for folder in found)
-        return [run for run in runs if parts or not _is_part(run)]
+        return [run for run in runs if parts or not is_part(run)]
 
     def find(self, name: str, studies: Sequence[str] = ()) -> RunFolder:
         """A run by folder name, an unambiguous beginning of one, or a path; `FittingroomError` otherwise.
@@ -571,9 +572,7 @@ class Runs:
         if (Path(name) / "run.json").exists():
             return RunFolder(Path(name))
         runs = self.list()
-        matches = [r for r in runs if r.name == name] or [
-            r for r in runs if r.name.startswith(name) and not _is_part(r)
-        ]
+        matches = [r for r in runs if r.name == name] or [r for r in runs if r.name.startswith(name) and not is_part(r)]
         if len(matches) > 1:
             some = matches[:4]
             lines = [f"  {r.name}" for r in some]
@@ -601,7 +600,7 @@ class Runs:
             begun = [
                 r
                 for r in ([] if study else self.list())
-                if r.name.startswith(word) and not _is_part(r) and (unfinished or (r.done and r.metrics.test))
+                if r.name.startswith(word) and not is_part(r) and (unfinished or (r.done and r.metrics.test))
             ]
             found = self.runs_of(study) if study else begun or [self.find(word, self.studies())]
             chosen |= {str(r.path.resolve()): r for r in found}
@@ -775,7 +774,7 @@ def _is_run(folder: str) -> bool:
     return os.path.exists(f"{folder}/run.json") or os.path.exists(f"{folder}/DONE")  # noqa: PTH110 (Path takes three times as long)
 
 
-def _is_part(run: RunFolder) -> bool:
+def is_part(run: RunFolder) -> bool:
     """Whether a run belongs to a study; a damaged one is told where it is read."""
     try:
         return bool(run.part)

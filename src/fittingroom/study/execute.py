@@ -7,7 +7,7 @@ import datetime
 import math
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -171,11 +171,14 @@ def train_run(
     best = recipe.train.select == "best_val"
     weights = {} if not checkpoint else checkpoint.best if best else scored_weights(checkpoint.state)
     last, pace = None, _Pace()
+    said: Mapping[str, np.ndarray] = {}  # what these weights say, where this process has heard it
     for snapshot, keep in selected(snapshots, recipe.train, tuple(epochs)):
         epochs.append(snapshot.epoch)
         last = snapshot
         if best and keep:
             weights = snapshot.weights()
+        if keep:
+            said = snapshot.logits if team is ALONE else {}
         with pace.due() as due:
             run.append(snapshot.epoch, lasting=due)
             if due:  # last: what comes before it is made again if this is missing
@@ -184,17 +187,19 @@ def train_run(
     if last and not best:
         weights = last.weights()
     run.write_weights(weights)
-    say = Predictor(recipe, restore(recipe, weights, train, job.device), job.device)
-    predictions = {"val_logits": say(val), "val_labels": val.labels_N} if val else {}
+    clean = clean_sample(train)
+    if not said:
+        say = Predictor(recipe, restore(recipe, weights, train, job.device), job.device)
+        with apart(say.model):
+            said = {"clean": say(clean)}
+        said |= {"val": say(val)} if val else {}
+    predictions = {"val_logits": said["val"], "val_labels": val.labels_N} if val else {}
     if val and val.groups_N is not None:
         predictions["val_groups"] = val.groups_N
     run.write_npz("predictions", predictions)
-    clean = clean_sample(train)
-    with apart(say.model):
-        said_clean = say(clean)
     run.write_metrics(
         Metrics(
-            train=scores(said_clean, clean.labels_N),
+            train=scores(said["clean"], clean.labels_N),
             val=scores(predictions["val_logits"], predictions["val_labels"]) if val else None,
             test=None,
             test_averaged=None,

@@ -30,8 +30,6 @@ from fittingroom.training.select import refuse_choice
 from fittingroom.training.start import frozen, start_from
 from fittingroom.training.team import normalisations
 
-FLIPS = {"hflip", "vflip"}
-
 
 @dataclass(frozen=True)
 class Job:
@@ -126,6 +124,8 @@ def resolve(
         start_from(network, start.weights, start.classes == data.classes)
     frozen(network, resolved.model)
     structure = planned or describe(network, data.train.shape)
+    if not planned and here:
+        refuse_too_large(structure, resolved, data, device)
     _try(network, resolved, data)
     work = float(3 * structure.flops * resolved.train.epochs * (resolved.data.limit or len(data.train)))
     return Job(
@@ -200,17 +200,6 @@ def _try(model: nn.Module, recipe: Recipe, data: Dataset) -> None:
         raise FittingroomError.at(
             "train.batch_size", f"{recipe.train.batch_size} is too small for this model: {error}"
         ) from None
-
-
-def cautions(recipe: Recipe, data: Dataset) -> list[str]:
-    """What a careful colleague would say about this recipe on these data."""
-    flips = sorted({step.kind for step in recipe.augment} & FLIPS)
-    averaged = ["score.average"] if "flip" in recipe.score.average else []
-    if data.may_flip or not (flips or averaged):
-        return []
-    return [
-        f"{recipe.name} mirrors images ({', '.join(flips + averaged)}), but a mirrored image of {data.title} is another thing"
-    ]
 
 
 def of_workers(job: Job, data: Dataset) -> list[str]:

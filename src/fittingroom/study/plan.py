@@ -10,8 +10,9 @@ from itertools import chain
 from fittingroom.data import Dataset
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import Recipe, ShapeSpec
+from fittingroom.study.cautions import cautions
 from fittingroom.study.execute import is_finished
-from fittingroom.study.job import Job, cautions, resolve
+from fittingroom.study.job import Job, resolve
 from fittingroom.study.sharing import sharing
 from fittingroom.study.workplace import Workplace
 from fittingroom.training import choose_device

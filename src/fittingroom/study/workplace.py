@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,6 +36,13 @@ class Workplace:
             raise FittingroomError(
                 f"at_once: got {self.at_once}; give a number of at least 1, or None for what fits this machine"
             )
+
+    @contextmanager
+    def loading_torch(self) -> Iterator[None]:
+        """The first sign of life, for whoever imports inside what takes a second or two to load."""
+        with self.progress.work("loading PyTorch") as tick:
+            tick(0.0)
+            yield
 
     def load(self, data: str | Dataset, shape: ShapeSpec | None = None) -> Dataset:
         """A data set by name or path, once for all that this process does with it; one that is loaded, as it is.

@@ -50,6 +50,7 @@ class Snapshot:
 
     epoch: Epoch
     model: nn.Module  # the one to score: with averaged weights where the recipe averages
+    logits: Mapping[str, np.ndarray]  # what it says (N,K) of "clean", a sample of what it learned from, and of "val"
     state: Callable[[], State]  # everything that a resume needs
 
     def weights(self) -> dict[str, np.ndarray]:
@@ -219,6 +220,7 @@ def fit(
                 eval_s=time.perf_counter() - trained,
             ),
             scored,
+            {"clean": clean_logits} | ({} if val_logits is None else {"val": val_logits}),
             state,
         )
 
