@@ -22,10 +22,10 @@ from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.records import TIMINGS, Epoch
 from fittingroom.store import RunFolder, Runs, load_run
+from fittingroom.study.cautions import cautions
 from fittingroom.study.clock import peak_memory_bytes
 from fittingroom.study.cost import known_cost, measured_cost
 from fittingroom.study.execute import Update, execute
-from fittingroom.study.job import cautions
 from fittingroom.study.launch.local import apart
 from fittingroom.study.sharing import threads_each
 from fittingroom.training import predict

@@ -216,6 +216,14 @@ def replicate(
         ),
     ] = "",
     most: Annotated[int | None, typer.Option(help="With --until settled: seeds at most (default 32).")] = None,
+    evidence: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="A folder of packed runs, which count as finished; what is trained is packed into it. Without --seeds and "
+            "--until nothing is trained: judged is what there is.",
+        ),
+    ] = None,
 ) -> Any:
     """Re-run recipes that carry claims, then judge every claim: reproduced, beaten, not reproduced or undecided.
 
@@ -227,7 +235,9 @@ def replicate(
 
     words, changes = names_and_changes(which)
     at_most = until_settled(Question(), until, seeds, most).most
-    return replicate(words, place, claims=claim or [], changes=changes, seeds=seeds, quick=quick, most=at_most)
+    return replicate(
+        words, place, claims=claim or [], changes=changes, seeds=seeds, quick=quick, most=at_most, evidence=evidence
+    )
 
 
 @works("runs", "home", report="--report", png=True)

@@ -19,7 +19,7 @@ def run_cells(run: LoadedRun) -> list[str]:
     hardware = e.cpu if e.device == "cpu" else e.device_name
     threads = f"{e.workers} × {e.threads}" if e.workers > 1 else str(e.threads)
     return [
-        run.folder.name, str(run.folder.identity["digest"])[:12], run.data.digest[:12], f"{hardware}, {e.cores} cores",
+        run.folder.name, str(run.identity["digest"])[:12], run.data.digest[:12], f"{hardware}, {e.cores} cores",
         threads, e.torch, run.recipe.train.precision, e.started.replace("T", " ").replace("+00:00", " UTC"),
     ]  # fmt: skip
 

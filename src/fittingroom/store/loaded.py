@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +34,10 @@ class LoadedRun:
     cost: Cost | None
     design: Design = ALONE  # what the test images share
     val_design: Design = ALONE  # and what the validation images do
+    identity: Mapping[str, Any] = field(default_factory=dict)  # what `run.json` says
+    packed: bool = (
+        False  # whether its logits say which class, and not how sure it was; and nothing else is in its folder
+    )
 
     @property
     def name(self) -> str:
@@ -65,4 +71,5 @@ def load_run(folder: RunFolder) -> LoadedRun:
         cost=folder.cost,
         design=folder.design(),
         val_design=folder.design("val"),
+        identity=folder.identity,
     )

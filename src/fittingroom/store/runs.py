@@ -170,7 +170,7 @@ class RunFolder:
     @property
     def recipe(self) -> Recipe:
         """The resolved recipe, without claims and measured scores: those belong to a source, not to a run."""
-        return _recipe(self._bytes("recipe.toml"), self.path / "recipe.toml")
+        return recipe_of(self._bytes("recipe.toml"), self.path / "recipe.toml")
 
     @property
     def toml(self) -> str:
@@ -664,7 +664,7 @@ class Runs:
         """What was written beside the study of this name. Raises `Damaged`."""
         path = self._study_file(name, ".npz")
         try:
-            return sealed_arrays(_arrays_at(path), safe_name(name))
+            return sealed_arrays(arrays_at(path), safe_name(name))
         except Damaged as error:
             raise Damaged(f"{path} {error}; its runs are untouched: ask the same question once more") from None
 
@@ -761,7 +761,7 @@ class Runs:
         if not path.exists():
             return None, None
         try:
-            found = sealed_arrays(_arrays_at(path), path.stem)
+            found = sealed_arrays(arrays_at(path), path.stem)
             return found.get("images"), found.get("names")
         except Damaged as error:
             raise Damaged(
@@ -793,12 +793,12 @@ def recipe_toml(recipe: Recipe) -> str:
 def load_npz(path: Path) -> dict[str, np.ndarray]:
     """The arrays of an .npz file that can be made again; nothing is unpickled. Raises `Damaged`."""
     try:
-        return _arrays_at(path)
+        return arrays_at(path)
     except Damaged as error:
         raise Damaged(f"{path} {error}; delete it, and it is made again") from None
 
 
-def _arrays_at(path: Path) -> dict[str, np.ndarray]:
+def arrays_at(path: Path) -> dict[str, np.ndarray]:
     """The arrays of an .npz file; nothing is unpickled. Raises `Damaged`, which doesn't name the file."""
     try:
         return arrays_of(plain_bytes(path, MOST_BYTES))
@@ -828,7 +828,7 @@ def arrays_of(content: bytes, wanted: Sequence[str] | None = None) -> dict[str, 
         raise Damaged(f"is damaged ({first_line(error)})") from None
 
 
-def _recipe(content: bytes, where: Path) -> Recipe:
+def recipe_of(content: bytes, where: Path) -> Recipe:
     """A run's recipe. The runs of one recipe have the same text, which is read once; faults name the file that is asked for."""
     try:
         return _recipe_of(content)
