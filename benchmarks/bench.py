@@ -5,6 +5,7 @@
     make bench ARGS=--full     rows 2, 4 and 6, too, at full length, and row 3 for every shipped recipe
     make bench ARGS="--rows 7" memory with 50,000 pictures, for which it needs 10 GB of disk
     make bench ARGS="--full --rows 2 4"    some of that alone
+    make bench ARGS="--rows 8" what one waits for besides training; --before SRC beside an older source tree, --full with the demo
 
 Each ratio is taken within one round of turns. Nothing else may run meanwhile.
 """
@@ -27,6 +28,7 @@ from race import race
 from scale import scale, whole_runs, workers
 from throughput import throughput
 from time_to import time_to
+from waits import waits
 
 from fittingroom.spec.read import shipped_recipes
 from fittingroom.study.clock import Quiet
@@ -40,7 +42,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="smaller, for a look")
     parser.add_argument("--full", action="store_true", help="rows 2, 4 and 6, too, and row 3 for every recipe")
-    parser.add_argument("--rows", type=int, nargs="+", choices=range(1, 8), help="only these")
+    parser.add_argument("--rows", type=int, nargs="+", choices=range(1, 9), help="only these")
+    parser.add_argument("--before", default="", metavar="SRC", help="row 8: an older source tree, measured in turn")
     parser.add_argument("--busy", action="store_true", help="measure although the machine is busy")
     arguments = parser.parse_args()
     quiet = Quiet()
@@ -49,7 +52,7 @@ def main() -> None:
         sys.exit("something else uses a core here, and two threads collapse beside it; wait, or say --busy")
     print(machine(), flush=True)
     figures: dict[str, Any] = {"machine": machine(), "date": str(datetime.date.today()), "quiet_before": bool(quiet)}
-    rows = arguments.rows or ([1, 2, 3, 4, 5, 6] if arguments.full else [1, 3, 5])
+    rows = arguments.rows or ([1, 2, 3, 4, 5, 6, 8] if arguments.full else [1, 3, 5])
     kind = "-quick" if arguments.quick else "-full" if arguments.full else ""
     if arguments.rows:
         kind += "-rows-" + "-".join(map(str, rows))
@@ -69,6 +72,7 @@ def main() -> None:
             "workers": workers(),
         },
         7: lambda: {"memory": memory(2_000 if arguments.quick else 50_000, 224)},
+        8: lambda: {"waits": waits(arguments.before, 1 if arguments.quick else 5, arguments.full)},
     }
     path = RESULTS / f"{datetime.datetime.now():%Y-%m-%d-%H%M}{kind}.json"  # names in order of time
     RESULTS.mkdir(exist_ok=True)

@@ -19,6 +19,20 @@ KINDS = {
 }
 
 
+GOALS = {
+    "train fast-mnist, one epoch: to the prompt": "4.0",
+    "… to the first sign of life": "1.5",
+    "report of 9 runs": "2.0",
+    "report of 21 runs": "5.0",
+    "a comparison asked again: to the verdict": "1.5",
+    "runs of 1,000": "0.3",
+    "demo": "150",
+}
+GOALS_OF = (
+    "The goals are of a machine that imports torch in 0.7–1.1 s and on which 0.1 took 6.4, 4, 4.5, –, 6.5, – and 240 s."
+)
+
+
 def in_order(names: list[str]) -> dict[str, Any]:
     """For a colour and a shape that mean the same names: one legend for both."""
     return {"title": None, "sort": names, "scale": alt.Scale(domain=names)}
@@ -106,6 +120,18 @@ def throughput() -> None:
         f"({t['many_s']:.1f} s against {t['seeds']} × {t['one_s']:.1f} s; processes, data and scoring included; {where})."
     )
     write_block(PAGE, "throughput", [text])
+
+
+def waits() -> None:
+    found, where = newest("waits")
+    lines = []
+    for what, by in found["waits"].items():
+        before = by.get("before")
+        ratio = f"{before / by['now']:.1f}" if before else ""
+        lines.append([what, f"{before:.2f}" if before else "", f"{by['now']:.2f}", ratio, GOALS.get(what, "")])
+    head = ["what", "0.1, s", "now, s", "times", "goal, s"]
+    note = f"Whole processes on a terminal; medians of {found['rounds']} rounds, in turn; {where}. {GOALS_OF}"
+    write_block(PAGE, "waits", ["", *table(head, lines), "", note, ""])
 
 
 def growth() -> None:
@@ -260,6 +286,7 @@ if __name__ == "__main__":
         "own": own,
         "recipes": recipes,
         "throughput": throughput,
+        "waits": waits,
         "growth": growth,
         "time-to": time_to,
         "gpu": gpu,

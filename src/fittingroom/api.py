@@ -437,25 +437,30 @@ def replicate(
     quick: bool = False,
     until: str = "",
     most: int | None = None,
+    evidence: str | Path | None = None,
     **place: Unpack[Place],
 ) -> Replicated:
     """Do claims stand? Re-runs READMEs ("004"), recipes or files that make claims (none: all that ship), and judges each.
 
     "key=value" among `words` changes the recipes; `quick` is two epochs each, for a look. `until="settled"` trains seeds in
-    rounds, `most` of them (32), until each claim is decided; each look is allowed for.
+    rounds, `most` of them (32), until each claim is decided; each look is allowed for. `evidence` is a folder of packed runs:
+    they count as finished, what is trained is packed into it, and without `seeds` and `until` what is there is judged.
 
     >>> r = replicate("readme-004-mlp", "data.limit=500", claims=["004-mlp-mnist"], seeds=1, quick=True, at_once=1, quiet=True)
     >>> [j.id for j in r.judgements]
     ['004-mlp-mnist']
     """
-    need("torch", "fittingroom.replicate", "train")
+    if seeds or until or not evidence:
+        need("torch", "fittingroom.replicate", "train")
     from fittingroom.metrics.verdict import Question
     from fittingroom.questions.replicate import replicate as ask
     from fittingroom.questions.settle import until_settled
 
     names, changes = names_and_changes(words)
     at_most = until_settled(Question(), until, seeds, most).most
-    return ask(names, _workplace(place), claims=claims, changes=changes, seeds=seeds, quick=quick, most=at_most)
+    kept = Path(evidence) if evidence else None
+    here = _workplace(place)
+    return ask(names, here, claims=claims, changes=changes, seeds=seeds, quick=quick, most=at_most, evidence=kept)
 
 
 @_placed

@@ -210,4 +210,25 @@ def _print_run(run: RunFolder) -> None:
         print(f"{finding.kind:<20} {finding.words}{advice}")
 
 
-ALL_OF_RUNS = (train, runs)
+def pack(
+    which: Annotated[list[str], typer.Argument(help="Studies, run folders, or beginnings of names.")],
+    to: Annotated[Path, typer.Option("--to", help="The folder of evidence to add to.")] = Path("evidence"),
+    runs: RunsDir = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Pack finished runs to a few kilobytes each: curves and answers, enough for report and replicate, without weights."""
+    from fittingroom.cli import show
+    from fittingroom.store import Evidence, Runs
+
+    found, _ = Runs(runs).select(which)
+    evidence = Evidence(to)
+    files = [evidence.pack(run) for run in found]
+    size = sum(file.stat().st_size for file in files)
+    if as_json:
+        show.as_json({"packed": [str(file) for file in files], "bytes": size})
+    else:
+        print(f"packed {len(files)} run{'s' if len(files) != 1 else ''} to {to}, {size / 1000:,.1f} kB")
+        print(f"read them with: fittingroom report {to}, or fittingroom replicate --evidence {to}")
+
+
+ALL_OF_RUNS = (train, runs, pack)

@@ -12,7 +12,8 @@ from fittingroom.metrics.against_rest import best_other
 from fittingroom.metrics.classes import mean_confusion
 from fittingroom.metrics.distributions import softmax
 from fittingroom.metrics.folds import pooled
-from fittingroom.metrics.operating import Point
+from fittingroom.metrics.metric import METRICS
+from fittingroom.metrics.operating import Point, decided_by
 from fittingroom.metrics.robustness import Robustness, robustness
 from fittingroom.metrics.verdict import Comparison, Question, compare
 from fittingroom.spec.errors import FittingroomError
@@ -39,6 +40,11 @@ class Story:
     @property
     def any_run(self) -> LoadedRun:
         return next(iter(self.runs.values()))[0]
+
+    @property
+    def packed(self) -> bool:
+        """Whether some runs are packed ones, which know their answers, and not how sure they were."""
+        return any(run.packed for runs in self.runs.values() for run in runs)
 
     @property
     def labels_N(self) -> np.ndarray:
@@ -106,12 +112,17 @@ def stories(loaded: Sequence[LoadedRun], runs: Runs, question: Question = Questi
     for digest in dict.fromkeys(run.data.digest for run in loaded):
         mine = [run for run in loaded if run.data.digest == digest]
         _refuse_mixtures(mine)
+        metric = METRICS[decided_by(question.metric, question.at)]
+        if any(run.packed for run in mine) and not metric.decides:
+            raise FittingroomError(
+                f"{metric.name} looks at probabilities, and packed runs have answers alone; let another metric decide"
+            )
         comparison = compare(mine[0].data.name, mine, question, on, mine[0].data.classes)
         by_recipe = {
             row.recipe: sorted((r for r in mine if r.name == row.recipe), key=lambda r: r.seed)
             for row in comparison.rows
         }
-        pictures, names_N = runs.kept_pictures(digest)
+        pictures, names_N = (None, None) if any(run.packed for run in mine) else runs.kept_pictures(digest)
         where = question.point(mine[0].data.classes)
         found.append(Story(comparison, by_recipe, pictures, names_N, robustness(by_recipe), where))
     return found

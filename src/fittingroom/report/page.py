@@ -86,7 +86,8 @@ def figures(story: Story) -> Iterator[tuple[str, theme.Draw]]:
     epochs = {recipe: [run.epochs for run in runs] for recipe, runs in story.runs.items()}
     yield "accuracy_curves", same(charts.curves, epochs, "accuracy")
     yield "loss_curves", same(charts.curves, epochs, "loss")
-    yield "reliability", same(charts.reliability, story)
+    if not story.packed:
+        yield "reliability", same(charts.reliability, story)
     if story.comparison.rows[0].finding and story.comparison.positive:
         yield "roc", same(charts.roc, story)
         yield "precision_recall", same(charts.precision_recall, story)
@@ -123,7 +124,7 @@ def _context(story: Story, runs: Runs, folder: Path) -> dict[str, Any]:
     with drawing_beside() as draw_beside:
         coming = {name: draw_beside(draw) for name, draw in figures(story)}
         again, study = commands(story)
-        calibration = {recipe: calibrated(group) for recipe, group in story.runs.items()}
+        calibration = {} if story.packed else {recipe: calibrated(group) for recipe, group in story.runs.items()}
         told = _portrait(story, calibration)
         explored, samples = explorer(story), _samples(story)
         drawn = {name: chart.result() for name, chart in coming.items()}
@@ -254,7 +255,7 @@ def _portrait(story: Story, calibration: Mapping[str, Calibrated]) -> list[dict[
         {"title": f"{best.name} against {o.name}", "sentences": compared(best, o, story.data.classes)} for o in others
     ]
     alone = [s for recipe, c in calibration.items() for s in (portrait(recipe, c), *_tried(story, recipe))]
-    return [*told, {"title": "Each by itself" if others else best.name, "sentences": alone}]
+    return [*told, *([{"title": "Each by itself" if others else best.name, "sentences": alone}] if alone else [])]
 
 
 def _tried(story: Story, recipe: str) -> list[Sentence]:
@@ -351,6 +352,8 @@ def _model(recipe: str, run: LoadedRun, drawn: Mapping[str, str]) -> dict[str, A
 
 def _samples(story: Story) -> list[dict[str, str]]:
     """One image of each class, then as each recipe's training sees them."""
+    if story.packed:
+        return []
     plain = story.any_run.folder.samples()["plain"]
     columns = len(plain)
     found = [

@@ -159,6 +159,20 @@ class Evidence:
         return {}
 
 
+def is_evidence(path: Path) -> bool:
+    """Whether this is a folder of packed runs, or one of its files.
+
+    >>> is_evidence(Path("no such folder"))
+    False
+    """
+    return (path.is_dir() and any(path.glob(f"*{ENDING}"))) or (path.name.endswith(ENDING) and path.is_file())
+
+
+def packed_runs(path: Path) -> list[LoadedRun]:
+    """The runs of a folder of evidence, or the one in a file of it. Raises `Damaged`."""
+    return [*Evidence(path).runs()] if path.is_dir() else [Evidence(path.parent).load(path)]
+
+
 def _unpacked(content: bytes) -> bytes:
     """What was compressed, of which there is no more than a run ever has. Raises `Damaged`."""
     try:
