@@ -8,6 +8,7 @@ from typing import Any
 import altair as alt
 from pages import ROOT, newest, table, write_block
 
+from fittingroom.metrics.speed import Ceiling
 from fittingroom.report.theme import COLOURS, png
 from fittingroom.spec.read import read_recipe, shipped_recipes
 
@@ -96,7 +97,7 @@ def own() -> None:
     lines = [
         [
             s["recipe"], s["precision"], str(s["batch_size"]), f"{s['images_per_s']:,.0f}",
-            f"{100 * s['flops_per_s'] / (s['ceiling']['bf16'] / (1 if s['precision'] == 'bf16' else 2)):.0f}",
+            f"{100 * s['flops_per_s'] / Ceiling(**s['ceiling']).of(s['precision']):.0f}",
             f"{1e3 * s['overhead_s']:.1f}", f"{s['evaluate_s']:.2f}", f"{1e3 * s['latency_1_s']:.2f}",
             f"{s['peak_memory_bytes'] / 1e6:,.0f}",
         ]
@@ -106,7 +107,8 @@ def own() -> None:
     head += ["10,000 images, s", "one image, ms", "peak memory, MB"]
     note = (
         f"Ceiling: the bfloat16 matrix product, measured before and after each row (mean {top['bf16'] / 1e9:,.0f} GFLOP/s), and "
-        f"half of it for float32 (the float32 product that we have reaches {top['fp32'] / 1e9:,.0f}); {where}, "
+        f"for float32 that of float32 or half of bfloat16's, whichever is more (mean {Ceiling(**top).of('fp32') / 1e9:,.0f}); "
+        f"{where}, "
         f"{top['threads']} threads."
     )
     write_block(PAGE, "own", ["", *table(head, lines), "", note, ""])

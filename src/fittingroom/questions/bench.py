@@ -46,7 +46,7 @@ def bench(recipes: Sequence[Recipe], place: Workplace) -> Benched:
             facts = apart(partial(_speed, job), threads)
             tops.append(apart(top_now, threads))
             top = _mean(tops[-2:])
-            share = facts["flops_per_s"] / getattr(top, facts["precision"])
+            share = facts["flops_per_s"] / top.of(facts["precision"])
             speeds.append(Speed(**facts, ceiling=top, share=share))
             tick(number / len(jobs))
     return Benched(_mean(tops), speeds, machine(), page_of(place.runs, "bench"))

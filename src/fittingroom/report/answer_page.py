@@ -38,9 +38,8 @@ class Benched(Answer):
     @property
     def sentences(self) -> list[str]:
         top = self.ceiling
-        told = [
-            f"ceiling: {human(top.fp32)}FLOP/s in fp32, {human(top.bf16)}FLOP/s in bf16; {self.machine}, {top.threads} threads"
-        ]
+        most = f"{human(top.of('fp32'))}FLOP/s in fp32, {human(top.of('bf16'))}FLOP/s in bf16"
+        told = [f"ceiling: {most}; {self.machine}, {top.threads} threads"]
         if not all(s.quiet for s in self.speeds):
             told.append("warning: something else used this machine meanwhile; the figures are too low")
         return told

@@ -134,5 +134,11 @@ def ceiling(device: str) -> Ceiling:
             side = SMALL
         return 2 * side**3 / product_s(side, dtype)
 
-    threads = torch.get_num_threads()
-    return Ceiling(device=device, threads=threads, fp32=flops_per_s(torch.float32), bf16=flops_per_s(torch.bfloat16))
+    probe = getattr(torch.cpu, "_is_amx_tile_supported", None)  # private, but the only probe that torch has
+    return Ceiling(
+        device=device,
+        threads=torch.get_num_threads(),
+        fp32=flops_per_s(torch.float32),
+        bf16=flops_per_s(torch.bfloat16),
+        tiles=device != "cpu" or bool(probe and probe()),
+    )
