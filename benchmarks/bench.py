@@ -72,7 +72,7 @@ def main() -> None:
             "workers": workers(),
         },
         7: lambda: {"memory": memory(2_000 if arguments.quick else 50_000, 224)},
-        8: lambda: {"waits": waits(arguments.before, 1 if arguments.quick else 5, arguments.full)},
+        8: lambda: {"waits": waits(arguments.before, 1 if arguments.quick else 3, arguments.full)},
     }
     path = RESULTS / f"{datetime.datetime.now():%Y-%m-%d-%H%M}{kind}.json"  # names in order of time
     RESULTS.mkdir(exist_ok=True)

@@ -21,6 +21,8 @@ from fittingroom.data import Dataset, Images
 from fittingroom.sklearn import ImageClassifier
 from fittingroom.spec.read import parse_recipe
 
+pytestmark = pytest.mark.slow
+
 TINY = parse_recipe(
     {
         "name": "tiny",

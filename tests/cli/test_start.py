@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from fittingroom.store import Runs
 
 HEAVY = ("torch", "torch._dynamo", "torch._inductor", "sympy", "scipy", "scipy.stats", "altair", "pandas", "matplotlib")
@@ -32,6 +34,7 @@ def test_a_training_loads_torch_and_neither_its_compiler_nor_scipy(tmp_path: Pat
     assert loaded("runs", "--runs", str(tmp_path))[0] == set()
 
 
+@pytest.mark.slow
 def test_a_comparison_is_answered_again_without_torch_until_something_is_different(tmp_path: Path) -> None:
     words = ["compare", "readme-004-mlp", "readme-004-mlp-tuned", *SMALL, "--data", "mnist", "--seeds", "1"]
     words += ["--device", "cpu", "--at-once", "1", "--runs", str(tmp_path), "--json"]

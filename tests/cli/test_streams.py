@@ -16,6 +16,8 @@ from fittingroom.spec.errors import FittingroomError
 from fittingroom.store import Runs
 from fittingroom.store.fetch import home
 
+pytestmark = pytest.mark.slow
+
 Command = Callable[..., "CompletedProcess[str]"]
 FITTINGROOM = f"{sys.executable} -m fittingroom"
 SHORT = "train readme-004-mlp train.epochs=2 data.limit=500 --no-test"
@@ -47,7 +49,6 @@ def test_a_reader_who_has_gone_is_no_fault(words: str, tmp_path: Path) -> None:
     assert found.returncode == 0 and found.stderr == ""
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["2>&1 | true", ">&- 2>&-", "<&- >&-"])
 def test_work_goes_on_though_nobody_listens(ending: str, tmp_path: Path) -> None:
     assert shell(f"{FITTINGROOM} {SHORT} {ending}", tmp_path).returncode == 0

@@ -30,6 +30,8 @@ from fittingroom.store.litter import PART
 from fittingroom.store.seal import Damaged, json_with_seal
 from fittingroom.study.workplace import Workplace
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def runs(made_once: MadeOnce) -> Runs:
@@ -125,7 +127,6 @@ def test_the_card_says_how_good_and_where_not(bundle: BundleFolder, run: RunFold
     assert "—" not in card
 
 
-@pytest.mark.slow
 def test_int8_is_smaller_and_says_what_it_costs(
     run: RunFolder, runs: Runs, tmp_path: Path, bundle: BundleFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,6 +23,8 @@ from fittingroom.inference.pictures import _is_picture
 from fittingroom.report.pictures import png_bytes
 from fittingroom.store import RunFolder, Runs
 
+pytestmark = pytest.mark.slow
+
 Predict = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -62,7 +64,6 @@ def pictures(fashion: Dataset, tmp_path: Path) -> list[Path]:
     return found
 
 
-@pytest.mark.slow
 @pytest.mark.main_job
 def test_the_test_set_as_pngs_scores_what_was_recorded(run: RunFolder, predict: Predict, tmp_path: Path) -> None:
     images = Runs(run.path.parent).thumbnails(run.data.digest)
@@ -178,7 +179,6 @@ def test_no_runtime_calls_home(run: RunFolder, base_install: Path, pictures: lis
     assert [p for p in home.rglob("*") if p.is_file()] == []
 
 
-@pytest.mark.slow
 def test_names_that_a_terminal_would_obey_are_shown_as_text(predict: Predict, tmp_path: Path) -> None:
     evil = "a\x1b[2Jb\x07\u202e.png"
     (tmp_path / evil).write_bytes(png_bytes(np.zeros((1, 28, 28), np.uint8)))

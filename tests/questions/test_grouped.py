@@ -18,6 +18,8 @@ from fittingroom.spec.read import read_recipe
 from fittingroom.store import Runs
 from fittingroom.study.workplace import Workplace
 
+pytestmark = pytest.mark.slow
+
 COUNT, EACH = 40, 6
 QUICK = ("train.epochs=12", "train.precision=fp32", "train.batch_size=16")
 

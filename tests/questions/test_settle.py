@@ -18,6 +18,8 @@ from fittingroom.store import Runs
 from fittingroom.study.progress import Progress
 from fittingroom.study.workplace import Workplace
 
+pytestmark = pytest.mark.slow
+
 SMALL = ("train.epochs=1", "train.precision=fp32", "score.average=none")
 
 

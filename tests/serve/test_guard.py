@@ -21,6 +21,8 @@ from fittingroom.serve.guard import HEADERS, Guard, refuse_open_door
 from fittingroom.serve.settings import Door, Limits, Settings, rooted, token_in
 from fittingroom.spec.errors import FittingroomError
 
+pytestmark = pytest.mark.slow
+
 TOKEN = "Sésame, 开门"  # a header's bytes are UTF-8
 ASKED = [
     ("GET", "/"),

@@ -45,6 +45,8 @@ from fittingroom.serve.run import serve
 from fittingroom.serve.settings import SHARED_METRICS, Limits, Settings
 from fittingroom.spec.errors import FittingroomError
 
+pytestmark = pytest.mark.slow
+
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -311,7 +313,6 @@ def test_the_queue_of_a_killed_worker_is_forgotten(tmp_path: Path, monkeypatch: 
     assert [file.name for file in tmp_path.iterdir()] == [f"gauge_livesum_{os.getpid()}.db"]
 
 
-@pytest.mark.slow
 @pytest.mark.main_job
 def test_two_workers_share_the_port_and_the_metrics(bundle: Path, tmp_path: Path, images: np.ndarray) -> None:
     with in_a_process(tmp_path, bundle, "--workers", 2, TMPDIR=str(tmp_path), HOME=str(tmp_path)) as running:

@@ -16,6 +16,8 @@ from fittingroom.spec.overrides import apply_overrides
 from fittingroom.spec.read import parse_recipe, read_recipe, shipped_recipes
 from fittingroom.spec.space import Choice, Dimension, Range, as_words, is_dimension, parse_dimension, parse_space
 
+pytestmark = pytest.mark.slow
+
 WITH_SPACE = [name for name in shipped_recipes() if read_recipe(name).space]
 
 

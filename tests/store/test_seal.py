@@ -126,6 +126,7 @@ def test_a_run_of_before_is_read_as_it_is(run: RunFolder) -> None:
     read_all(run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", [True, False])
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty"])
 def test_a_training_goes_on_from_the_last_state_that_is_whole(

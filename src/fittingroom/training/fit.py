@@ -159,7 +159,8 @@ def fit(
         )
         if not even:  # by image: torch's class weights would pull every smoothed target to the rare classes
             loss = (loss * (targets @ weight_K)).mean()
-        (loss * (counts * len(batch) / len(images))).backward()
+        share = counts * len(batch) / len(images)
+        (loss if share == 1 else loss * share).backward()
         with torch.no_grad():
             facts = torch.stack([loss * len(batch), (logits.argmax(1) == target_N).sum().float()]) * counts
         facts = team.add_up(parameters, facts)

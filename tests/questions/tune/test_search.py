@@ -45,6 +45,8 @@ from fittingroom.store.fetch import Say
 from fittingroom.study.job import Job
 from fittingroom.study.launch import Failed, InThisProcess, Launcher, ListenToJob, LocalPool, Outcome
 
+pytestmark = pytest.mark.slow
+
 Quick = Callable[..., Recipe]
 Make = Callable[..., Search]
 
@@ -194,7 +196,6 @@ def pool() -> Iterator[LocalPool]:
         yield pool
 
 
-@pytest.mark.slow
 @PRUNERS
 def test_the_number_of_workers_changes_nothing(pruner: str, asked: Make, pool: LocalPool, tmp_path: Path) -> None:
     search = asked(pruner=pruner, batch=4)
@@ -208,7 +209,6 @@ def test_the_number_of_workers_changes_nothing(pruner: str, asked: Make, pool: L
     assert best(search, alone).number == best(search, together).number
 
 
-@pytest.mark.slow
 def test_trials_with_the_same_values_are_trained_once(asked: Make, pool: LocalPool, tmp_path: Path) -> None:
     """By two workers, too: the second finds what the first did."""
     search = asked("train.epochs=1", space={"train.batch_size": "choice(32, 64)"}, batch=6)
@@ -284,7 +284,6 @@ def killed_before(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[int]]
     return arm
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("pruner", "batch", "step"), [("asha", 3, 1), ("median", 4, 3)])
 def test_killed_before_any_of_its_writings_a_search_ends_as_if_it_had_not_been(
     pruner: str, batch: int, step: int, asked: Make, killed_before: Callable[[int], list[int]], tmp_path: Path
@@ -370,7 +369,6 @@ def build(channels, size, classes):
 """
 
 
-@pytest.mark.slow
 @pytest.mark.main_job
 @pytest.mark.parametrize("pruner", ["none", "hyperband"])  # median and asha: above, before every writing
 def test_really_killed_in_the_middle_and_resumed(pruner: str, asked: Make, tmp_path: Path) -> None:
@@ -731,7 +729,6 @@ def test_what_a_driver_has_proposed_is_its_own_at_once(
     assert len(orphans) > 10 and not any(orphans)
 
 
-@pytest.mark.slow
 def test_two_drivers_share_the_work(asked: Make, tmp_path: Path) -> None:
     """One here, which waits in its first training until another process has trials of its own."""
     overrides = ("data.limit=600", "train.precision=fp32", *START)
