@@ -9,8 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from patients import EACH, PATIENTS, patients
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from fittingroom.data import Dataset, fold_numbers, load, not_test, prepare
+from fittingroom.data.duplicates import groups
 from fittingroom.data.own.grouping import group_names, suspected
 from fittingroom.data.own.listing import Listing
 from fittingroom.data.strata import deal_groups, draw_groups, some_groups
@@ -199,3 +202,11 @@ def test_groups_too_few_to_carve_are_told(fashion: Dataset, tmp_path: Path) -> N
     root = patients(fashion, tmp_path / "scans", lambda p, i, label: f"{label}/all/{p}-{i}.png")
     with pytest.raises(FittingroomError, match="1 groups by data.group, too few"):
         load(str(root), tmp_path / "home", shape=read_shape(["data.group=folder"]))
+
+
+@given(n=st.integers(1, 40), data=st.data())
+def test_groups_are_scipys_components(n: int, data: st.DataObject) -> None:
+    row = st.integers(0, n - 1)
+    pairs = np.array(data.draw(st.lists(st.tuples(row, row), max_size=60)), np.int64).reshape(-1, 2)
+    graph = coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
+    assert groups(n, pairs).tolist() == connected_components(graph, directed=False)[1].tolist()

@@ -8,7 +8,6 @@ from typing import Annotated
 import numpy as np
 import torch
 from pydantic import Field
-from scipy.special import betaincinv
 from torch import Generator, Tensor
 
 from fittingroom.augment.erase import within
@@ -62,5 +61,7 @@ def _beta(alpha: float, generator: Generator) -> Tensor:
 
 @cache
 def _quantiles(alpha: float, device: str) -> Tensor:
+    from scipy.special import betaincinv  # a third of a second, which nobody else has to wait
+
     shares = betaincinv(alpha, alpha, np.linspace(0, 1, QUANTILES))
     return torch.from_numpy(shares.astype(np.float32)).to(device)

@@ -90,12 +90,17 @@ def groups(n: int, pairs: np.ndarray) -> np.ndarray:
     >>> groups(4, np.array([[1, 3]])).tolist()
     [0, 1, 2, 1]
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    ones = np.ones(len(pairs), bool)
-    graph = coo_array((ones, (pairs[:, 0], pairs[:, 1])), shape=(n, n))
-    return np.asarray(connected_components(graph, directed=False)[1])
+    # each points to a smaller one that it hangs together with, or to itself (SciPy's components, which take longer to load)
+    first_N = np.arange(n)
+    while True:
+        a_P, b_P = first_N[pairs[:, 0]], first_N[pairs[:, 1]]
+        low_P, nearer_N = np.minimum(a_P, b_P), first_N.copy()
+        np.minimum.at(nearer_N, a_P, low_P)
+        np.minimum.at(nearer_N, b_P, low_P)
+        nearer_N = nearer_N[nearer_N]
+        if np.array_equal(nearer_N, first_N):
+            return np.unique(first_N, return_inverse=True)[1].astype(np.int32)
+        first_N = nearer_N
 
 
 def joined_groups(a_N: np.ndarray, b_N: np.ndarray) -> np.ndarray:
