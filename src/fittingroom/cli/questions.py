@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from fittingroom.study.workplace import Workplace
 
 DEMO = ("readme-004-mlp", "readme-004-cnn", "fast-fashion")
-DEMO_EPOCHS = 4  # of fast-fashion, so that the demo ends in time on two cores; said aloud
+DEMO_EPOCHS = 2  # of fast-fashion, so that the demo ends in time on two cores; said aloud
 Recipes = Annotated[
     list[str], typer.Argument(metavar="RECIPE... [KEY=VALUE]...", help="Names or files, and overrides for all.")
 ]
