@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import lzma
 from pathlib import Path
 
@@ -9,13 +11,14 @@ import pytest
 
 from fittingroom.metrics.verdict import Question
 from fittingroom.questions.compare import compare
+from fittingroom.questions.crossval import cv
 from fittingroom.questions.replicate import replicate
 from fittingroom.questions.report import report
 from fittingroom.report.page import Compared
 from fittingroom.spec.errors import FittingroomError
 from fittingroom.spec.read import read_recipe
 from fittingroom.store import Evidence, Runs, load_run
-from fittingroom.store.seal import Damaged
+from fittingroom.store.seal import Damaged, json_with_seal
 from fittingroom.study.progress import Progress
 from fittingroom.study.workplace import Workplace
 
@@ -82,10 +85,7 @@ def test_claims_are_judged_from_evidence_alike_and_only_what_is_missing_is_train
     assert kept.judgements == whole.judgements and not there.runs.list()
     again = replicate(["004"], there, claims=CLAIMS, changes=SMALL, seeds=2, evidence=packed)
     assert again.judgements == whole.judgements and not there.runs.list()
-    copy = tmp_path / "more"
-    copy.mkdir()
-    for file in packed.iterdir():
-        (copy / file.name).write_bytes(file.read_bytes())
+    copy = copied(packed, tmp_path / "more")
     more = replicate(["004"], there, claims=CLAIMS[:1], changes=SMALL, seeds=3, evidence=copy)
     assert [run.seed for run in there.runs.list()] == [2] and len(list(copy.glob("*.json.xz"))) == 5
     assert more.judgements[0].seeds == 3
@@ -96,13 +96,65 @@ def test_claims_are_judged_from_evidence_alike_and_only_what_is_missing_is_train
         replicate(["004"], there, claims=["004-cnn-mnist"], changes=SMALL, evidence=packed)
 
 
+def test_seeds_are_added_in_the_precision_that_is_there(packed: Path, tmp_path: Path) -> None:
+    copy = copied(packed, tmp_path / "more")
+    there = Workplace(runs=Runs(tmp_path / "runs"), device="cpu", at_once=1)
+    left_open = SMALL[:2]  # this machine might choose bfloat16
+    found = replicate(["004"], there, claims=CLAIMS[:1], changes=left_open, seeds=3, evidence=copy)
+    [run] = there.runs.list()
+    assert (run.seed, run.recipe.train.precision, found.judgements[0].seeds) == (2, "fp32", 3)
+    other = compare([read_recipe(RECIPES[0], [*left_open, "train.precision=bf16"])], there, data=["mnist"], seeds=[7])
+    Evidence(copy).pack(there.runs.find(other.stories[0].any_run.folder.name))
+    assert replicate(["004"], there, claims=CLAIMS[:1], changes=left_open, evidence=copy).judgements[0].seeds == 3
+    with pytest.raises(FittingroomError, match="1 packed runs of readme-004-mlp are of another precision"):
+        report([str(copy)], there.runs)
+
+
+def test_what_is_no_evidence_is_refused(place: Workplace, packed: Path, tmp_path: Path) -> None:
+    one, *_ = sorted(packed.glob("*.json.xz"))
+    with pytest.raises(FittingroomError, match="is no folder"):
+        replicate(["004"], place, claims=CLAIMS, changes=SMALL, evidence=one)
+    with pytest.raises(FittingroomError, match="no packed run that these 2 claims are about"):
+        replicate(["004"], place, claims=CLAIMS, changes=SMALL, evidence=tmp_path / "nothing")
+    there = Workplace(runs=Runs(tmp_path / "runs"), device="cpu", at_once=1)
+    cv([read_recipe(RECIPES[0], SMALL)], there, folds=2, data="mnist", seeds=[0])
+    with pytest.raises(FittingroomError, match="part 1 of 2 of a cross-validation"):
+        Evidence(tmp_path / "parts").pack(there.runs.list()[0])
+    other = copied(packed, tmp_path / "other")
+    mine, *_ = sorted(other.glob("*.json.xz"))
+    tree = json.loads(lzma.decompress(mine.read_bytes()))
+    del tree["seal"]
+    answers = bytearray(base64.b64decode(tree["beside"]))
+    answers[0] = (answers[0] + 1) % 10
+    mine.write_bytes(lzma.compress(json_with_seal({**tree, "beside": base64.b64encode(answers).decode()}).encode()))
+    with pytest.raises(FittingroomError, match="another training of the same recipe and seed"):
+        Evidence(other).pack(place.runs.find(mine.name.removesuffix(".json.xz")))
+
+
+def copied(folder: Path, to: Path) -> Path:
+    to.mkdir()
+    for file in folder.iterdir():
+        (to / file.name).write_bytes(file.read_bytes())
+    return to
+
+
 def test_damaged_evidence_is_told_and_not_believed(packed: Path, tmp_path: Path) -> None:
     for file in packed.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     one, *_ = sorted(tmp_path.glob("*.json.xz"))
     whole = one.read_bytes()
     changed = lzma.compress(lzma.decompress(whole).replace(b'"seed": 0', b'"seed": 9'))
-    for damaged in (whole[:-9], whole[:200] + bytes([whole[200] ^ 1]) + whole[201:], changed, b"", whole + b"more"):
+    unsealed = lzma.compress(
+        json.dumps({k: v for k, v in json.loads(lzma.decompress(whole)).items() if k != "seal"}).encode()
+    )
+    for damaged in (
+        unsealed,
+        whole[:-9],
+        whole[:200] + bytes([whole[200] ^ 1]) + whole[201:],
+        changed,
+        b"",
+        whole + b"more",
+    ):
         one.write_bytes(damaged)
         with pytest.raises(Damaged, match=r"\.json\.xz .*delete it, and train the same again"):
             list(Evidence(tmp_path).runs())

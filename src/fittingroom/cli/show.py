@@ -57,7 +57,8 @@ def table(head: Sequence[str], *lines: Sequence[str]) -> None:
         screen = Console(highlight=False, width=PIPED)
     if text := _plain(head, lines, screen.width):
         screen.print(Text(text[0], "bold"), soft_wrap=True)
-        print(text[1])
+        if text[1]:
+            print(text[1])
         return
     whole = _table(head, lines)
     most = 7  # columns of the first half

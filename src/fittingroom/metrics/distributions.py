@@ -118,7 +118,7 @@ def root(f: Callable[[float], float], low: float, high: float, xtol: float = 1e-
     f_low, f_high, before = f(low), f(high), math.nan
     if f_low == 0 or f_high == 0:
         return low if f_low == 0 else high
-    assert (f_low < 0) != (f_high < 0)
+    assert (f_low < 0) != (f_high < 0) and math.isfinite(f_low) and math.isfinite(f_high)
     while True:
         middle = (low + high) / 2
         f_middle = f(middle)

@@ -113,9 +113,10 @@ def stories(loaded: Sequence[LoadedRun], runs: Runs, question: Question = Questi
         mine = [run for run in loaded if run.data.digest == digest]
         _refuse_mixtures(mine)
         metric = METRICS[decided_by(question.metric, question.at)]
-        if any(run.packed for run in mine) and not metric.decides:
+        if any(run.packed for run in mine) and (question.at or not metric.decides):
+            what = f"an operating point ({question.at})" if question.at else metric.name
             raise FittingroomError(
-                f"{metric.name} looks at probabilities, and packed runs have answers alone; let another metric decide"
+                f"{what} looks at probabilities, and packed runs have answers alone; let another metric decide"
             )
         comparison = compare(mine[0].data.name, mine, question, on, mine[0].data.classes)
         by_recipe = {

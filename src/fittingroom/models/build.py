@@ -154,9 +154,13 @@ def _is_small(body: nn.Module, shape: tuple[int, int, int]) -> bool:
 
     Of larger images attention may compare every place with every other, which nothing here sees.
     """
+    growing = [
+        m for m in body.modules() if isinstance(m, nn.Conv2d) and not isinstance(m.padding, str)
+        if max(m.padding) > max(m.kernel_size) * max(m.dilation)
+    ]  # fmt: skip
     pixels = math.prod(shape[1:])
     weights, widest = sum(p.numel() for p in body.parameters()), max((len(p) for p in body.parameters()), default=0)
-    return pixels <= SMALL_SIDE**2 and 4 * (weights + widest * pixels) <= SMALL_BYTES
+    return not growing and pixels <= SMALL_SIDE**2 and 4 * (weights + widest * pixels) <= SMALL_BYTES
 
 
 def with_sources(spec: ModelSpec, shape: tuple[int, int, int], classes: int) -> ModelSpec:

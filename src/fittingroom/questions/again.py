@@ -24,15 +24,17 @@ DRIVERS = ("/dev/nvidiactl", "/dev/kfd")  # there, where `auto` may mean a GPU
 def asked_for(recipes: Sequence[Recipe], data: Sequence[str | Dataset], seeds: Sequence[int], place: Workplace) -> str:
     """A digest of all that decides which runs a plan names; "" where only a plan can tell.
 
-    Pictures of one's own may have changed, a network of one's own too, and weights to start from are looked for among the runs.
+    Pictures of one's own may have changed, a network of one's own too, weights to start from are looked for among the runs, and
+    which GPU can be used is known to torch.
     """
     sets = [*data] or [recipe.data.name for recipe in recipes]
     home = home_of(place.home)
     known = catalog.catalog(home)
     own = [r for r in recipes if r.model.kind == "python" or r.model.init or r.data.exclude]
-    if own or not all(isinstance(name, str) and name in known for name in sets):
+    gpu = place.device != "cpu" and any(Path(driver).exists() for driver in DRIVERS)  # which torch alone can see
+    if own or gpu or not all(isinstance(name, str) and name in known for name in sets):
         return ""
-    here = (platform.system(), cpu_name(), cores(), [Path(driver).exists() for driver in DRIVERS], place.device)
+    here = (platform.system(), cpu_name(), cores(), place.device)
     trained = [recipe.deciding() | {"name": recipe.name} for recipe in recipes]
     entries = [catalog.entry(str(name), home).model_dump(mode="json") for name in sets]
     return digest([NUMERICS, _version("torch"), _version("fittingroom"), here, trained, entries, list(seeds)])

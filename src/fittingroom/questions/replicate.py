@@ -45,6 +45,8 @@ def replicate(
     so many; each look is allowed for. `evidence`: a folder of packed runs. They count as finished, and what is trained is packed
     into it; without `seeds` and `most` nothing is trained, and judged is what there is. Raises `FittingroomError`.
     """
+    if seeds is not None and seeds < 1:
+        raise FittingroomError(f"seeds: got {seeds}; give a number of at least 1")
     changed = [*changes, *[QUICK] * quick]
     found = claimed(words, claims, changed)
     options = [*(f"--claim={name}" for name in claims), *([f"--seeds={seeds}"] if seeds else []), *["--quick"] * quick]
@@ -93,13 +95,22 @@ def _runs(
     if kept is None:
         return grouped(list(chain.from_iterable(train(wanted, place, crew=crew))), known)
     assert seeds
-    there = {(e.recipe.name, e.dataset): kept.of(e.recipe, str(e.dataset)) for e in wanted}
-    missing = [
-        replace(e, seeds=[seed for seed in range(seeds) if seed not in there[e.recipe.name, e.dataset]]) for e in wanted
-    ]
-    if waiting := [e for e in missing if e.seeds]:
-        kept.add(chain.from_iterable(train(waiting, place, crew=crew)))
-    return kept.groups(places(found), seeds)
+    waiting = []
+    for e in wanted:
+        there, recipe = kept.of(e.recipe, str(e.dataset)), e.recipe
+        missing = [seed for seed in range(seeds) if seed not in there]
+        if there:  # in their precision, or they could not be held against each other
+            precision = next(iter(there.values())).recipe.train.precision
+            recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"precision": precision})})
+        if missing:
+            waiting.append(replace(e, recipe=recipe, seeds=missing))
+    trained = kept.add(chain.from_iterable(train(waiting, place, crew=crew))) if waiting else []
+    groups = kept.groups(places(found), seeds)
+    for run in trained:  # one that is not known again, as a network of one's own
+        mine = groups.setdefault((run.name, run.data.name), [])
+        if run.seed not in {one.seed for one in mine}:
+            mine.append(run)
+    return groups
 
 
 def _in_rounds(

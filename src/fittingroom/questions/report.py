@@ -10,10 +10,12 @@ from fittingroom.metrics.story import of_study, stories
 from fittingroom.metrics.verdict import Question
 from fittingroom.questions.ablate import reported as ablated
 from fittingroom.questions.compare import page_of
+from fittingroom.questions.kept import most_alike
 from fittingroom.questions.transfer import reported as transferred
 from fittingroom.report.answer import Answer
 from fittingroom.report.best_page import chosen as best_again
 from fittingroom.report.page import Compared
+from fittingroom.spec.errors import FittingroomError
 from fittingroom.store import Runs, Study, load_run
 from fittingroom.store.evidence import is_evidence, packed_runs
 
@@ -36,6 +38,11 @@ def report(which: Sequence[str], runs: Runs, question: Question = Question()) ->
     packed = [word for word in which if is_evidence(Path(word))]
     chosen, home = runs.select([word for word in which if word not in packed])
     loaded = [*chain.from_iterable(packed_runs(Path(word)) for word in packed), *map(load_run, chosen)]
+    for name, digest in {(run.name, run.data.digest) for run in loaded if run.packed}:
+        if left := most_alike([run for run in loaded if (run.name, run.data.digest) == (name, digest)])[1]:
+            raise FittingroomError(
+                f"{left} packed runs of {name} are of another precision or device than most; name the files to be compared"
+            )
     asked = question.or_else(study.asked) if study else question
     several = which if len(which) > 1 else ()
     settled = next((name for name in several if (one := runs.study(name)) and one.asked.get("most")), "")

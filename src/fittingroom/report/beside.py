@@ -25,9 +25,10 @@ for line in sys.stdin:
 def drawing_beside() -> Iterator[Callable[[Draw], Future[dict[str, str]]]]:
     """A function from a chart to what will be its light and dark data: URIs; drawn here where no process can be started."""
     child: subprocess.Popen[str] | None = None
-    with suppress(OSError):
+    with suppress(OSError, TypeError):  # an embedded Python knows no executable
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        child = subprocess.Popen([sys.executable, "-c", CHILD], text=True, encoding="utf-8", **pipes)
+        # -P: no module of the folder that one happens to be in
+        child = subprocess.Popen([sys.executable, "-P", "-c", CHILD], text=True, encoding="utf-8", **pipes)
 
     def drawn(spec: str) -> dict[str, str]:
         if child and child.stdin and child.stdout:
@@ -37,10 +38,11 @@ def drawing_beside() -> Iterator[Callable[[Draw], Future[dict[str, str]]]]:
                 return light_and_dark(str(json.loads(child.stdout.readline())))
         return light_and_dark(drawing_of(spec))
 
+    turn = ThreadPoolExecutor(1)  # which waits for the process while we go on
     try:
-        with ThreadPoolExecutor(1) as turn:  # which waits for the process while we go on
-            yield lambda draw: turn.submit(drawn, spec_of(draw))
+        yield lambda draw: turn.submit(drawn, spec_of(draw))
     finally:
+        turn.shutdown(cancel_futures=True)
         if child:
             with suppress(OSError):
                 child.communicate()

@@ -541,7 +541,7 @@ def embedding(
     ]
     asked = [values[row] | {"text": f"#{row}"} for row in chosen]
     marks: list[Chart] = []
-    for ink, width in (("#ffffff", 5), ("#111111", 2)):  # dark in a light rim: seen on every colour and in both modes
+    for ink, width in (("#fffffe", 5), ("#111111", 2)):  # dark in a light rim: seen on every colour and in both modes
         for spots, lift in ((middles, 0), (asked, -17)) if asked else ((middles, 0),):
             at = base.properties(data=alt.Data(values=spots)).encode(color=alt.value(ink), text="text:N")
             marks.append(at.mark_text(dy=lift, fontSize=14, fontWeight="bold", stroke=ink, strokeWidth=width - 2))

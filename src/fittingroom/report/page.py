@@ -88,7 +88,7 @@ def figures(story: Story) -> Iterator[tuple[str, theme.Draw]]:
     yield "loss_curves", same(charts.curves, epochs, "loss")
     if not story.packed:
         yield "reliability", same(charts.reliability, story)
-    if story.comparison.rows[0].finding and story.comparison.positive:
+    if story.comparison.rows[0].finding and story.comparison.positive and not story.packed:
         yield "roc", same(charts.roc, story)
         yield "precision_recall", same(charts.precision_recall, story)
     for against, _ in costs(story):
@@ -380,6 +380,11 @@ def _samples(story: Story) -> list[dict[str, str]]:
 def _reads(story: Story, runs: Runs) -> str:
     if story.comparison.on != "test":
         return "A cross-validation: each image but those of the test set was held out once. The test set was not read."
+    if story.packed:
+        return (
+            "Some of these runs are packed: how often their makers read the test set is not known here. The more often it is "
+            "read and the best picked, the more the best score flatters."
+        )
     reads = runs.test_reads().get(story.data.name, 0)
     used = sum(len(r) for r in story.runs.values())
     return (

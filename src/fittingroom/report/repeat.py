@@ -33,7 +33,8 @@ def commands(story: Story) -> tuple[str, str]:
         ours = name in shipped_recipes() and not recipe.model.sources
         changes = changed(read_recipe(name), recipe) if ours else None
         if changes is None:
-            entries.append({"recipe": str(folder.path / "recipe.toml"), "name": name})
+            packed = runs[0].packed  # its recipe is in the report, to be saved
+            entries.append({"recipe": f"{name}.toml" if packed else str(folder.path / "recipe.toml"), "name": name})
         else:
             entries.append({"recipe": name, **({"set": changes} if changes else {})})
         plain = plain and changes == []

@@ -45,7 +45,7 @@ def finding_table(story: Story) -> dict[str, Any] | None:
     for row in c.rows:
         found = row.finding
         assert found
-        threshold = "–" if found.threshold is None else f"{100 * 1 / (1 + math.exp(-found.threshold)):.3g} %"
+        threshold = "–" if found.threshold is None else f"{100 * (1 + math.tanh(found.threshold / 2)) / 2:.3g} %"
         lines.append(
             [row.recipe, threshold, *map(share_words, (found.sensitivity, found.specificity, found.precision))]
         )

@@ -75,7 +75,11 @@ class Evidence:
         Raises `Damaged`.
         """
         try:
-            packed = Packed.model_validate_json(json.dumps(sealed_json(_unpacked(plain_bytes(file, MOST_BYTES)))))
+            content = _unpacked(plain_bytes(file, MOST_BYTES))
+            tree = sealed_json(content)
+            if len(tree) == len(json.loads(content)):
+                raise Damaged("has no seal")
+            packed = Packed.model_validate_json(json.dumps(tree))
             beside_N = np.frombuffer(base64.b64decode(packed.beside, validate=True), np.uint8)
         except (Damaged, ValueError, FileNotFoundError) as error:
             how = str(error) if isinstance(error, Damaged) else f"is damaged ({first_line(error)})"
@@ -107,7 +111,10 @@ class Evidence:
         )
 
     def pack(self, folder: RunFolder) -> Path:
-        """Add a finished run; its file. Raises `FittingroomError` for one that is not finished, or met no test images."""
+        """Add a finished run; its file. Raises `FittingroomError` for one that is not finished, or met no test images, and where
+        another machine's run of the same name is packed already.
+        """
+        folder.refuse_held_out("fittingroom pack")
         run = load_run(folder)
         k = len(run.data.classes)
         if k > MOST_CLASSES:
@@ -128,8 +135,17 @@ class Evidence:
             beside=base64.b64encode(beside_N.tobytes()).decode(),
         )
         file = self.path / f"{folder.name}{ENDING}"
-        text = json_with_seal(packed.model_dump(mode="json"))
-        write(file, lzma.compress(text.encode(), preset=9))
+        content = lzma.compress(json_with_seal(packed.model_dump(mode="json")).encode(), preset=9)
+        if (
+            file.exists()
+            and (there := self.load(file))
+            and (there.logits_NK.argmax(1) != run.logits_NK.argmax(1)).any()
+        ):
+            raise FittingroomError(
+                f"{file} is another training of the same recipe and seed, with other answers, since another machine, number of "
+                "threads or torch rounds differently; one of them is enough (delete it to have the other)"
+            )
+        write(file, content)
         return file
 
     def _truth_file(self, data: DataFacts) -> Path:
@@ -137,6 +153,10 @@ class Evidence:
 
     def _keep_truth(self, run: LoadedRun) -> None:
         path = self._truth_file(run.data)
+        if path.exists() and not np.array_equal(self._truth(run.data)[0], run.labels_N):
+            raise FittingroomError(
+                f"{path} holds other labels than the test images of {run.folder.path}; use another folder"
+            )
         if not path.exists():
             groups = {} if run.design.groups_N is None else {"groups": run.design.groups_N}
             with atomic(path) as file:
@@ -147,10 +167,14 @@ class Evidence:
         if data.digest not in self._truths:
             path = self._truth_file(data)
             try:
-                found = sealed_arrays(arrays_at(path), path.stem)
+                arrays = arrays_at(path)
+                found = sealed_arrays(arrays, path.stem)
+                if len(found) == len(arrays):
+                    raise Damaged("has no seal")
                 self._truths[data.digest] = found["labels"].astype(np.int64), Design(found.get("groups"))
             except (Damaged, KeyError) as error:
-                raise Damaged(f"{path} {error}; delete it, and pack a run on these data again") from None
+                remedy = "delete it, and pack" if path.exists() else "pack"
+                raise Damaged(f"{path} {error}; {remedy} a run on these data again") from None
         return self._truths[data.digest]
 
     @cached_property

@@ -178,7 +178,8 @@ def train_run(
         if best and keep:
             weights = snapshot.weights()
         if keep:
-            said = snapshot.logits if team is ALONE else {}
+            # another batch may round otherwise: of a team each scores a part, of frozen layers a resumed training has the outputs
+            said = snapshot.logits if team is ALONE and not recipe.model.freeze else {}
         with pace.due() as due:
             run.append(snapshot.epoch, lasting=due)
             if due:  # last: what comes before it is made again if this is missing

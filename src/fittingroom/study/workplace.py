@@ -43,11 +43,13 @@ class Workplace:
         """The first sign of life, for whoever imports inside what takes a second or two to load."""
         with self.progress.work("loading PyTorch") as tick:
             tick(0.0)
-            gc.disable()  # which would look at ever more objects that stay: an eighth of the time
+            collects = gc.isenabled()
+            gc.disable()  # it would look at ever more objects that stay: an eighth of the time
             try:
                 yield
             finally:
-                gc.enable()
+                if collects:
+                    gc.enable()
 
     def load(self, data: str | Dataset, shape: ShapeSpec | None = None) -> Dataset:
         """A data set by name or path, once for all that this process does with it; one that is loaded, as it is.

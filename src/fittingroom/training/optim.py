@@ -37,7 +37,7 @@ class Group:
         if first:
             memory |= self.empty()
         grads = [p.grad for p in parameters]
-        if None in grads:
+        if any(grad is None for grad in grads):  # `None in grads` would compare tensors
             with_grad = [i for i, grad in enumerate(grads) if grad is not None]
             parameters, grads = [parameters[i] for i in with_grad], [grads[i] for i in with_grad]
             memory = {name: [tensors[i] for i in with_grad] for name, tensors in memory.items()}
