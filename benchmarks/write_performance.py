@@ -124,6 +124,18 @@ def throughput() -> None:
     write_block(PAGE, "throughput", [text])
 
 
+def loops() -> None:
+    rows, where = newest("loops")
+    lines = [
+        [r["net"], str(r["seeds"]), r["rival"], f"{r['ours_s']:.0f}", f"{r['rival_s']:.0f}", f"**{r['ratio']:.1f}**"]
+        for r in rows
+    ]
+    head = ["net", "seeds", "against a loop of", "ours, s", "theirs, s", "times"]
+    size = f"{rows[0]['images']:,} images, one epoch, default against default"
+    note = f"Whole processes, from the command to the verdict: {size}; {where}."
+    write_block(PAGE, "loops", ["", *table(head, lines), "", note, ""])
+
+
 def waits() -> None:
     found, where = newest("waits")
     lines = []
@@ -288,6 +300,7 @@ if __name__ == "__main__":
         "own": own,
         "recipes": recipes,
         "throughput": throughput,
+        "loops": loops,
         "waits": waits,
         "growth": growth,
         "time-to": time_to,

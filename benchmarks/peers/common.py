@@ -79,10 +79,20 @@ def torch_device() -> str:
 
 
 def network(name: str) -> Any:
-    """cnn1 or cnn2 as a README would write it in torch."""
+    """cnn1, cnn2 or mlp as a README would write it in torch."""
     from torch import nn
 
-    if name == "cnn1":
+    if name == "mlp":
+        layers = [
+            nn.Flatten(),
+            nn.Linear(784, 128),
+            nn.ReLU(),
+            nn.Dropout(0.5),
+            nn.Linear(128, 64),
+            nn.ReLU(),
+            nn.Linear(64, 10),
+        ]
+    elif name == "cnn1":
         layers = [
             nn.Conv2d(1, 32, 3), nn.ReLU(), nn.MaxPool2d(2),
             nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2),
