@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from growth import growth
+from large import large
 from memory import memory
 from race import race
 from scale import scale, whole_runs, workers
@@ -42,7 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="smaller, for a look")
     parser.add_argument("--full", action="store_true", help="rows 2, 4 and 6, too, and row 3 for every recipe")
-    parser.add_argument("--rows", type=int, nargs="+", choices=range(1, 10), help="only these")
+    parser.add_argument("--rows", type=int, nargs="+", choices=range(1, 11), help="only these")
     parser.add_argument("--before", default="", metavar="SRC", help="row 8: an older source tree, measured in turn")
     parser.add_argument("--busy", action="store_true", help="measure although the machine is busy")
     arguments = parser.parse_args()
@@ -52,7 +53,7 @@ def main() -> None:
         sys.exit("something else uses a core here, and two threads collapse beside it; wait, or say --busy")
     print(machine(), flush=True)
     figures: dict[str, Any] = {"machine": machine(), "date": str(datetime.date.today()), "quiet_before": bool(quiet)}
-    rows = arguments.rows or ([1, 2, 3, 4, 5, 6, 8, 9] if arguments.full else [1, 3, 5])
+    rows = arguments.rows or ([1, 2, 3, 4, 5, 6, 8, 9, 10] if arguments.full else [1, 3, 5])
     kind = "-quick" if arguments.quick else "-full" if arguments.full else ""
     if arguments.rows:
         kind += "-rows-" + "-".join(map(str, rows))
@@ -72,6 +73,7 @@ def main() -> None:
             "workers": workers(),
         },
         7: lambda: {"memory": memory(2_000 if arguments.quick else 50_000, 224)},
+        10: lambda: {"large": large(20 if arguments.quick else 100, 1 if arguments.quick else 3)},
         9: lambda: {"loops": against_loops(3_000 if arguments.quick else 60_000, 4 if arguments.quick else 16)},
         8: lambda: {"waits": waits(arguments.before, 1 if arguments.quick else 3, arguments.full)},
     }

@@ -56,7 +56,7 @@ NETS = {"cnn1": "readme-002-cnn1", "mlp": "readme-004-mlp"}
 
 
 def against_loops(images: int, seeds: int) -> list[dict[str, Any]]:
-    """Seconds of whole processes: `fittingroom compare` of many seeds, to its verdict and page, and loops over the seeds elsewhere.
+    """Seconds of whole processes: `fittingroom compare` of many seeds, to its verdict and page, and loops over seeds elsewhere.
 
     One epoch each, on the same images, default against default, in turn.
     """
