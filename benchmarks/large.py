@@ -55,15 +55,9 @@ def large(each: int, rounds: int) -> list[dict[str, Any]]:
             for turn in range(rounds):
                 cold = {"FITTINGROOM_HOME": f"{place}/home-{mode}-{turn}"}  # nothing decoded, no features kept
                 _with_weights(Path(cold["FITTINGROOM_HOME"]), weights)
-                words = [
-                    sys.executable,
-                    "-m",
-                    "fittingroom",
-                    "train",
-                    mode,
-                    f"train.epochs={epochs}",
-                    "model.head_epochs=0",
-                ]
+                words = [sys.executable, "-m", "fittingroom", "train", mode, f"train.epochs={epochs}"]
+                # the others train on all pictures, and from the first step on as we do
+                words += ["model.head_epochs=0", "data.val_fraction=0", "data.test_fraction=0"]
                 words += ["--data", str(photos), "--no-test", "--runs", f"{place}/runs-{mode}-{turn}"]
                 found.setdefault("ours", []).append(_whole_s(words, cold))
                 for rival in RIVALS:

@@ -140,14 +140,16 @@ def large() -> None:
     rows, where = newest("large")
     names = {"finetune": "fine-tuning (last stages)", "frozen": "frozen network, new last layer"}
     lines = [
-        [names[r["mode"]], str(r["epochs"]), r["rival"], f"{r['ours_s']:.1f}", f"{r['rival_s']:.1f}"]
-        + [f"**{r['ratio']:.1f}** [{r['low']:.1f}, {r['high']:.1f}]"]
+        [
+            names[r["mode"]], str(r["epochs"]), r["rival"], f"{r['ours_s']:.1f}", f"{r['rival_s']:.1f}",
+            f"**{r['ratio']:.1f}** [{r['low']:.1f}, {r['high']:.1f}]",
+        ]
         for r in rows
-    ]
+    ]  # fmt: skip
     head = ["what", "epochs", "rival", "ours, s", "theirs, s", "times"]
     note = (
-        f"{rows[0]['photos']} JPEGs of 256 to 384 pixels, EfficientNet-Lite0 at 224 × 224, whole processes from the files to the trained "
-        f"network, nothing kept from before; our default (bfloat16) against theirs; {where}."
+        f"{rows[0]['photos']} JPEGs of 256 to 384 pixels, EfficientNet-Lite0 at 224 × 224, whole processes from the files to the "
+        f"trained network, nothing kept from before; our default (bfloat16) against theirs; {where}."
     )
     write_block(PAGE, "large", ["", *table(head, lines), "", note, ""])
 
