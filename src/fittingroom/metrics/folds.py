@@ -90,6 +90,7 @@ def _together(recipe: str, folds: Sequence[LoadedRun], fold_N: np.ndarray) -> Lo
     metrics = [run.metrics for run in folds]
     return LoadedRun(
         folder=first.folder,
+        identity=first.identity,
         recipe=first.recipe.model_copy(update={"name": recipe, "data": spec.model_copy(update={"fold": 0})}),
         seed=first.seed,
         data=first.data.model_copy(
