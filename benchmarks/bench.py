@@ -74,7 +74,7 @@ def main() -> None:
         },
         7: lambda: {"memory": memory(2_000 if arguments.quick else 50_000, 224)},
         10: lambda: {"large": large(20 if arguments.quick else 100, 1 if arguments.quick else 3)},
-        9: lambda: {"loops": against_loops(3_000 if arguments.quick else 60_000, 4 if arguments.quick else 16)},
+        9: lambda: {"loops": against_loops(3_000 if arguments.quick else 12_000, 4 if arguments.quick else 16)},
         8: lambda: {"waits": waits(arguments.before, 1 if arguments.quick else 3, arguments.full)},
     }
     path = RESULTS / f"{datetime.datetime.now():%Y-%m-%d-%H%M}{kind}.json"  # names in order of time

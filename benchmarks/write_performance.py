@@ -149,7 +149,8 @@ def large() -> None:
     head = ["what", "epochs", "rival", "ours, s", "theirs, s", "times"]
     note = (
         f"{rows[0]['photos']} JPEGs of 256 to 384 pixels, EfficientNet-Lite0 at 224 × 224, whole processes from the files to the "
-        f"trained network, nothing kept from before; our default (bfloat16) against theirs; {where}."
+        f"trained network, nothing kept from before; our default (bfloat16) against theirs; "
+        f"{'one round' if rows[0]['rounds'] == 1 else str(rows[0]['rounds']) + ' rounds, medians'}; {where}."
     )
     write_block(PAGE, "large", ["", *table(head, lines), "", note, ""])
 
