@@ -75,7 +75,8 @@ def large(each: int, rounds: int) -> list[dict[str, Any]]:
                 ratios = [b / a for a, b in zip(found["ours"], found[rival], strict=True)]
                 rows.append(
                     {
-                        "mode": mode, "rounds": rounds, "epochs": epochs, "photos": 2 * each, "rival": title, "ratio": median(ratios),
+                        "mode": mode, "rounds": rounds, "epochs": epochs, "photos": 2 * each, "rival": title,
+                        "ratio": median(ratios),
                         "low": min(ratios), "high": max(ratios), "ours_s": median(found["ours"]), "rival_s": median(found[rival]),
                     }
                 )  # fmt: skip

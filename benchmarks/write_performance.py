@@ -132,7 +132,7 @@ def loops() -> None:
     ]
     head = ["net", "seeds", "against a loop of", "ours, s", "theirs, s", "times"]
     size = f"{rows[0]['images']:,} images, one epoch, default against default"
-    note = f"Whole processes, from the command to the verdict: {size}; {where}."
+    note = f"Whole processes, from the command to the verdict and its page: {size}; {where}."
     write_block(PAGE, "loops", ["", *table(head, lines), "", note, ""])
 
 
