@@ -7,11 +7,9 @@ The photos are crops of the two that scikit-learn brings along, told apart by a 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import sysconfig
 import tempfile
-import time
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -20,6 +18,7 @@ import numpy as np
 from PIL import Image
 from race import HERE, PEERS
 from sklearn.datasets import load_sample_images
+from throughput import whole_s
 
 from fittingroom.models.pretrained import pretrained_weights
 from fittingroom.spec.pretrained import pretrained
@@ -59,7 +58,7 @@ def large(each: int, rounds: int) -> list[dict[str, Any]]:
                 # the others train on all pictures, and from the first step on as we do
                 words += ["model.head_epochs=0", "data.val_fraction=0", "data.test_fraction=0"]
                 words += ["--data", str(photos), "--no-test", "--runs", f"{place}/runs-{mode}-{turn}"]
-                found.setdefault("ours", []).append(_whole_s(words, cold))
+                found.setdefault("ours", []).append(whole_s(words, cold))
                 for rival in RIVALS:
                     loop = [
                         str(PEERS),
@@ -70,7 +69,7 @@ def large(each: int, rounds: int) -> list[dict[str, Any]]:
                         mode,
                         str(epochs),
                     ]
-                    found.setdefault(rival, []).append(_whole_s(loop, {"PYTHONPATH": os.pathsep.join(ours)}))
+                    found.setdefault(rival, []).append(whole_s(loop, {"PYTHONPATH": os.pathsep.join(ours)}))
             for rival, title in RIVALS.items():
                 ratios = [b / a for a, b in zip(found["ours"], found[rival], strict=True)]
                 rows.append(
@@ -89,11 +88,3 @@ def _with_weights(folder: Path, weights: Path) -> None:
     there = folder / "weights"
     there.mkdir(parents=True)
     (there / weights.parent.name).symlink_to(weights.parent)
-
-
-def _whole_s(words: list[str], more: dict[str, str]) -> float:
-    started = time.perf_counter()
-    done = subprocess.run(words, capture_output=True, text=True, env=os.environ | more, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(words)} failed:\n{done.stderr[-2000:]}")
-    return time.perf_counter() - started

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -80,11 +81,11 @@ def against_loops(images: int, seeds: int) -> list[dict[str, Any]]:
                 "data.val_fraction=0",
             ]
             words += ["train.epochs=1", "--seeds", str(seeds), "--quiet", "--runs", f"{folder}/{net}"]
-            ours_s = _whole_s(words)
+            ours_s = whole_s(words)
             print(f"{net}: {seeds} seeds, ours {ours_s:.0f} s", flush=True)
             for rival, title in LOOPS.items():
                 loop = [str(PEERS), str(HERE / "peers/loop.py"), rival, str(arrays), net, str(seeds), "1"]
-                rival_s = _whole_s(loop)
+                rival_s = whole_s(loop)
                 print(f"{net}: {seeds} seeds, {title} {rival_s:.0f} s, {rival_s / ours_s:.1f} times", flush=True)
                 rows.append(
                     {
@@ -95,9 +96,10 @@ def against_loops(images: int, seeds: int) -> list[dict[str, Any]]:
     return rows
 
 
-def _whole_s(words: list[str]) -> float:
+def whole_s(words: list[str], environment: Mapping[str, str] = {}) -> float:
+    """Seconds of a whole process, with what `environment` adds."""
     started = time.perf_counter()
-    done = subprocess.run(words, capture_output=True, text=True, env=dict(os.environ), check=False)
+    done = subprocess.run(words, capture_output=True, text=True, env=os.environ | environment, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(words)} failed:\n{done.stderr[-2000:]}")
     return time.perf_counter() - started

@@ -8,6 +8,7 @@ rest is timed. The mean losses of both parts tell whether it did the same mathem
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -69,6 +70,15 @@ def torch_model(task: Task) -> Any:
     model = network(task.model)
     model.load_state_dict({name: torch.from_numpy(value) for name, value in task.weights.items()})
     return model
+
+
+def quiet_trainer(**given: Any) -> Any:
+    """Lightning's trainer without logger, bars and checkpoints."""
+    import lightning as L
+
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    without = ("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary")
+    return L.Trainer(**dict.fromkeys(without, False), **given)
 
 
 def torch_device() -> str:

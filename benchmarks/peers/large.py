@@ -9,13 +9,12 @@ but the last) stay as they are, norms too, as in our recipes. Prints the last ep
 from __future__ import annotations
 
 import json
-import logging
 import sys
 import warnings
 from pathlib import Path
-from typing import Any
 
 import torch
+from common import quiet_trainer
 from PIL import Image
 from safetensors.numpy import load_file
 from torch import nn
@@ -91,8 +90,6 @@ def script() -> float:
 def lightning() -> float:
     import lightning as L
 
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-
     class Net(L.LightningModule):
         def __init__(self) -> None:
             super().__init__()
@@ -110,9 +107,8 @@ def lightning() -> float:
         def configure_optimizers(self) -> torch.optim.Optimizer:
             return torch.optim.AdamW(trained, lr=LR, weight_decay=DECAY)
 
-    quiet: dict[str, Any] = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     net = Net()
-    L.Trainer(max_epochs=int(EPOCHS), accelerator="cpu", enable_model_summary=False, **quiet).fit(net, loader)
+    quiet_trainer(max_epochs=int(EPOCHS), accelerator="cpu").fit(net, loader)
     return net.total / len(data)
 
 

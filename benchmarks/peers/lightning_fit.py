@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import time
 import warnings
 
 import lightning as L
 import torch
-from common import read_task, tell, torch_device, torch_model
+from common import quiet_trainer, read_task, tell, torch_device, torch_model
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore")
 task = read_task()
 wait = torch.cuda.synchronize if torch_device() == "cuda" else lambda: None
@@ -39,10 +37,9 @@ class Net(L.LightningModule):
 
 net = Net()
 data = TensorDataset(torch.from_numpy(task.standardised()[:, None]), torch.from_numpy(task.labels_N))
-trainer = L.Trainer(
-    max_epochs=1, accelerator=torch_device(), precision="bf16-mixed" if task.precision == "bf16" else "32-true", logger=False,
-    enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
-)  # fmt: skip
+trainer = quiet_trainer(
+    max_epochs=1, accelerator=torch_device(), precision="bf16-mixed" if task.precision == "bf16" else "32-true"
+)
 trainer.fit(net, DataLoader(data, batch_size=task.batch, drop_last=True))
 wait()
 seconds = time.perf_counter() - net.started

@@ -8,14 +8,13 @@ Prints the test accuracies. Defaults all along: float32, batches of 64, Adam wit
 from __future__ import annotations
 
 import json
-import logging
 import sys
 import warnings
 from collections.abc import Callable
 
 import numpy as np
 import torch
-from common import network
+from common import network, quiet_trainer
 from pictures import Pictures
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -56,8 +55,6 @@ def script(model: nn.Module) -> float:
 def lightning(model: nn.Module) -> float:
     import lightning as L
 
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-
     class Net(L.LightningModule):
         def __init__(self) -> None:
             super().__init__()
@@ -70,13 +67,7 @@ def lightning(model: nn.Module) -> float:
             return torch.optim.Adam(self.parameters(), lr=LR)
 
     data = TensorDataset(torch.from_numpy(standardised(images_NHW)), torch.from_numpy(labels_N))
-    quiet = {
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-    }
-    L.Trainer(max_epochs=int(EPOCHS), accelerator="cpu", **quiet).fit(
+    quiet_trainer(max_epochs=int(EPOCHS), accelerator="cpu").fit(
         Net(), DataLoader(data, batch_size=BATCH, shuffle=True)
     )
     return accuracy(model)

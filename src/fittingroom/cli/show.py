@@ -55,22 +55,22 @@ def table(head: Sequence[str], *lines: Sequence[str]) -> None:
     screen = console()
     if not screen.is_terminal:
         screen = Console(highlight=False, width=PIPED)
-    if text := _plain(head, lines, screen.width):
+    rows = [[for_terminal(cell) for cell in line] for line in (head, *lines)]
+    if text := _plain(rows, screen.width):
         screen.print(Text(text[0], "bold"), soft_wrap=True)
         if text[1]:
             print(text[1])
         return
-    whole = _table(head, lines)
+    whole = _table(rows)
     most = 7  # columns of the first half
     if screen.is_terminal and len(head) > most and screen.measure(whole).maximum > screen.width:
-        screen.print(_table(head[:most], [line[:most] for line in lines]))
-        whole = _table([head[0], *head[most:]], [[line[0], *line[most:]] for line in lines])
+        screen.print(_table([row[:most] for row in rows]))
+        whole = _table([[row[0], *row[most:]] for row in rows])
     screen.print(whole)
 
 
-def _plain(head: Sequence[str], lines: Sequence[Sequence[str]], width: int) -> tuple[str, str] | None:
+def _plain(rows: Sequence[Sequence[str]], width: int) -> tuple[str, str] | None:
     """The head of a table and the rest of it as text; None if it is too wide. Of a thousand lines Rich makes a second's work."""
-    rows = [[for_terminal(cell) for cell in line] for line in (head, *lines)]
     sizes = [[cell_len(cell) for cell in row] for row in rows]
     widths = [max(column) for column in zip(*sizes, strict=True)]
     if sum(widths) + 2 * (len(widths) - 1) > width or any("\n" in cell for row in rows for cell in row):
@@ -86,10 +86,10 @@ def _plain(head: Sequence[str], lines: Sequence[Sequence[str]], width: int) -> t
     return text[0], "\n".join(text[1:])
 
 
-def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> Table:
-    head, *lines = [[for_terminal(cell) for cell in line] for line in (head, *lines)]
+def _table(rows: Sequence[Sequence[str]]) -> Table:
+    head, *lines = rows
     shown = Table(box=None, pad_edge=False, header_style="bold")
-    for name, numbers in zip(head, numeric([head, *lines]), strict=True):
+    for name, numbers in zip(head, numeric(rows), strict=True):
         shown.add_column(name, justify="right" if numbers else "left", overflow="fold")
     for line in lines:
         shown.add_row(*(Text(cell) for cell in line))

@@ -6,7 +6,8 @@ ablate      what does each part of a recipe do
 crossval    the same verdict where pictures are few: each is held out once
 transfer    is it worth starting from trained weights
 tune/       which values of a recipe's parts are best, and what was luck
-replicate   do claims stand
+replicate   do claims stand, judged from runs, or from packed ones (kept)
+claims      how probable is a claimed order, from its figures alone
 stress      what do models stand
 audit       what is wrong with the data
 explain     what does an answer rest on

@@ -14,7 +14,7 @@ from fittingroom.spec.recipe import Recipe
 from fittingroom.store import RunFolder
 from fittingroom.store.events import Planned
 from fittingroom.store.fetch import home as home_of
-from fittingroom.study.cautions import cautions
+from fittingroom.study.cautions import cautions, unknown_costs
 from fittingroom.study.sharing import cpu_name
 from fittingroom.study.workplace import Workplace
 
@@ -61,7 +61,7 @@ def answered(name: str, asked: str, place: Workplace) -> list[RunFolder] | None:
         progress.note(f"warning: {line}")
     progress.note(f"{len(folders)} runs: all finished")
     if missed := [name for name in reversed(first) if not any(f.cost for f in folders if f.recipe.name == name)]:
-        progress.note(f"what {', '.join(missed)} cost here is not known; --costs (costs=True) measures it")
+        progress.note(unknown_costs(missed))
     progress.event(Planned(runs=len(folders), finished=len(folders)))
     return folders
 

@@ -21,8 +21,11 @@ for line in sys.stdin:
 """
 
 
+DrawBeside = Callable[[Draw], Future[dict[str, str]]]
+
+
 @contextmanager
-def drawing_beside() -> Iterator[Callable[[Draw], Future[dict[str, str]]]]:
+def drawing_beside() -> Iterator[DrawBeside]:
     """A function from a chart to what will be its light and dark data: URIs; drawn here where no process can be started."""
     child: subprocess.Popen[str] | None = None
     with suppress(OSError, TypeError):  # an embedded Python knows no executable

@@ -19,7 +19,7 @@ from fittingroom.metrics.verdict import Comparison
 from fittingroom.metrics.words import human, in_words, luck_words, margin_words, percent, standing
 from fittingroom.report import charts, theme
 from fittingroom.report.answer import Answer, Table, beginning
-from fittingroom.report.beside import drawing_beside
+from fittingroom.report.beside import DrawBeside, drawing_beside
 from fittingroom.report.mistakes import (
     confusion_words,
     confusions,
@@ -63,10 +63,12 @@ def report_context(
     stories: Sequence[Story], runs: Runs, folder: Path, effects: Sequence[Effect] = ()
 ) -> dict[str, Any]:
     """What `page.html` needs to tell `stories`; `folder` is where pages that it may name would lie."""
+    with drawing_beside() as draw_beside:
+        told = [_context(story, runs, folder, draw_beside) for story in stories]
     return {
         "title": "fittingroom: " + ", ".join(story.data.title for story in stories),
         "about": "report " + " ".join(story.data.name for story in stories),
-        "stories": [_context(story, runs, folder) for story in stories],
+        "stories": told,
         "effects": [effect_cells(e, stories[0].comparison.by) for e in effects],
     }
 
@@ -119,15 +121,14 @@ def costs(story: Story) -> list[tuple[str, str]]:
 # ---------------------------------------------------------------- the page's parts
 
 
-def _context(story: Story, runs: Runs, folder: Path) -> dict[str, Any]:
+def _context(story: Story, runs: Runs, folder: Path, draw_beside: DrawBeside) -> dict[str, Any]:
     c = story.comparison
-    with drawing_beside() as draw_beside:
-        coming = {name: draw_beside(draw) for name, draw in figures(story)}
-        again, study = commands(story)
-        calibration = {} if story.packed else {recipe: calibrated(group) for recipe, group in story.runs.items()}
-        told = _portrait(story, calibration)
-        explored, samples = explorer(story), _samples(story)
-        drawn = {name: chart.result() for name, chart in coming.items()}
+    coming = {name: draw_beside(draw) for name, draw in figures(story)}
+    again, study = commands(story)
+    calibration = {} if story.packed else {recipe: calibrated(group) for recipe, group in story.runs.items()}
+    told = _portrait(story, calibration)
+    explored, samples = explorer(story), _samples(story)
+    drawn = {name: chart.result() for name, chart in coming.items()}
     data_page = f"data-{safe_name(story.data.name)}.html"
     return {
         "data": story.data,

@@ -75,10 +75,7 @@ class Evidence:
         Raises `Damaged`.
         """
         try:
-            content = _unpacked(plain_bytes(file, MOST_BYTES))
-            tree = sealed_json(content)
-            if len(tree) == len(json.loads(content)):
-                raise Damaged("has no seal")
+            tree = sealed_json(_unpacked(plain_bytes(file, MOST_BYTES)), demanded=True)
             packed = Packed.model_validate_json(json.dumps(tree))
             beside_N = np.frombuffer(base64.b64decode(packed.beside, validate=True), np.uint8)
         except (Damaged, ValueError, FileNotFoundError) as error:
@@ -125,7 +122,7 @@ class Evidence:
         beside_N = ((run.logits_NK.argmax(1) - run.labels_N) % k).astype(np.uint8)
         packed = Packed(
             recipe=recipe_toml(run.recipe),
-            identity=folder.identity,
+            identity=dict(run.identity),
             data=run.data,
             environment=run.environment,
             structure=run.structure,
@@ -167,10 +164,7 @@ class Evidence:
         if data.digest not in self._truths:
             path = self._truth_file(data)
             try:
-                arrays = arrays_at(path)
-                found = sealed_arrays(arrays, path.stem)
-                if len(found) == len(arrays):
-                    raise Damaged("has no seal")
+                found = sealed_arrays(arrays_at(path), path.stem, demanded=True)
                 self._truths[data.digest] = found["labels"].astype(np.int64), Design(found.get("groups"))
             except (Damaged, KeyError) as error:
                 remedy = "delete it, and pack" if path.exists() else "pack"

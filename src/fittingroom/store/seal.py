@@ -139,10 +139,11 @@ def json_with_seal(tree: Mapping[str, Any]) -> str:
     return text + "\n"
 
 
-def sealed_json(content: str | bytes) -> dict[str, Any]:
+def sealed_json(content: str | bytes, demanded: bool = False) -> dict[str, Any]:
     """The JSON object that was written with its seal, without it. Of before there were seals it has none.
 
-    Raises `Damaged` for one that has changed, ValueError for what is no JSON object (RecursionError is made one).
+    Raises `Damaged` for one that has changed, or has none where one is `demanded`, ValueError for what is no JSON object
+    (RecursionError is made one).
     """
     try:
         tree = json.loads(content)
@@ -151,6 +152,7 @@ def sealed_json(content: str | bytes) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise ValueError("it is no JSON object")
     own = tree.pop(OWN, None)
+    _refuse_unsealed(own, demanded)
     if own is not None and own != _of_json(tree):
         raise Damaged("is not what it was when it was written (its seal differs)")
     return tree
@@ -196,13 +198,22 @@ def arrays_with_seal(arrays: Mapping[str, np.ndarray], of: str) -> dict[str, np.
     return {**arrays, OWN: np.array(_of_tensors({**arrays, "of": np.array(of)}))}
 
 
-def sealed_arrays(arrays: Mapping[str, np.ndarray], of: str) -> dict[str, np.ndarray]:
-    """The arrays that were written with their seal, without it; of before there were seals they have none. Raises `Damaged`."""
+def sealed_arrays(arrays: Mapping[str, np.ndarray], of: str, demanded: bool = False) -> dict[str, np.ndarray]:
+    """The arrays that were written with their seal, without it; of before there were seals they have none.
+
+    Raises `Damaged`, also for those that have none where one is `demanded`.
+    """
     found = dict(arrays)
     own = found.pop(OWN, None)
+    _refuse_unsealed(own, demanded)
     if own is not None and str(own) != _of_tensors({**found, "of": np.array(of)}):
         raise Damaged("is not what it was when it was written (its seal differs), or belongs to another")
     return found
+
+
+def _refuse_unsealed(own: object, demanded: bool) -> None:
+    if demanded and own is None:
+        raise Damaged("has no seal")
 
 
 def first_line(error: Exception) -> str:

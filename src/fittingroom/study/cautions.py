@@ -1,12 +1,19 @@
-"""What a careful colleague would say about a recipe and its data, before it is trained."""
+"""What a careful colleague would say about recipes: that one does not suit its data, that their cost is not known."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from fittingroom.data import Dataset
 from fittingroom.spec.recipe import Recipe
 from fittingroom.spec.records import DataFacts
 
 FLIPS = {"hflip", "vflip"}
+
+
+def unknown_costs(recipes: Iterable[str]) -> str:
+    """What is said of recipes whose cost was not measured here."""
+    return f"what {', '.join(recipes)} cost here is not known; --costs (costs=True) measures it"
 
 
 def cautions(recipe: Recipe, data: Dataset | DataFacts) -> list[str]:

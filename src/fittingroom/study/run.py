@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 from fittingroom.store import RunFolder
 from fittingroom.store.events import Planned
+from fittingroom.study.cautions import unknown_costs
 from fittingroom.study.cost import known_cost, measured_cost
 from fittingroom.study.job import Job
 from fittingroom.study.launch import Launcher, choose_launcher, launch
@@ -71,4 +72,4 @@ def _costs(planned: Plan, place: Workplace) -> None:
                 f"the machine was busy, so the cost of {name} is left out; --costs (costs=True) measures it"
             )
     if missed:
-        place.progress.note(f"what {', '.join(missed)} cost here is not known; --costs (costs=True) measures it")
+        place.progress.note(unknown_costs(missed))
